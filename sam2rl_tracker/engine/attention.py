@@ -1,0 +1,94 @@
+"""SAM 2's memory attention over an explicit bank.
+
+The same operations, in the same order and on the same weights as `sam2.modeling.memory_attention`, with three
+additions that the stock module has no door for: rows of different length in one batch (an attention mask), a factor
+on the keys (SAM2Long's modulation), and a first self-attention that is computed once per image, since it sees no
+memory.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.sam.transformer import RoPEAttention
+from torch import Tensor
+
+
+class BankAttention:
+    """Memory attention of one model. `tokens` = h*w of the image; C = model width, D = memory width."""
+
+    def __init__(self, module: MemoryAttention):
+        self._module = module
+        self._rotations: dict[int, Tensor] = {}
+
+    def self_attend(self, image: Tensor, image_pos: Tensor) -> Tensor:
+        """First self-attention of the first layer: [1, tokens, C] -> [1, tokens, C]. No memory enters it."""
+        if self._module.pos_enc_at_input:
+            image = image + 0.1 * image_pos
+        return self._module.layers[0]._forward_sa(image, image_pos)
+
+    def attend(
+        self,
+        query: Tensor,  # [1, tokens, C] from `self_attend`
+        image_pos: Tensor,  # [1, tokens, C]
+        memory: Tensor,  # [rows, n, D]
+        memory_pos: Tensor,  # [rows, n, D]
+        rotated: int,  # how many of the n tokens are spatial: rotary encoding leaves pointers out
+        mask: Tensor | None = None,  # [rows, n] True = attend
+        key_scale: Tensor | None = None,  # [rows, n, 1]
+    ) -> Tensor:  # [rows, tokens, C]
+        keys = memory + memory_pos
+        if key_scale is not None:
+            keys = keys * key_scale
+        attention_mask = None if mask is None else mask[:, None, None, :]
+        output = query
+        for index, layer in enumerate(self._module.layers):
+            if index > 0:
+                output = layer._forward_sa(output, image_pos)
+            output = output + self._cross_attend(layer, output, image_pos, keys, memory, rotated, attention_mask)
+            hidden = layer.activation(layer.linear1(layer.norm3(output)))
+            output = output + layer.linear2(hidden)
+        return self._module.norm(output)
+
+    def _cross_attend(
+        self,
+        layer: MemoryAttentionLayer,
+        output: Tensor,
+        image_pos: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        rotated: int,
+        attention_mask: Tensor | None,
+    ) -> Tensor:
+        attention: RoPEAttention = layer.cross_attn_image
+        query = layer.norm2(output)
+        if layer.pos_enc_at_cross_attn_queries:
+            query = query + image_pos
+        if not layer.pos_enc_at_cross_attn_keys:
+            keys = values
+        q = attention._separate_heads(attention.q_proj(query), attention.num_heads)  # [1 or rows, heads, tokens, c]
+        k = attention._separate_heads(attention.k_proj(keys), attention.num_heads)  # [rows, heads, n, c]
+        v = attention._separate_heads(attention.v_proj(values), attention.num_heads)
+        tokens = q.shape[-2]
+        rotation = self._rotation(attention, tokens)
+        q = _rotate(q, rotation)
+        k[:, :, :rotated] = _rotate(k[:, :, :rotated], rotation.repeat(rotated // tokens, 1))
+        q = q.expand(k.shape[0], -1, -1, -1)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask)
+        return attention.out_proj(attention._recombine_heads(attended))
+
+    def _rotation(self, attention: RoPEAttention, tokens: int) -> Tensor:
+        """Complex rotary factors [tokens, c/2] of the image grid."""
+        rotation = self._rotations.get(tokens)
+        if rotation is None:
+            side = round(tokens**0.5)
+            rotation = attention.compute_cis(end_x=side, end_y=side).to(attention.q_proj.weight.device)
+            self._rotations[tokens] = rotation
+        return rotation
+
+
+def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Rotary encoding of [rows, heads, n, c] by complex factors [n, c/2]."""
+    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * rotation).flatten(3).type_as(x)

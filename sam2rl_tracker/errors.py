@@ -1,0 +1,8 @@
+"""The error that a user can cause, and the house's one way to say so."""
+
+
+class Sam2rlError(Exception):
+    """Bad input or a broken environment: one sentence that names the thing, what was found and what to do.
+
+    The command line prints it without a traceback and exits with status 2.
+    """

@@ -1,0 +1,18 @@
+"""Memory policies: which frames stay in the bank."""
+
+from sam2rl_tracker.policies.base import Choice, Encoding, Outcome, PointerWindow, Policy, Prediction
+from sam2rl_tracker.policies.recency import ranked
+from sam2rl_tracker.policies.registry import make_policy, policy_by_name, policy_names
+
+__all__ = [
+    "Choice",
+    "Encoding",
+    "Outcome",
+    "PointerWindow",
+    "Policy",
+    "Prediction",
+    "make_policy",
+    "policy_by_name",
+    "policy_names",
+    "ranked",
+]

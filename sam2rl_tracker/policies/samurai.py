@@ -1,0 +1,113 @@
+"""SAMURAI's rule: choose masks by motion, remember the frames that look reliable."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.base import Choice, PointerWindow, Policy, Prediction
+from sam2rl_tracker.policies.kalman import BoxFilter, box_iou
+from sam2rl_tracker.policies.recency import ranked
+
+# The published walk back through the video stops after as many good frames as there are pointers, less one.
+_MAX_KEPT = 15
+
+
+@dataclass
+class Samurai(Policy):
+    """Kalman-filtered mask choice and motion-aware memory selection.
+
+    Source: Yang et al., "SAMURAI: Adapting Segment Anything Model for Zero-Shot Visual Tracking with Motion-Aware
+    Memory" (arXiv:2411.11922), sections 4.1 and 4.2, and its published code's defaults.
+
+    Attributes:
+        appear_score: the object is in the picture when its score (a logit) is above this; SAM 2 takes 0.
+        kalman_weight: weight of the box IoU with the predicted box against the predicted mask IoU.
+        stable_frames: frames of reliable masks before the motion model takes part in the choice.
+        stable_iou: predicted IoU below which the motion model is given up.
+        memory_iou: a frame is remembered when its predicted IoU is above this,
+        memory_object_score: its object score is above this,
+        memory_motion: and its motion score, where it has one, is above this.
+    """
+
+    appear_score: float = -1.0
+    kalman_weight: float = 0.15
+    stable_frames: int = 15
+    stable_iou: float = 0.3
+    memory_iou: float = 0.5
+    memory_object_score: float = 0.0
+    memory_motion: float = 0.0
+
+    needs_boxes: ClassVar[bool] = True
+
+    def begin(self, record: FrameRecord, num_frames: int | None) -> None:
+        self._filter: BoxFilter | None = None
+        self._stable = 0
+        self._motion: float | None = None  # motion score of the current frame
+        self._good: list[FrameRecord] = []  # newest first
+        self._previous: FrameRecord | None = None
+        super().begin(record, num_frames)
+
+    def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
+        (prediction,) = predictions
+        assert prediction.boxes is not None
+        visible = prediction.object_score > self.appear_score
+        boxes = prediction.boxes if visible else np.zeros_like(prediction.boxes)
+        best = int(prediction.ious.argmax())
+        self._motion = None
+
+        if self._filter is None or self._stable == 0:
+            self._filter = BoxFilter(boxes[best])
+            self._stable = 1
+            return [Choice(best, visible)]
+
+        expected = self._filter.predict()
+        if self._stable < self.stable_frames:
+            if prediction.ious[best] > self.stable_iou:
+                self._filter.update(boxes[best])
+                self._stable += 1
+            else:
+                self._stable = 0
+            return [Choice(best, visible)]
+
+        overlaps = np.array([box_iou(expected, box) for box in boxes])
+        scores = self.kalman_weight * overlaps + (1 - self.kalman_weight) * prediction.ious
+        best = int(scores.argmax())
+        self._motion = float(overlaps[best])
+        if prediction.ious[best] < self.stable_iou:
+            self._stable = 0
+        else:
+            self._filter.update(boxes[best])
+        return [Choice(best, visible)]
+
+    def store(self, t: int, records: Sequence[FrameRecord]) -> None:
+        (record,) = records
+        if t == 0:
+            self._prompted = record
+            self._pointers = PointerWindow(record, self.pointer_span)
+            return
+        self._pointers.add(record)
+        self._previous = record
+        # Frame 1 enters the memory only as the frame before the current one: the published walk ends at frame 2.
+        if t >= 2 and self._is_good(record):
+            self._good = [record, *self._good][: MEMORY_SLOTS - 1]
+
+    def _is_good(self, record: FrameRecord) -> bool:
+        return (
+            record.predicted_iou > self.memory_iou
+            and record.object_score > self.memory_object_score
+            and (self._motion is None or self._motion > self.memory_motion)
+        )
+
+    def select(self, t: int) -> list[MemorySelection]:
+        recent = self._good
+        if self._previous is not None and self._previous not in recent:
+            recent = [self._previous, *recent][: MEMORY_SLOTS - 1]
+        return [MemorySelection(ranked([self._prompted], recent), self._pointers.pairs(t), self.pointer_span)]
+
+    def reachable(self) -> Collection[FrameRecord]:
+        return {self._prompted, *self._good, *self._pointers.recent}

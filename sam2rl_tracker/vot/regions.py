@@ -1,0 +1,163 @@
+"""The toolkit's regions: masks as run lengths in text lines and binary trajectories.
+
+A line `mX,Y,W,H,runs...` is a mask: a rectangle at (X, Y) whose pixels, row by row, alternate between background and
+object in runs, background first. A single number is a special code. Both readers here give a `Region` or that code.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam2rl_tracker.errors import Sam2rlError
+
+Mask = NDArray[np.bool_]  # [h, w]
+
+UNKNOWN = 0
+"""Special code in a ground truth: nobody knows where the object is, the frame does not count."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A mask without its surroundings: run lengths of a rectangle at (x, y), both in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    runs: tuple[int, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel is set."""
+        return not any(self.runs[1::2])
+
+    def crop(self) -> Mask:
+        """The mask inside the rectangle, bool [height, width]."""
+        flat = np.repeat(np.arange(len(self.runs)) % 2 == 1, self.runs)
+        mask = np.zeros(self.height * self.width, dtype=bool)
+        mask[: len(flat)] = flat  # a writer may leave out the last run of background
+        return mask.reshape(self.height, self.width)
+
+    def full(self, size: tuple[int, int]) -> Mask:
+        """The mask in an image of `size` (height, width), bool [h, w]; what lies outside the image is cut off."""
+        height, width = size
+        mask = np.zeros(size, dtype=bool)
+        top, left = max(self.y, 0), max(self.x, 0)
+        bottom, right = min(self.y + self.height, height), min(self.x + self.width, width)
+        if top < bottom and left < right:
+            crop = self.crop()
+            mask[top:bottom, left:right] = crop[top - self.y : bottom - self.y, left - self.x : right - self.x]
+        return mask
+
+    def line(self) -> str:
+        """The region as a line of a ground truth file, without the line break."""
+        return "m" + ",".join(map(str, (self.x, self.y, self.width, self.height, *self.runs)))
+
+
+EMPTY = Region(0, 0, 0, 0, (0,))
+"""The object is absent."""
+
+
+def bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
+    """(x, y, width, height) of the set pixels of bool [h, w], None when there are none."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero(mask.any(axis=0))
+    return (
+        int(columns[0]),
+        int(rows[0]),
+        int(columns[-1] - columns[0] + 1),
+        int(rows[-1] - rows[0] + 1),
+    )
+
+
+def encode(mask: Mask) -> Region:
+    """Cut a mask, bool [h, w], to its bounding box and encode it."""
+    box = bounding_box(mask)
+    if box is None:
+        return EMPTY
+    x, y, width, height = box
+    flat = mask[y : y + height, x : x + width].ravel()
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    runs = np.diff(changes, prepend=0, append=flat.size).tolist()
+    return Region(x, y, width, height, (0, *runs) if flat[0] else tuple(runs))
+
+
+def parse_line(line: str) -> Region | int:
+    """Read one line of a ground truth or a text result.
+
+    Returns:
+        The region, or the code of a special line (`UNKNOWN` in a ground truth).
+
+    Raises:
+        ValueError: The line is empty, damaged, or a polygon, for which there is no exact mask.
+    """
+    line = line.strip()
+    if line.startswith("m"):
+        return _checked(*(int(value) for value in line[1:].split(",")))
+    values = [float(value) for value in line.split(",")]
+    if any(math.isnan(value) for value in values):
+        return UNKNOWN
+    if len(values) == 1:
+        return int(values[0])
+    if len(values) == 4:
+        return rectangle(*values)
+    raise ValueError(f"{len(values)} numbers are neither a mask nor a rectangle")
+
+
+def rectangle(x: float, y: float, width: float, height: float) -> Region:
+    """A filled rectangle, rounded to pixels as the toolkit rounds; without area it is the absent object."""
+    if width <= 0 or height <= 0:
+        return EMPTY
+    columns, rows = round(width), round(height)
+    return Region(round(x), round(y), columns, rows, (0, columns * rows))
+
+
+def _checked(x: int, y: int, width: int, height: int, *runs: int) -> Region:
+    if min(width, height, *runs, 0) < 0 or sum(runs) > width * height:
+        raise ValueError(f"runs of {sum(runs)} pixels do not fit {width}x{height}")
+    return Region(x, y, width, height, runs)
+
+
+def read_trajectory(data: bytes) -> list[Region | int]:
+    """Read a result file of the toolkit, binary (`.bin`) or text.
+
+    Raises:
+        Sam2rlError: The data are cut off or damaged.
+    """
+    try:
+        if data[:2] == struct.pack("<h", 1):
+            return list(_binary_regions(data))
+        return [parse_line(line) for line in data.decode().splitlines()]
+    except (ValueError, struct.error, UnicodeDecodeError) as error:
+        raise Sam2rlError(f"A trajectory of the VOT toolkit is damaged ({error}): delete it and evaluate again.") from error
+
+
+def _binary_regions(data: bytes) -> Iterator[Region | int]:
+    offset = 0
+
+    def read(layout: str) -> tuple[int, ...]:
+        nonlocal offset
+        values = struct.unpack_from("<" + layout, data, offset)
+        offset += struct.calcsize("<" + layout)
+        return values
+
+    _, length = read("hI")  # format version, number of regions
+    for _ in range(length):
+        (kind,) = read("B")
+        if kind == 0:
+            yield read("I")[0]
+        elif kind == 1:
+            yield rectangle(*read("ffff"))
+        elif kind == 3:
+            x, y, width, height, count = read("hhHHH")
+            yield _checked(x, y, width, height, *read(f"{count}H"))
+        else:
+            raise ValueError(f"region of kind {kind}, expected a mask, a rectangle or a special code")
