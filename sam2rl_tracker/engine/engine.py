@@ -7,6 +7,7 @@ The engine holds no state of any video. It runs the stock modules of the `sam2` 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sam2rl_tracker.engine.attention import BankAttention
 from sam2rl_tracker.engine.models import Model
@@ -42,15 +44,18 @@ class Engine:
         dtype: float32, or bfloat16 to run under autocast.
         exact: one row at a time, so that every result has the bits of stock SAM 2 (at one CPU thread and float32).
             Otherwise rows share a batch: faster, and the last bits differ.
+        math_attention: compute all attention behind the image encoder by PyTorch's plain kernel. Code that was forked
+            from SAM 2's first release does so on machines without a GPU; the last bits differ.
 
     Shapes: S = the model's input size, h = w = S / 16, C = model width, D = memory width, K = 3 candidates.
     """
 
-    def __init__(self, model: Model, dtype: torch.dtype = torch.float32, exact: bool = False):
+    def __init__(self, model: Model, dtype: torch.dtype = torch.float32, exact: bool = False, math_attention: bool = False):
         self.model = model
         self.exact = exact
         self.device = model.device
         self.dtype = dtype
+        self._math_attention = math_attention
         self._network = network = model.network
         self.input_size: int = network.image_size
         self._side = self.input_size // network.backbone_stride
@@ -79,12 +84,13 @@ class Engine:
             out = network.forward_image(torch.stack([self._preprocess(image) for image in images]))
             maps = out["backbone_fpn"]  # levels of [images, ., ., .], finest first
             top = maps[-1]
-            query = self._attention.self_attend(_tokens(top), _tokens(out["vision_pos_enc"][-1]))
+            with self._kernel():
+                query = self._attention.self_attend(_tokens(top), _tokens(out["vision_pos_enc"][-1]))
         self._image_pos = _tokens(out["vision_pos_enc"][-1])[:1]  # the same for every image
         high_res = maps[:-1] if network.use_high_res_features_in_sam else []
         return [
             Features(
-                map=top[i : i + 1],
+                map=top[i : i + 1].contiguous(),  # convolutions round by layout; stock SAM 2 has this one
                 query=query[i : i + 1],
                 high_res=tuple(level[i : i + 1] for level in high_res),
                 video_size=(image.shape[0], image.shape[1]),
@@ -107,17 +113,17 @@ class Engine:
             ValueError: a selection without memories, or more rows, memories or pointers than `shape` holds.
         """
         if self.exact and shape is None and len(selections) > 1:
-            return _concatenate([self.predict(features, [selection]) for selection in selections])
+            return Candidates.join([self.predict(features, [selection]) for selection in selections])
         rows = len(selections)
         if shape is not None and rows > shape.rows:
             raise ValueError(f"{rows} selections do not fit a batch of {shape.rows} rows")
         if shape is not None:
             selections = [*selections, *[selections[0]] * (shape.rows - rows)]
-        with self._autocast():
+        with self._autocast(), self._kernel():
             conditioned = self._condition(features, selections, shape)  # [rows, h*w, C]
             maps = conditioned.transpose(1, 2).unflatten(2, (self._side, self._side))
             candidates = self._decode(maps, features, [selection.prompt for selection in selections])
-        return candidates if len(selections) == rows else _take(candidates, rows)
+        return candidates if len(selections) == rows else candidates.take(slice(rows))
 
     @torch.inference_mode()
     def choose(
@@ -125,8 +131,8 @@ class Engine:
     ) -> Chosen:
         """Take candidate `picks[i]` of row `rows[i]`; where not visible, blank its mask and replace its pointer."""
         if self.exact and len(rows) > 1:
-            each = [self.choose(candidates, [r], [p], [v]) for r, p, v in zip(rows, picks, visible, strict=True)]
-            return Chosen(*(torch.cat(parts) for parts in zip(*(_fields(one) for one in each), strict=True)))
+            picked = zip(rows, picks, visible, strict=True)
+            return Chosen.join([self.choose(candidates, [row], [pick], [shown]) for row, pick, shown in picked])
         network = self._network
         index = torch.tensor([list(rows), list(picks)], device=self.device)
         shown = torch.tensor(list(visible), device=self.device)
@@ -134,7 +140,12 @@ class Engine:
         scores = candidates.object_scores[index[0]]
         with self._autocast():
             pointers = network.obj_ptr_proj(candidates.tokens[index[0], index[1]])
-        return Chosen(logits, self._blank_pointers(pointers.float(), shown, scores), scores)
+        input_logits = None
+        if self.exact:
+            # Stock SAM 2 resizes all candidates and then picks one; resizing one alone gives other last bits.
+            siblings = torch.where(shown[:, None, None, None], candidates.logits[index[0]], BLANK)
+            input_logits = _resize(siblings, self.input_size)[torch.arange(len(rows)), index[1]]
+        return Chosen(logits, self._blank_pointers(pointers.float(), shown, scores), scores, input_logits)
 
     # --------------------------------------------------------------------------------------------- prompts
 
@@ -142,7 +153,7 @@ class Engine:
     def prompt_masks(self, features: Features, masks: np.ndarray) -> Chosen:
         """Take given masks, bool [objects, height, width] at the image's size, as the output of their frame."""
         if self.exact and len(masks) > 1:
-            return _join([self.prompt_masks(features, masks[i : i + 1]) for i in range(len(masks))])
+            return Chosen.join([self.prompt_masks(features, masks[i : i + 1]) for i in range(len(masks))])
         network = self._network
         given = torch.from_numpy(np.ascontiguousarray(masks)).to(self.device).float()[:, None]  # [objects, 1, H, W]
         if given.shape[-2:] != (self.input_size, self.input_size):
@@ -150,7 +161,7 @@ class Engine:
             given = (given >= 0.5).float()
         logits = _resize(given * 20.0 - 10.0, self.input_size // 4, antialias=True)[:, 0]
         visible = given.flatten(1).any(dim=1)
-        with self._autocast():
+        with self._autocast(), self._kernel():
             prompt = network.mask_downsample(given)  # the decoder makes only the pointer; the mask stays as given
             if prompt.shape[-2:] != network.sam_prompt_encoder.mask_input_size:
                 prompt = _resize(prompt.float(), network.sam_prompt_encoder.mask_input_size, antialias=True)
@@ -173,7 +184,7 @@ class Engine:
         """
         if self.exact and len(boxes) > 1:
             each = [self.prompt_boxes(features, boxes[i : i + 1]) for i in range(len(boxes))]
-            return _join([one for one, _ in each]), torch.cat([ious for _, ious in each])
+            return Chosen.join([one for one, _ in each]), torch.cat([ious for _, ious in each])
         network = self._network
         height, width = features.video_size
         corners = torch.from_numpy(np.asarray(boxes, dtype=np.float32)).clone()
@@ -181,7 +192,7 @@ class Engine:
         corners = corners.reshape(-1, 2, 2) / torch.tensor([width, height]) * self.input_size
         labels = torch.tensor([2, 3], dtype=torch.int32, device=self.device)
         prompts = [Prompt(points=pair.to(self.device), labels=labels) for pair in corners]
-        with self._autocast():
+        with self._autocast(), self._kernel():
             top = features.map.flatten(2).permute(2, 0, 1) + network.no_mem_embed  # [h*w, 1, C]
             maps = top.permute(1, 2, 0).unflatten(2, (self._side, self._side)).expand(len(boxes), -1, -1, -1)
             candidates = self._decode(maps, features, prompts, multimask=False)
@@ -200,13 +211,12 @@ class Engine:
         """
         rows = len(binarise)
         if self.exact and rows > 1:
-            parts = [
-                self.encode_memory(features, Chosen(*(f[i : i + 1] for f in _fields(chosen))), binarise[i : i + 1])
-                for i in range(rows)
-            ]
-            return torch.cat(parts)
+            return torch.cat([self.encode_memory(features, chosen.take([i]), binarise[i : i + 1]) for i in range(rows)])
         network = self._network
-        logits = _resize(chosen.logits[:, None], self.input_size)  # [rows, 1, S, S]
+        if chosen.input_logits is not None:
+            logits = chosen.input_logits[:, None]  # [rows, 1, S, S]
+        else:
+            logits = _resize(chosen.logits[:, None], self.input_size)
         if all(binarise):
             mask = (logits > 0).float()
         elif any(binarise):
@@ -293,7 +303,7 @@ class Engine:
 
         mask = None
         if shape is not None or not all(len(s.memories) == width and len(s.pointers) == span for s in selections):
-            table = [_fill([True] * len(s.memories), width, 0) + _fill([True] * len(s.pointers), span, 0) for s in selections]
+            table = [_fill([1] * len(s.memories), width, 0) + _fill([1] * len(s.pointers), span, 0) for s in selections]
             mask = self._per_token(table, width, tokens, per_pointer).bool()
         scale = None
         if any(s.memory_scales is not None or s.pointer_scales is not None for s in selections):
@@ -385,6 +395,9 @@ class Engine:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
+    def _kernel(self) -> AbstractContextManager[None]:
+        return sdpa_kernel(SDPBackend.MATH) if self._math_attention else nullcontext()
+
 
 def _tokens(maps: Tensor) -> Tensor:
     """[rows, C, h, w] -> [rows, h*w, C]"""
@@ -413,19 +426,3 @@ def _fill(values: Sequence[float], length: int, padding: float) -> list[float]:
 
 def _stack(tensors: Sequence[Tensor], length: int) -> Tensor:
     return torch.stack(_padded(tensors, length))
-
-
-def _take(candidates: Candidates, rows: int) -> Candidates:
-    return Candidates(*(field[:rows] for field in _fields(candidates)))
-
-
-def _join(parts: Sequence[Chosen]) -> Chosen:
-    return Chosen(*(torch.cat(fields) for fields in zip(*map(_fields, parts), strict=True)))
-
-
-def _concatenate(parts: Sequence[Candidates]) -> Candidates:
-    return Candidates(*(torch.cat(fields) for fields in zip(*map(_fields, parts), strict=True)))
-
-
-def _fields(value: Candidates | Chosen) -> list[Tensor]:
-    return list(vars(value).values())

@@ -1,10 +1,15 @@
-"""The values that pass between the engine, the policies and the tracker: immutable, without behaviour."""
+"""The values that pass between the engine, the policies and the tracker: immutable."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
 from torch import Tensor
+
+_Rows = TypeVar("_Rows", bound="Rows")
 
 CONDITIONING_SLOT = 6
 """Temporal slot of conditioning frames; the newest other memory has slot 0, the one before 1, and so on."""
@@ -68,7 +73,20 @@ class MemorySelection:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
+class Rows:
+    """A batch: every field is a tensor whose first dimension counts rows, or None."""
+
+    def take(self: _Rows, rows: slice | Sequence[int]) -> _Rows:
+        return type(self)(*(None if field is None else field[rows] for field in vars(self).values()))
+
+    @classmethod
+    def join(cls: type[_Rows], parts: Sequence[_Rows]) -> _Rows:
+        fields = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*(None if tensors[0] is None else torch.cat(tensors) for tensors in fields))
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates(Rows):
     """The decoder's answer for a batch of rows, nothing blanked and nothing chosen yet. K is 3 for SAM 2."""
 
     logits: Tensor  # [rows, K, 4h, 4w] float32
@@ -78,12 +96,13 @@ class Candidates:
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class Chosen(Rows):
     """One mask per row after the choice: blanked where the object was said to be absent."""
 
     logits: Tensor  # [rows, 4h, 4w] float32, -1024 where blanked
     pointers: Tensor  # [rows, C] float32
     object_scores: Tensor  # [rows]
+    input_logits: Tensor | None = None  # [rows, S, S] in exact mode: the logits resized as stock SAM 2 resizes them
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,9 @@ class Policy(ABC):
     needs_boxes: ClassVar[bool] = False
     """Whether `choose` reads `Prediction.boxes`."""
 
+    math_attention: ClassVar[bool] = False
+    """Whether the published code attends by PyTorch's plain kernel on a CPU; exact mode then does the same."""
+
     pointer_span: int
     """P: how many frames the object pointers span; SAM 2 takes min(frames of the video, 16)."""
 

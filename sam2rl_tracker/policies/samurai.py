@@ -43,6 +43,7 @@ class Samurai(Policy):
     memory_motion: float = 0.0
 
     needs_boxes: ClassVar[bool] = True
+    math_attention: ClassVar[bool] = True
 
     def begin(self, record: FrameRecord, num_frames: int | None) -> None:
         self._filter: BoxFilter | None = None
