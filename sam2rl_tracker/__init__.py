@@ -1,3 +1,18 @@
 """SAM 2 with an explicit memory bank and pluggable memory policies."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sam2rl_tracker.tracking import Tracker
+
 __version__ = "0.1.0"
+__all__ = ["Tracker", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    # Lazy: PyTorch takes seconds to import, and `sam2rl --help` and the VOT side need none of it.
+    if name == "Tracker":
+        from sam2rl_tracker.tracking import Tracker
+
+        return Tracker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,6 +63,8 @@ class Engine:
         self._mean = torch.tensor(_MEAN, dtype=torch.float32, device=self.device)[:, None, None]
         self._std = torch.tensor(_STD, dtype=torch.float32, device=self.device)[:, None, None]
         with torch.inference_mode():
+            grid = torch.zeros(1, network.hidden_dim, self._side, self._side, device=self.device)
+            self._image_pos = _tokens(network.image_encoder.neck.position_encoding(grid))  # [1, h*w, C]
             self._memory_pos = self._memory_positions()  # [slots, h*w, D]
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
@@ -81,12 +83,11 @@ class Engine:
             return [self.encode_image(image) for image in images]
         network = self._network
         with self._autocast():
-            out = network.forward_image(torch.stack([self._preprocess(image) for image in images]))
+            out = network.forward_image(torch.stack([self.preprocess(image) for image in images]))
             maps = out["backbone_fpn"]  # levels of [images, ., ., .], finest first
             top = maps[-1]
             with self._kernel():
-                query = self._attention.self_attend(_tokens(top), _tokens(out["vision_pos_enc"][-1]))
-        self._image_pos = _tokens(out["vision_pos_enc"][-1])[:1]  # the same for every image
+                query = self._attention.self_attend(_tokens(top), self._image_pos.to(top.dtype))
         high_res = maps[:-1] if network.use_high_res_features_in_sam else []
         return [
             Features(
@@ -266,7 +267,7 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------- internals
 
-    def _preprocess(self, image: np.ndarray) -> Tensor:
+    def preprocess(self, image: np.ndarray) -> Tensor:
         """PIL resampling and normalisation of SAM 2's own loader: uint8 [H, W, 3] -> float32 [3, S, S]."""
         if image.shape[:2] != (self.input_size, self.input_size):
             image = np.asarray(Image.fromarray(image).resize((self.input_size, self.input_size)))
@@ -315,7 +316,7 @@ class Engine:
             scale = self._per_token(table, width, tokens, per_pointer)[..., None]
         return self._attention.attend(
             features.query,
-            self._image_pos,
+            self._image_pos.to(features.query.dtype),
             torch.cat(values, dim=1),
             torch.cat(positions, dim=1),
             rotated=width * tokens,

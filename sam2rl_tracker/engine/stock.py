@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
 import torch
+from PIL import Image
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 
+from sam2rl_tracker.engine.engine import Engine
 from sam2rl_tracker.engine.models import Model, build_network
 
 
@@ -17,3 +25,16 @@ def stock_predictor(model: Model) -> SAM2VideoPredictor:
     assert isinstance(predictor, SAM2VideoPredictor)
     predictor.load_state_dict(model.network.state_dict())
     return predictor.to(torch.device(model.device)).eval()
+
+
+def stock_state(model: Model, predictor: SAM2VideoPredictor, images: Sequence[np.ndarray]) -> dict[str, Any]:
+    """The predictor's state for a video of RGB images, uint8 [T, height, width, 3], as given: no JPEG in between."""
+    with TemporaryDirectory() as folder:
+        # The predictor reads folders of JPEGs only: it is given one image, and then the frames themselves.
+        Image.fromarray(images[0]).save(Path(folder) / "0.jpg")
+        state: dict[str, Any] = predictor.init_state(folder)
+    engine = Engine(model)
+    state["images"] = torch.stack([engine.preprocess(image) for image in images])
+    state["num_frames"] = len(images)
+    state["cached_features"].clear()  # it holds the JPEG's
+    return state

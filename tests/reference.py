@@ -1,0 +1,66 @@
+"""The reference: generated videos, and the masks that stock SAM 2 and the published trackers' own code gave on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam2rl_tracker import Tracker
+from sam2rl_tracker.engine import Model
+from sam2rl_tracker.video import open_frames, read_index_mask
+
+PACKAGED = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2] / "shared" / "reference"
+SCENES = ["scene-930108", "scene-930105", "scene-930014"]  # the first one is packaged with the tests
+
+PUBLISHED = {  # the golden set's name -> the policy that must give it
+    "sam2": "recency",
+    "samurai": "samurai",
+    "samurai-stress": "samurai:kalman_weight=0.5,stable_frames=3,memory_iou=0.6",
+    "dam4sam": "dam4sam",
+    "dam4sam-stress": (
+        "dam4sam:iou_threshold=0.4,area_low=0.5,area_high=2.0,min_gap=2,distractor_iou=1.0"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Video:
+    """A reference video: images uint8 [T, 128, 128, 3] and the target's true masks bool [T, 128, 128]."""
+
+    name: str
+    images: list[np.ndarray]
+    truth: np.ndarray
+
+
+def load_video(name: str = SCENES[0]) -> Video:
+    """Read a reference video; skips the test where it is not there."""
+    folder = PACKAGED / name
+    if not folder.is_dir():
+        folder = SHARED / "videos" / name
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there (only {SCENES[0]} is packaged with the tests)")
+    images = [image for _, image in open_frames(folder / "color")]
+    truth = np.stack([read_index_mask(path) == 1 for path in sorted((folder / "masks").glob("*.png"))])
+    return Video(name, images, truth)
+
+
+def published_masks(video: str, golden: str) -> np.ndarray:
+    """Masks bool [80, 128, 128] of the published code; frame 0 is the given mask."""
+    if (PACKAGED / video).is_dir():
+        packed = np.load(PACKAGED / video / "published.npz")[golden]
+    else:
+        packed = np.load(SHARED / "golden" / f"{golden}.npz")[video]
+    return np.unpackbits(packed, axis=-1).astype(bool)
+
+
+def track_exactly(model: Model, video: Video, policy: str) -> Iterator[tuple[np.ndarray, Tracker]]:
+    """Mask and tracker after every frame, in exact mode."""
+    tracker = Tracker(model, policy, exact=True, num_frames=len(video.images))
+    yield tracker.initialize(video.images[0], video.truth[:1])[0], tracker
+    for image in video.images[1:]:
+        yield tracker.track(image)[0], tracker
