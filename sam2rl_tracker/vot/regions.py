@@ -101,7 +101,8 @@ def parse_line(line: str) -> Region | int:
     """
     line = line.strip()
     if line.startswith("m"):
-        return _checked(*(int(value) for value in line[1:].split(",")))
+        x, y, width, height, *runs = (int(value) for value in line[1:].split(","))
+        return _checked(x, y, width, height, *runs)
     values = [float(value) for value in line.split(",")]
     if any(math.isnan(value) for value in values):
         return UNKNOWN
@@ -137,7 +138,9 @@ def read_trajectory(data: bytes) -> list[Region | int]:
             return list(_binary_regions(data))
         return [parse_line(line) for line in data.decode().splitlines()]
     except (ValueError, struct.error, UnicodeDecodeError) as error:
-        raise Sam2rlError(f"A trajectory of the VOT toolkit is damaged ({error}): delete it and evaluate again.") from error
+        raise Sam2rlError(
+            f"A trajectory of the VOT toolkit is damaged ({error}): delete it and evaluate again."
+        ) from error
 
 
 def _binary_regions(data: bytes) -> Iterator[Region | int]:

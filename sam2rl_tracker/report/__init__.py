@@ -1,0 +1,6 @@
+"""Tables, plots, overlays and HTML."""
+
+from sam2rl_tracker.report.overlay import VideoWriter, overlay
+from sam2rl_tracker.report.table import Report, collect, render, to_json
+
+__all__ = ["Report", "VideoWriter", "collect", "overlay", "render", "to_json"]

@@ -1,0 +1,109 @@
+"""The table of a workspace's trackers: Quality, Accuracy, Robustness, and what each gains over SAM 2."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.video import StrPath
+from sam2rl_tracker.vot.toolkit import (
+    Analysis,
+    Failure,
+    Scores,
+    analyse,
+    checked_workspace,
+    find_failure,
+    tracked_names,
+)
+
+BASELINE = "SAM2"
+"""The tracker that the others are compared with."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the toolkit measured, and the trackers it could not measure as their results are incomplete."""
+
+    analysis: Analysis
+    failures: list[Failure]
+
+
+def collect(folder: StrPath) -> Report:
+    """Check the results in a workspace and let the toolkit analyse the complete ones.
+
+    Args:
+        folder: The workspace.
+
+    Returns:
+        The measures of every tracker with complete results, SAM 2 first; the others are listed as failures, of which a
+        caller should make a non-zero exit status.
+
+    Raises:
+        Sam2rlError: The workspace is unsuitable, or nothing was evaluated in it.
+    """
+    workspace = checked_workspace(folder)
+    names = sorted(tracked_names(workspace), key=lambda name: (name != BASELINE, name))
+    if not names:
+        raise Sam2rlError(
+            f"{workspace.folder} has no results, expected those of at least one tracker: "
+            f"`vot evaluate --workspace {workspace.folder} SAM2 SAMURAI DAM4SAM`."
+        )
+    found = {name: find_failure(workspace, name) for name in names}
+    complete = [name for name, failure in found.items() if failure is None]
+    return Report(
+        analysis=analyse(folder, complete) if complete else Analysis({}, {}),
+        failures=[failure for failure in found.values() if failure is not None],
+    )
+
+
+def render(report: Report, console: Console) -> None:
+    """Print the measures over all sequences, as differences to SAM 2 too, the qualities by sequence, and failures."""
+    trackers = report.analysis.trackers
+    if trackers:
+        table = Table(title="All sequences, % (difference to SAM 2)" if BASELINE in trackers else "All sequences, %")
+        table.add_column("Tracker")
+        for measure in ("Quality", "Accuracy", "Robustness"):
+            table.add_column(measure, justify="right")
+        base = trackers.get(BASELINE)
+        for name, scores in trackers.items():
+            compared = base if name != BASELINE else None
+            table.add_row(name, *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness")))
+        console.print(table)
+    if len(report.analysis.sequences) > 1:
+        table = Table(title="Quality by sequence, %")
+        table.add_column("Sequence")
+        for name in trackers:
+            table.add_column(name, justify="right")
+        for sequence, row in report.analysis.sequences.items():
+            table.add_row(sequence, *(_cell(row[name], None, "quality") for name in trackers))
+        console.print(table)
+    for failure in report.failures:
+        console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _cell(scores: Scores, base: Scores | None, measure: str) -> str:
+    """`62.3` or `62.3 (+3.4)`, both in %."""
+    value = getattr(scores, measure)
+    if value is None:
+        return "-"
+    other = None if base is None else getattr(base, measure)
+    return f"{100 * value:.1f}" if other is None else f"{100 * value:.1f} ({100 * (value - other):+.1f})"
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """{"trackers": {NAME: {"quality": x, "accuracy": x, "robustness": x}}, "sequences": {SEQ: {NAME: {...}}}}.
+
+    Fractions; robustness is None where no object is ever visible. Trackers with incomplete results are left out here;
+    they are in `report.failures`.
+    """
+    return {
+        "trackers": {name: asdict(scores) for name, scores in report.analysis.trackers.items()},
+        "sequences": {
+            sequence: {name: asdict(scores) for name, scores in row.items()}
+            for sequence, row in report.analysis.sequences.items()
+        },
+    }

@@ -1,0 +1,184 @@
+"""The tracker that the VOT toolkit starts: answers its requests over TraX, with a mask for every object.
+
+It speaks bare TraX, so that the toolkit starts it once per sequence; the toolkit's own wrapper would be started twice.
+The environment configures it, as the toolkit hands no arguments to a tracker: SAM2RL_MODEL, SAM2RL_DEVICE.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import trax
+from PIL import Image as PILImage
+from PIL import ImageDraw
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.video import Image, Mask, read_image
+from sam2rl_tracker.vot.regions import bounding_box, encode
+
+if TYPE_CHECKING:
+    from sam2rl_tracker.tracking import Tracker
+
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels
+Reply = tuple[Any, dict[str, Any]]  # a trax region and the properties that the toolkit stores beside it
+
+MAX_RUNS = 65535
+"""The toolkit stores the number of a mask's runs in 16 bits and crashes on more."""
+
+
+def serve(policy: str) -> None:
+    """Answer the toolkit until it quits.
+
+    Ends the process with status 2 and one sentence on stderr when the user can mend the cause; the toolkit keeps both
+    streams in a log.
+    """
+    # The handshake comes first: the toolkit keeps the log of a tracker that fails after it, and of no other.
+    server = trax.Server(
+        [trax.Region.MASK], [trax.Image.PATH], tracker_name="sam2rl", tracker_description=policy, multiobject=True
+    )
+    try:
+        answer_requests(server, policy)
+    except Sam2rlError as error:
+        print(f"sam2rl: {error}", file=sys.stderr, flush=True)
+        server.quit(str(error).replace("\n", " "))
+        raise SystemExit(2) from error
+    server.quit()
+
+
+def answer_requests(server: trax.Server, policy: str) -> None:
+    """Load the model once and follow the toolkit through its sequences."""
+    from sam2rl_tracker.tracking import Tracker
+
+    model = os.environ.get("SAM2RL_MODEL") or "nano"
+    session = Session(Tracker(model=model, policy=policy, device=os.environ.get("SAM2RL_DEVICE") or None))
+    while True:
+        request = server.wait()
+        if request.type == trax.TraxStatus.QUIT:
+            return
+        if request.type == trax.TraxStatus.INITIALIZE:
+            session.restart()  # one process may be given several videos, or one object of a video after the other
+        regions = [region for region, _ in request.objects or []]
+        server.status(session.step(read_image(request.image["color"].path()), regions))
+
+
+class Session:
+    """The objects of one video in the order the toolkit gave them, which is how it tells them apart.
+
+    An object given with an empty mask cannot be tracked. It keeps its place and is reported absent on every frame.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the video; the next frame is the first of a new one."""
+        self._started = False
+        self._given = 0  # objects that the toolkit gave so far, numbered from 1
+
+    def step(self, image: Image, new: Sequence[Any]) -> list[Reply]:
+        """Track into the next frame and add the objects given on it.
+
+        Args:
+            image: uint8 [h, w, 3].
+            new: Trax regions.
+
+        Returns:
+            A reply for every object given so far.
+        """
+        masks: dict[int, Mask] = {}
+        if self._started:
+            ids = self._tracker.ids
+            masks = dict(zip(ids, self._tracker.track(image), strict=True))
+        else:
+            self._tracker.initialize(image)
+            self._started = True
+        for region in new:
+            self._given += 1
+            mask = self._add(region, self._given, image.shape[:2])
+            if mask is not None:
+                masks[self._given] = mask
+        traces = {trace["object"]: trace for trace in self._tracker.trace()}
+        return [reply(masks.get(k), traces.get(k)) for k in range(1, self._given + 1)]
+
+    def _add(self, region: Any, number: int, size: tuple[int, int]) -> Mask | None:
+        """Give one object to the tracker; its mask on this frame, None when there is nothing to track."""
+        mask = to_mask(region, size)
+        if not mask.any():
+            return None
+        if region.type == trax.Region.RECTANGLE:
+            try:
+                return self._tracker.add(ids=[number], boxes=np.array([region.bounds()], dtype=np.float32))[0]
+            except Sam2rlError:
+                pass  # SAM 2 saw no object in the box: track what the box encloses
+        return self._tracker.add(mask[None], ids=[number])[0]
+
+
+def to_mask(region: Any, size: tuple[int, int]) -> Mask:
+    """A region of the toolkit as a mask of the whole image; rectangles and polygons are filled.
+
+    Args:
+        region: Trax mask (a crop with an offset), rectangle, polygon, or special region, which is empty.
+        size: (height, width) of the image.
+
+    Returns:
+        bool [h, w].
+    """
+    height, width = size
+    if region.type == trax.Region.MASK:
+        cropped = encode(region.array() != 0)
+        x, y = region.offset()
+        return replace(cropped, x=cropped.x + x, y=cropped.y + y).full(size)
+    canvas = PILImage.new("1", (width, height))
+    if region.type == trax.Region.RECTANGLE:
+        x, y, box_width, box_height = region.bounds()
+        if box_width > 0 and box_height > 0:
+            ImageDraw.Draw(canvas).rectangle((x, y, x + box_width - 1, y + box_height - 1), fill=1)
+    elif region.type == trax.Region.POLYGON:
+        ImageDraw.Draw(canvas).polygon([region.get(i) for i in range(region.size())], fill=1)
+    return np.array(canvas)
+
+
+def reply(mask: Mask | None, trace: dict[str, Any] | None) -> Reply:
+    """What the toolkit is told about one object on one frame.
+
+    Args:
+        mask: bool [h, w]; None or empty = absent.
+        trace: The object's entry of `Tracker.trace`; None when it is not tracked.
+
+    Returns:
+        A trax region, cut to the object, and properties: predicted IoU, object score, and the frames whose memories the
+        prediction attended to, in ascending order and separated by blanks.
+    """
+    properties: dict[str, Any] = {}
+    if trace is not None:
+        properties = {"predicted_iou": trace["predicted_iou"], "object_score": trace["object_score"]}
+        frames = sorted(frame for frame, _ in trace["memories"])
+        properties["memory_size"] = len(frames)
+        if frames:
+            properties["memory_frames"] = " ".join(map(str, frames))
+    region = None if mask is None else storable(mask)
+    box = None if region is None else bounding_box(region)
+    if region is None or box is None:
+        return trax.Rectangle.create(0, 0, 0, 0), properties
+    x, y, width, height = box
+    crop = np.ascontiguousarray(region[y : y + height, x : x + width], dtype=np.uint8)
+    return trax.Mask.create(crop, x=x, y=y), properties
+
+
+def storable(mask: Mask) -> Mask:
+    """Coarsen a mask, bool [h, w], of more runs than the toolkit can store; any other is returned as it is.
+
+    Only noise over a large image has so many runs. The toolkit splits runs beyond 65025 pixels, hence the reserve.
+    """
+    step = 1
+    coarse = mask
+    while np.count_nonzero(np.diff(coarse.ravel())) + 2 * (mask.size // 65025) + 3 > MAX_RUNS:
+        step *= 2
+        coarse = np.repeat(mask[:, ::step], step, axis=1)[:, : mask.shape[1]]
+    return coarse

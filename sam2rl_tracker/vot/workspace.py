@@ -1,0 +1,218 @@
+"""Workspaces of the VOT toolkit: created, filled with generated sequences, or with frames and masks of one's own.
+
+A workspace is a folder with `config.yaml`, which names the tracker registries, the stack of experiments and the folder
+of sequences; there `list.txt` names the sequences in use. Importers of public data sets are in `datasets.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from rich.console import Console
+from rich.progress import track
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.video import IGNORED, StrPath, atomic_path, list_frames, object_masks, read_index_mask
+from sam2rl_tracker.vot.sequences import AnnotatedFrame, write_sequence
+
+Item = TypeVar("Item")
+
+TEMPLATE = Path(__file__).parent / "template"
+"""The files of a new workspace."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths of a workspace; get one from `open_workspace`."""
+
+    folder: Path
+    sequences: Path
+    stack: Path
+    registries: tuple[Path, ...]
+
+    def names(self) -> list[str]:
+        """Names of the sequences in use, in the order of list.txt.
+
+        Raises:
+            Sam2rlError: There is no list.txt, or it has a blank line, which the toolkit crashes on.
+        """
+        path = self.sequences / "list.txt"
+        try:
+            names = [line.strip() for line in path.read_text().splitlines()]
+        except OSError as error:
+            raise Sam2rlError(
+                f"The workspace {self.folder} has no {path.relative_to(self.folder)} ({error.strerror}), expected one "
+                "sequence name per line: write it, or create a workspace with `sam2rl workspace create`."
+            ) from error
+        if "" in names:
+            raise Sam2rlError(f"Line {names.index('') + 1} of {path} is blank, expected a sequence's name: delete it.")
+        return names
+
+    def add(self, name: str, frames: Iterable[AnnotatedFrame], fps: float = 30, suffix: str = ".png") -> Path:
+        """Write a sequence and enter it in list.txt; arguments and errors as in `write_sequence`.
+
+        Returns:
+            The sequence's folder.
+        """
+        names = self.names()
+        if name in names:
+            raise Sam2rlError(
+                f"The workspace {self.folder} has a sequence {name} already: delete its folder and its line in "
+                "list.txt, or take another workspace."
+            )
+        write_sequence(self.sequences / name, frames, fps, suffix)
+        with atomic_path(self.sequences / "list.txt") as temporary:
+            temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
+        return self.sequences / name
+
+
+def open_workspace(folder: StrPath) -> Workspace:
+    """Open an existing workspace.
+
+    Raises:
+        Sam2rlError: The folder is no workspace, or its configuration is damaged.
+    """
+    folder = Path(folder).resolve()
+    path = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise Sam2rlError(
+            f"{folder} is not a VOT workspace, expected a folder with config.yaml: make one with "
+            f"`sam2rl workspace create {folder}`."
+        ) from error
+    except (OSError, yaml.YAMLError) as error:
+        raise Sam2rlError(f"{path} cannot be read ({' '.join(str(error).split())}): mend or replace it.") from error
+    if not isinstance(config, dict) or "stack" not in config:
+        raise Sam2rlError(f"{path} names no stack, expected `stack: ./stack.yaml`: add the line.")
+    registries = config.get("registry") or []
+    return Workspace(
+        folder=folder,
+        sequences=folder / config.get("sequences", "sequences"),
+        stack=folder / str(config["stack"]),
+        registries=tuple(folder / name for name in ([registries] if isinstance(registries, str) else registries)),
+    )
+
+
+def create(folder: StrPath) -> Workspace:
+    """Create an empty workspace with the registered trackers and a VOTS stack whose measures are computed locally.
+
+    Args:
+        folder: A new or empty folder.
+
+    Raises:
+        Sam2rlError: The folder holds files or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Sam2rlError(f"{folder} is not empty, expected a new folder for the workspace: give another one.")
+    try:
+        (folder / "sequences").mkdir(parents=True, exist_ok=True)
+        (folder / "sequences" / "list.txt").touch()
+        for name in ("trackers.ini", "stack.yaml", "config.yaml"):
+            shutil.copyfile(TEMPLATE / name, folder / name)
+    except OSError as error:
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give a folder you own.") from error
+    return open_workspace(folder)
+
+
+def open_or_create(folder: StrPath) -> Workspace:
+    """Open a workspace, or create it when the folder is new or empty; errors as in both."""
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        return open_workspace(folder)
+    return create(folder)
+
+
+# ---------------------------------------------------------------- filling it
+
+
+def generate(folder: StrPath, count: int, seed: int, frames: int = 80, size: int = 128, objects: int = 1) -> list[str]:
+    """Add generated sequences to a workspace, which is created if it is new.
+
+    Args:
+        folder: The workspace.
+        count: How many sequences.
+        seed: Of the first sequence; the others count up from it, and names tell the seeds.
+        frames: Frames per sequence.
+        size: Width and height in pixels.
+        objects: Objects per sequence.
+
+    Returns:
+        The new names, `scene-<seed>`.
+
+    Raises:
+        Sam2rlError: A sequence of this seed is there already, or the folder is unsuitable.
+    """
+    from sam2rl_tracker.synthetic.scenes import generate_scene
+
+    workspace = open_or_create(folder)
+    names = []
+    for number in progress(range(seed, seed + count), "Generating sequences"):
+        scene = generate_scene(number, frames=frames, size=size, objects=objects)
+        names.append(f"scene-{number:05d}")
+        workspace.add(
+            names[-1],
+            (
+                AnnotatedFrame(image, object_masks(labels))
+                for image, labels in zip(scene.images, scene.labels, strict=True)
+            ),
+        )
+    return names
+
+
+def import_frames(source: StrPath, folder: StrPath) -> str:
+    """Add a folder of frames and masks to a workspace, which is created if it is new.
+
+    Args:
+        source: A folder with `color/` (images in natural order) and `masks/`: index PNGs with the images' names, where
+            k = object k and 255 = does not count. Frames without a mask are unknown and do not count.
+        folder: The workspace.
+
+    Returns:
+        The new sequence's name, which is the source folder's.
+
+    Raises:
+        Sam2rlError: A folder, all masks or all objects are missing, a file cannot be read, sizes differ, a mask has no
+            frame, or the workspace has a sequence of this name.
+    """
+    source = Path(source).resolve()
+    images = list_frames(source / "color")
+    masks = {file.stem: file for file in list_frames(source / "masks")}
+    extra = masks.keys() - {image.stem for image in images}
+    if extra:
+        name = masks[min(extra)].name
+        raise Sam2rlError(f"The mask {name} in {source / 'masks'} has no frame of the same name in {source / 'color'}.")
+    workspace = open_or_create(folder)
+    workspace.add(source.name, progress(index_frames(images, masks), f"Importing {source.name}", len(images)))
+    return source.name
+
+
+def index_frames(images: Iterable[Path], masks: dict[str, Path], binary: bool = False) -> Iterator[AnnotatedFrame]:
+    """Frames with index masks of the same stem; a frame without a mask is unknown.
+
+    Args:
+        images: Image files in order.
+        masks: {stem: mask file}.
+        binary: Whether 255 is object 1 rather than the area that does not count.
+    """
+    for image in images:
+        if image.stem not in masks:
+            yield AnnotatedFrame(image, None)
+            continue
+        labels = read_index_mask(masks[image.stem])
+        if binary:
+            labels[labels == IGNORED] = 1
+        ignored = labels == IGNORED
+        yield AnnotatedFrame(image, object_masks(labels), ignored if ignored.any() else None)
+
+
+def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
+    """Iterate with a progress bar on stderr, which vanishes at the end and stays away where nobody looks."""
+    console = Console(stderr=True)
+    return track(items, what, total, console=console, transient=True, disable=not console.is_terminal)

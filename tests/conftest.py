@@ -1,0 +1,82 @@
+"""Fixtures for several folders: the packaged model, and a workspace that the real VOT toolkit has evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.vot.sequences import AnnotatedFrame
+from sam2rl_tracker.vot.toolkit import Failure, evaluate
+from sam2rl_tracker.vot.workspace import Workspace, create
+
+HEIGHT, WIDTH = 48, 64
+SCRIPTED = {"Perfect": "perfect", "Mixed": "mixed", "Dies": "late-death", "Refuses": "refuse"}
+
+
+@pytest.fixture(scope="session")
+def nano() -> Model:
+    return load_model("nano", "cpu")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Exact mode's promise holds on one thread: more of them split sums otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A workspace, and what `evaluate` said of its trackers."""
+
+    workspace: Workspace
+    failures: dict[str, Failure]
+
+
+def scripted_frames(
+    length: int, objects: dict[int, tuple[int, range]], ignored: bool = False, unknown: int | None = None
+) -> Iterator[AnnotatedFrame]:
+    """Noise in which bars with a hole move to the right.
+
+    Args:
+        length: Number of frames.
+        objects: {id: (first frame, frames on which it is absent)}.
+        ignored: Whether a band does not count on every other frame.
+        unknown: A frame without annotation.
+    """
+    rng = np.random.default_rng(0)
+    band = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    band[:, 20:26] = True
+    for t in range(length):
+        masks = {}
+        for k, (start, gone) in objects.items():
+            if t >= start and t not in gone:
+                masks[k] = np.zeros((HEIGHT, WIDTH), dtype=bool)
+                masks[k][5 + k * 3 : 15 + k * 3, 5 + t + k : 20 + t + k] = True
+                masks[k][7 + k * 3, 8 + t + k] = False
+        image = rng.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        yield AnnotatedFrame(image, None if t == unknown else masks, band if ignored and t % 2 else None)
+
+
+@pytest.fixture(scope="session")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """Two sequences with all that makes measures differ, and SAM2 and four scripted trackers evaluated on them."""
+    workspace = create(tmp_path_factory.mktemp("toolkit") / "work space")
+    workspace.add("single", scripted_frames(30, {1: (0, range(10, 23))}))
+    several = {1: (0, range(0)), 4: (0, range(5, 8)), 9: (3, range(6, 7))}
+    workspace.add("several", scripted_frames(12, several, ignored=True, unknown=9))
+    with (workspace.folder / "trackers.ini").open("a") as file:
+        for name, mode in SCRIPTED.items():
+            command = f"import scripted_tracker; scripted_tracker.main('{mode}')"
+            paths = Path(__file__).parent / "vot"
+            file.write(f"\n[{name}]\nprotocol = traxpython\ncommand = {command}\npaths = {paths}\n")
+    failures = evaluate(workspace.folder, ["SAM2", *SCRIPTED])
+    return Evaluated(workspace, {failure.tracker: failure for failure in failures})

@@ -1,0 +1,58 @@
+"""The report of an evaluated workspace, and how it looks."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.report import Report, collect, render, to_json
+from sam2rl_tracker.vot.toolkit import Analysis, Failure, Scores
+from sam2rl_tracker.vot.workspace import create
+
+
+def text_of(report: Report) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    render(report, console)
+    return console.file.getvalue()
+
+
+def test_collect_measures_the_complete_and_names_the_failed(evaluated):
+    report = collect(evaluated.workspace.folder)
+    assert list(report.analysis.trackers) == ["SAM2", "Mixed", "Perfect"]
+    assert {failure.tracker for failure in report.failures} == {"Dies", "Refuses"}
+    document = json.loads(json.dumps(to_json(report)))
+    assert document["trackers"]["Perfect"] == {"quality": 1.0, "accuracy": 1.0, "robustness": 1.0}
+    assert set(document["sequences"]) == {"single", "several"}
+    assert set(document["sequences"]["several"]["Mixed"]) == {"quality", "accuracy", "robustness"}
+    text = text_of(report)
+    assert "FAILED: Dies has no complete results on sequence single" in text
+    assert "the memory bank caught fire" in text
+
+
+def test_the_table_shows_differences_to_sam2():
+    scores = {"SAM2": Scores(0.5, 0.6, 0.7), "Other": Scores(0.525, 0.6, 0.65), "Blind": Scores(1.0, 0.0, None)}
+    report = Report(Analysis(scores, {"one": scores}), [])
+    lines = [line.replace("│", " ").split() for line in text_of(report).splitlines()]
+    assert ["SAM2", "50.0", "60.0", "70.0"] in lines
+    assert ["Other", "52.5", "(+2.5)", "60.0", "(+0.0)", "65.0", "(-5.0)"] in lines
+    assert ["Blind", "100.0", "(+50.0)", "0.0", "(-60.0)", "-"] in lines
+
+
+def test_a_report_without_sam2_or_any_complete_tracker():
+    report = Report(Analysis({"Other": Scores(0.5, 0.6, 0.7)}, {}), [])
+    assert "difference" not in text_of(report)
+    failed = Report(Analysis({}, {}), [Failure("SAM2", "one", "it [died]")])
+    assert text_of(failed) == "FAILED: SAM2 has no complete results on sequence one: it [died]\n"
+    assert to_json(failed) == {"trackers": {}, "sequences": {}}
+
+
+def test_a_workspace_without_results(evaluated, tmp_path):
+    workspace = create(tmp_path / "w")
+    with pytest.raises(Sam2rlError, match="names no sequences"):
+        collect(workspace.folder)
+    (workspace.sequences / "list.txt").write_text("single\n")
+    (workspace.sequences / "single").symlink_to(evaluated.workspace.sequences / "single")
+    with pytest.raises(Sam2rlError, match=r"has no results.*vot evaluate"):
+        collect(workspace.folder)

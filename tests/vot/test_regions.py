@@ -1,0 +1,79 @@
+"""Regions: round trips, and the toolkit's own reader and writer as the judge."""
+
+import io
+
+import numpy as np
+import pytest
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.vot.regions import EMPTY, Region, bounding_box, encode, parse_line, read_trajectory
+
+SIZE = (24, 33)
+
+
+def random_masks(count: int = 40) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    masks = [rng.random(SIZE) < density for density in np.linspace(0.002, 0.99, count)]
+    full, row, column = np.ones(SIZE, bool), np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    row[5, 3:9], column[2:7, 32] = True, True
+    return [*masks, full, row, column, np.zeros(SIZE, bool)]
+
+
+@pytest.mark.parametrize("mask", random_masks())
+def test_lines_round_trip_and_the_toolkit_reads_them(mask):
+    from vot.region.io import parse_region
+
+    region = encode(mask)
+    assert parse_line(region.line()) == region
+    assert np.array_equal(region.full(SIZE), mask)
+    assert region.empty == (not mask.any())
+
+    theirs = parse_region(region.line())
+    canvas = np.zeros(SIZE, dtype=bool)
+    x, y = theirs.offset
+    canvas[y : y + theirs.mask.shape[0], x : x + theirs.mask.shape[1]] = theirs.mask
+    box = bounding_box(mask)
+    if box is not None and box[2] > 1:  # the toolkit drops masks that are one pixel wide
+        assert np.array_equal(canvas, mask)
+
+
+def test_trajectories_written_by_the_toolkit():
+    from vot.region import Rectangle, Special
+    from vot.region.io import write_trajectory
+    from vot.region.shapes import Mask
+
+    masks = random_masks(6)
+    regions = [Special(1), Rectangle(2, 3, 4, 5), Rectangle(0, 0, 0, 0), *(Mask(mask, (1, 2)) for mask in masks)]
+    binary, text = io.BytesIO(), io.StringIO()
+    write_trajectory(binary, regions)
+    write_trajectory(text, regions)
+    for data in (binary.getvalue(), text.getvalue().encode()):
+        found = read_trajectory(data)
+        assert found[0] == 1
+        assert found[1] == Region(2, 3, 4, 5, (0, 20))
+        assert found[2] == EMPTY
+        for region, mask in zip(found[3:], masks, strict=True):
+            assert (region.x, region.y) == (1, 2)
+            assert np.array_equal(region.crop(), mask)
+
+
+def test_a_trajectory_that_is_cut_off_is_an_error():
+    from vot.region.io import write_trajectory
+    from vot.region.shapes import Mask
+
+    binary = io.BytesIO()
+    write_trajectory(binary, [Mask(np.ones((3, 3)))])
+    with pytest.raises(Sam2rlError, match="damaged"):
+        read_trajectory(binary.getvalue()[:-1])
+
+
+def test_what_lies_outside_the_image_is_cut_off():
+    region = Region(-2, -1, 4, 3, (0, 12))
+    assert region.full((3, 3)).sum() == 4
+    assert Region(30, 30, 2, 2, (0, 4)).full((3, 3)).sum() == 0
+
+
+@pytest.mark.parametrize("line", ["", "m1,2", "m0,0,2,2,9", "m0,0,2,2,-1,5", "1,2,3", "0,0,9,0,9,9", "x"])
+def test_damaged_lines(line):
+    with pytest.raises(ValueError, match=r"."):
+        parse_line(line)

@@ -1,0 +1,197 @@
+"""The tracker that the toolkit starts: regions in, replies out, and the process itself over TraX."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import trax
+from PIL import Image
+from trax.client import Client
+
+from sam2rl_tracker.tracking import Tracker
+from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, reply, storable, to_mask
+
+SIZE = (40, 56)
+
+
+@pytest.fixture(scope="module")
+def tracker():
+    return Tracker("nano", device="cpu")
+
+
+def image(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+
+
+def box(x: int, y: int, width: int, height: int) -> np.ndarray:
+    mask = np.zeros(SIZE, dtype=bool)
+    mask[y : y + height, x : x + width] = True
+    return mask
+
+
+def crop(x: int, y: int, width: int, height: int) -> trax.Mask:
+    return trax.Mask.create(np.ones((height, width), np.uint8), x, y)
+
+
+EMPTY = [trax.Mask.create(np.zeros((0, 0), np.uint8)), trax.Rectangle.create(0, 0, 0, 0), trax.Special.create(1)]
+
+
+# ---------------------------------------------------------------- regions
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        (crop(30, 20, 8, 9), box(30, 20, 8, 9)),  # a crop is smaller than the image
+        (crop(50, 35, 20, 20), box(50, 35, 6, 5)),
+        (crop(-3, -2, 6, 6), box(0, 0, 3, 4)),
+        (trax.Mask.create(np.eye(5, dtype=np.uint8), 0, 0), np.pad(np.eye(5), ((0, 35), (0, 51)))),
+        (trax.Rectangle.create(4, 6, 10, 3), box(4, 6, 10, 3)),
+        (trax.Polygon.create([(4, 6), (13, 6), (13, 8), (4, 8)]), box(4, 6, 10, 3)),
+        *((region, np.zeros(SIZE)) for region in EMPTY),
+    ],
+)
+def test_regions_become_masks_of_the_image(region, expected):
+    assert np.array_equal(to_mask(region, SIZE), expected)
+
+
+def test_replies_are_cut_to_the_object():
+    mask = box(30, 20, 8, 9)
+    mask[22, 33] = False
+    trace = {"predicted_iou": 0.5, "object_score": -1.0, "memories": [[0, 0], [7, 1], [3, 2]]}
+    region, properties = reply(mask, trace)
+    assert (region.offset(), region.size()) == ((30, 20), (8, 9))
+    assert np.array_equal(to_mask(region, SIZE), mask)
+    assert properties == {"predicted_iou": 0.5, "object_score": -1.0, "memory_size": 3, "memory_frames": "0 3 7"}
+
+
+@pytest.mark.parametrize("mask", [None, np.zeros(SIZE, bool)])
+def test_an_absent_object_is_an_empty_region(mask):
+    region, properties = reply(mask, None)
+    assert not to_mask(region, SIZE).any()
+    assert properties == {}
+
+
+def test_masks_that_the_toolkit_could_not_store_are_coarsened():
+    from vot.region.io import write_trajectory
+    from vot.region.shapes import Mask
+
+    noise = np.indices((500, 501)).sum(axis=0) % 2 == 0
+    coarse = storable(noise)
+    assert coarse.shape == noise.shape
+    write_trajectory(io.BytesIO(), [Mask(coarse)])
+    with pytest.raises(Exception, match="65535"):
+        write_trajectory(io.BytesIO(), [Mask(noise)])
+    assert np.count_nonzero(np.diff(coarse.ravel())) < MAX_RUNS
+    assert storable(box(1, 2, 9, 9)) is not None
+    assert np.array_equal(storable(box(1, 2, 9, 9)), box(1, 2, 9, 9))
+
+
+# ---------------------------------------------------------------- a session
+
+
+def test_objects_keep_their_places(tracker):
+    """One with an empty mask is absent for ever, one is added later: the order never changes."""
+    session = Session(tracker)
+    first = session.step(image(0), [EMPTY[0], crop(5, 5, 12, 10), EMPTY[1]])
+    assert [to_mask(region, SIZE).sum() for region, _ in first] == [0, 120, 0]
+    second = session.step(image(1), [crop(30, 20, 10, 10)])
+    assert [to_mask(region, SIZE).sum() for region, _ in second][::2] == [0, 0]
+    assert np.array_equal(to_mask(second[3][0], SIZE), box(30, 20, 10, 10))
+    third = session.step(image(2), [])
+    assert len(third) == 4
+    assert [properties.get("memory_frames") for _, properties in third] == [None, "0 1", None, "1"]
+
+
+def test_nothing_but_empty_objects(tracker):
+    session = Session(tracker)
+    for t in range(2):
+        replies = session.step(image(t), EMPTY if t == 0 else [])
+        assert [to_mask(region, SIZE).any() for region, _ in replies] == [False] * 3
+
+
+def test_rectangles_and_polygons(tracker):
+    session = Session(tracker)
+    triangle = trax.Polygon.create([(30, 5), (50, 5), (50, 25)])
+    replies = session.step(image(), [trax.Rectangle.create(5, 5, 20, 20), triangle])
+    assert to_mask(replies[0][0], SIZE).any()
+    assert np.array_equal(to_mask(replies[1][0], SIZE), to_mask(triangle, SIZE))
+
+
+def test_a_new_video_forgets_the_last(tracker):
+    """The toolkit may run one object after the other in one process."""
+
+    def run() -> list[np.ndarray]:
+        session.restart()
+        session.step(image(0), [crop(5, 5, 12, 10)])
+        return [to_mask(session.step(image(t), [])[0][0], SIZE) for t in (1, 2, 3)]
+
+    session = Session(tracker)
+    first = run()
+    session.restart()
+    session.step(image(9)[:30, :40], [crop(1, 1, 20, 20), crop(20, 5, 9, 9)])
+    session.step(image(8)[:30, :40], [])
+    assert np.array_equal(run(), first)
+
+
+# ---------------------------------------------------------------- the process
+
+
+def start(**environment: str) -> subprocess.Popen:
+    import os
+
+    return subprocess.Popen(
+        [sys.executable, "-c", "import sam2rl_tracker.vot as vot; vot.main(policy='recency')"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "SAM2RL_DEVICE": "cpu", **environment},
+    )
+
+
+def connect(process: subprocess.Popen) -> Client:
+    return Client(stream=(process.stdin.fileno(), process.stdout.fileno()), log=lambda text: None)
+
+
+def test_the_process(tmp_path, tracker):
+    for t in range(3):
+        Image.fromarray(image(t)).save(tmp_path / f"{t}.png")
+    images = [{"color": trax.FileImage.create(str(tmp_path / f"{t}.png"))} for t in range(3)]
+    process = start()
+    client = connect(process)
+    assert client.get("multiobject")
+    assert client.get("vot") is None  # with it the toolkit would start the process twice
+    session = Session(tracker)
+    for _ in range(2):
+        session.restart()
+        found, _ = client.initialize(images[0], [(crop(5, 5, 12, 10), {})], {})
+        expected = session.step(image(0), [crop(5, 5, 12, 10)])
+        for t in (1, 2):
+            found, _ = client.frame(images[t], {}, [(crop(30, 20, 10, 10), {})] if t == 1 else [])
+            expected = session.step(image(t), [crop(30, 20, 10, 10)] if t == 1 else [])
+        assert len(found) == 2
+        for (region, properties), (own, own_properties) in zip(found, expected, strict=True):
+            assert np.array_equal(to_mask(region, SIZE), to_mask(own, SIZE))
+            assert properties == {key: str(value) for key, value in own_properties.items()}
+    client.quit()
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [({"SAM2RL_MODEL": "no-such-model"}, "no-such-model"), ({}, "missing.png does not exist")],
+)
+def test_errors_end_the_process_with_a_sentence(tmp_path, environment, message):
+    process = start(**environment)
+    client = connect(process)
+    with pytest.raises(trax.TraxException, match="Server terminated the session"):
+        client.initialize(
+            {"color": trax.FileImage.create(str(tmp_path / "missing.png"))}, [(crop(5, 5, 12, 10), {})], {}
+        )
+    assert process.wait(20) == 2
+    lines = process.stderr.read().decode().splitlines()
+    assert lines[-1].startswith("sam2rl: ")
+    assert message in lines[-1]
+    assert "Traceback" not in lines
