@@ -1,6 +1,7 @@
 """The VOTS measures on arrays: quality, accuracy, robustness and the three auxiliary ones.
 
-Equal to what VOT toolkit 0.9.0 computes on the same masks with the project's stack (`burnin: 0`, `ignore_unknown: False`,
+Equal to what VOT toolkit 0.9.0 computes on the same masks with the project's stack (`burnin: 0`,
+`ignore_unknown: False`,
 `weighted: False`, and `filter_tag: evaluation`, which leaves out the prompted frame).
 
 One object in one video is given as boolean masks [T, h, w]; frame 0 is the prompted frame and is never scored. A scored
@@ -11,7 +12,7 @@ frame of known truth is one of five:
     M  visible, predicted empty (missed)
 
 Averages go over frames, then objects, then sequences, each with equal weight. Two rules of the toolkit differ between
-measures and are kept: an object that is never tracked, or never visible, counts with accuracy 0; an object that is never
+measures and are kept: an object that is never tracked, or never visible, counts with accuracy 0; an object never
 visible is left out of robustness, NRE and DRE, and one with at most 10 absent frames is left out of ADQ.
 
 Not imitated, as they are defects of the toolkit's rasteriser or traps of its protocol:
@@ -53,8 +54,8 @@ def frame_overlaps(
             absent or a prediction empty.
 
     Returns:
-        float64 [T]: IoU; 1 when the object is absent and nothing is predicted; 0 when it is absent and something is; nan
-        when the truth is unknown.
+        float64 [T]: IoU; 1 when the object is absent and nothing is predicted; 0 when it is absent and something is;
+        nan when the truth is unknown.
 
     Raises:
         Sam2rlError: The shapes differ.
@@ -67,7 +68,7 @@ def frame_overlaps(
     if ignored is not None:
         both, either = both & ~ignored, either & ~ignored
     intersection, union = both.sum(axis=(1, 2)), either.sum(axis=(1, 2))  # [T]
-    # When all that was predicted or true lies in the ignored area, the union is 0 and so is the overlap, as in the toolkit.
+    # If everything lies in the ignored area, the union is 0 and so is the overlap, as in the toolkit.
     overlaps = np.where(empty, 1.0, intersection / np.maximum(union, 1))
     return np.where(known, overlaps, np.nan)
 
@@ -76,7 +77,7 @@ def _checked(prediction: Masks, truth: Masks, known: Flags | None) -> tuple[Mask
     prediction, truth = np.asarray(prediction, dtype=bool), np.asarray(truth, dtype=bool)
     if truth.ndim != 3 or prediction.shape != truth.shape:
         raise Sam2rlError(
-            f"The predicted masks have shape {prediction.shape} and the true ones {truth.shape}, expected the same shape "
+            f"The predicted masks have shape {prediction.shape} and the true ones {truth.shape}, expected the same "
             "[frames, height, width]: check that both belong to the same video."
         )
     known = np.ones(len(truth), dtype=bool) if known is None else np.asarray(known, dtype=bool)
@@ -112,7 +113,11 @@ def count_frames(
     """Class of every scored frame, counted; arguments and errors as in `frame_overlaps`."""
     prediction, truth, known = _checked(prediction, truth, known)
     overlaps = frame_overlaps(prediction, truth, known, ignored)
-    return _count(overlaps, prediction.any(axis=(1, 2)), truth.any(axis=(1, 2)), known)
+    return _count(overlaps, _any(prediction), _any(truth), known)
+
+
+def _any(masks: Masks) -> Flags:
+    return np.asarray(masks.any(axis=(1, 2)))
 
 
 def _count(overlaps: Overlaps, predicted: Flags, visible: Flags, known: Flags) -> FrameCounts:
@@ -189,8 +194,8 @@ def measure_object(
     """All measures of one object in one video; arguments and errors as in `frame_overlaps`."""
     prediction, truth, known = _checked(prediction, truth, known)
     overlaps = frame_overlaps(prediction, truth, known, ignored)
-    visible = truth.any(axis=(1, 2))
-    counts = _count(overlaps, prediction.any(axis=(1, 2)), visible, known)
+    visible = _any(truth)
+    counts = _count(overlaps, _any(prediction), visible, known)
     return Measures(
         quality=quality(overlaps),
         accuracy=accuracy(overlaps, visible),
@@ -204,7 +209,7 @@ def measure_object(
 def mean_measures(items: Iterable[Measures]) -> Measures:
     """Mean over the objects of a sequence, or over the sequences of a data set; undefined values are left out.
 
-    The toolkit averages in two steps, so objects go into sequences first: `mean_measures([mean_measures(s) for s in ...])`.
+    The toolkit averages in two steps, objects into sequences first: `mean_measures([mean_measures(s) for s in ...])`.
 
     Raises:
         ValueError: There is nothing to average.

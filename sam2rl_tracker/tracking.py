@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine import Candidates, Chosen, Engine, Features, FrameRecord, MemorySelection, Model, load_model
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, make_policy
+from sam2rl_tracker.policies import Encoding, Outcome, Policy, Prediction, make_policy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -36,7 +37,7 @@ class Tracker:
     """SAM 2 over a stream of images, any number of objects, with a memory that stays flat however long the video is.
 
     Args:
-        model: a name, Hugging Face id or folder (see `load_model`), or a loaded model, which several trackers may share.
+        model: a name, Hugging Face id or folder (see `load_model`), or a loaded model, which trackers may share.
         policy: `NAME[:key=value,...]` or `module:Class[...]` (see `make_policy`), or a callable giving a fresh policy.
         device: cpu, cuda, cuda:N or mps; None takes the best there is.
         dtype: "float32", or "bfloat16" to run the network under autocast.
@@ -177,45 +178,38 @@ class Tracker:
         if not self._objects:
             return np.zeros((0, *features.video_size), dtype=bool)
 
-        # A row is one hypothesis of one object; `spans` says which rows belong to which object.
-        selections: list[MemorySelection] = []
-        spans: list[slice] = []
-        for one in self._objects:
-            own = one.policy.select(self._frame - one.start)
-            spans.append(slice(len(selections), len(selections) + len(own)))
-            selections += own
+        # A row is one hypothesis of one object: `asked` and `kept` say which rows belong to which object.
+        objects = [(one.policy, self._frame - one.start) for one in self._objects]
+        selected = [policy.select(t) for policy, t in objects]
+        selections = [selection for own in selected for selection in own]
         candidates = self._engine.predict(features, selections)
         predictions = self._to_host(candidates, features)
 
-        choices: list[Sequence[Choice]] = []
-        for one, span in zip(self._objects, spans, strict=True):
-            choices.append(one.policy.choose(self._frame - one.start, predictions[span]))
+        asked = _spans(selected)
+        choices = [policy.choose(t, predictions[span]) for (policy, t), span in zip(objects, asked, strict=True)]
+        kept = _spans(choices)
         flat = [choice for own in choices for choice in own]
-        rows = [span.start + choice.hypothesis for span, own in zip(spans, choices, strict=True) for choice in own]
+        rows = [span.start + choice.hypothesis for span, own in zip(asked, choices, strict=True) for choice in own]
         chosen = self._engine.choose(candidates, rows, [c.candidate for c in flat], [c.visible for c in flat])
         logits = self._engine.video_logits(chosen.logits, features.video_size)
         masks = (logits > 0).cpu().numpy()  # [choices, height, width]
-        areas = np.count_nonzero(masks, axis=(1, 2)).tolist()
-
         outcomes = [
-            Outcome(predictions[row], choice, mask, area)
-            for row, choice, mask, area in zip(rows, flat, masks, areas, strict=True)
+            Outcome(predictions[row], choice, mask, int(np.count_nonzero(mask)))
+            for row, choice, mask in zip(rows, flat, masks, strict=True)
         ]
-        encodings: list[Encoding] = []
-        ends = np.cumsum([len(own) for own in choices]).tolist()
-        for one, own, end in zip(self._objects, choices, ends, strict=True):
-            encodings += one.policy.observe(self._frame - one.start, outcomes[end - len(own) : end])
-        frames = [self._frame - one.start for one, own in zip(self._objects, choices, strict=True) for _ in own]
-        ious = [float(predictions[row].ious[choice.candidate]) for row, choice in zip(rows, flat, strict=True)]
-        scores = [predictions[row].object_score for row in rows]
-        records = self._remember(features, chosen, encodings, frames, ious, scores, areas)
 
-        outputs = []
-        for one, own, end in zip(self._objects, choices, ends, strict=True):
-            first = end - len(own)
-            one.policy.store(self._frame - one.start, records[first:end])
-            one.record, one.selection = records[first], selections[rows[first]]
-            outputs.append(first)
+        encodings: list[Encoding] = []
+        for (policy, t), span in zip(objects, kept, strict=True):
+            encodings += policy.observe(t, outcomes[span])
+        frames = [t for (_, t), own in zip(objects, choices, strict=True) for _ in own]
+        ious = [float(o.prediction.ious[o.choice.candidate]) for o in outcomes]
+        scores = [o.prediction.object_score for o in outcomes]
+        records = self._remember(features, chosen, encodings, frames, ious, scores, [o.area for o in outcomes])
+
+        for one, (policy, t), span in zip(self._objects, objects, kept, strict=True):
+            policy.store(t, records[span])
+            one.record, one.selection = records[span.start], selections[rows[span.start]]
+        outputs = [span.start for span in kept]  # an object's first choice
         return self._separate(masks[outputs], logits, outputs)
 
     def trace(self) -> list[dict[str, Any]]:
@@ -284,7 +278,9 @@ class Tracker:
             # Cloned: a row of the batch would keep the whole batch alive for as long as its record is.
             memories = {row: batch[i].clone() for i, row in enumerate(encoded)}
         return [
-            FrameRecord(frames[row], memories.get(row), chosen.pointers[row].clone(), ious[row], scores[row], areas[row])
+            FrameRecord(
+                frames[row], memories.get(row), chosen.pointers[row].clone(), ious[row], scores[row], areas[row]
+            )
             for row in range(len(encodings))
         ]
 
@@ -353,6 +349,12 @@ class Tracker:
         if taken:
             raise Sam2rlError(f"object {taken[0]} is given twice: every object needs its own id")
         return ids
+
+
+def _spans(groups: Sequence[Sequence[object]]) -> list[slice]:
+    """Where each group lies once they are strung together."""
+    ends = list(accumulate(len(group) for group in groups))
+    return [slice(end - len(group), end) for group, end in zip(groups, ends, strict=True)]
 
 
 def _numbers(box: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Frames and masks in and out: folders of images, video files, index masks, overlays.
+"""Frames and masks in and out: folders of images, video files, index masks.
 
 Images are RGB, uint8 [h, w, 3]. Index masks are uint8 [h, w]: 0 is background, k is object k, 255 is an area that
 nobody scores. Files are written under a temporary name and renamed when complete: a crash leaves no half-written file.
@@ -6,7 +6,6 @@ nobody scores. Files are written under a temporary name and renamed when complet
 
 from __future__ import annotations
 
-import colorsys
 import os
 import re
 import secrets
@@ -16,9 +15,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
@@ -180,7 +177,7 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         Sam2rlError: The operating system refused (disk full, no permission, no such folder).
     """
     path = Path(path)
-    temporary = _temporary_path(path)
+    temporary = temporary_path(path)
     try:
         try:
             yield temporary
@@ -188,14 +185,16 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _not_written(path, error) from error
+        raise write_error(path, error) from error
 
 
-def _temporary_path(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
+    """A name in the same folder that nobody else uses and that frame folders skip."""
     return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
 
 
-def _not_written(path: Path, error: Exception) -> Sam2rlError:
+def write_error(path: Path, error: Exception) -> Sam2rlError:
+    """What to tell the user when `path` could not be written because of `error`."""
     if not path.parent.is_dir():
         return Sam2rlError(f"{path} cannot be written: there is no folder {path.parent}, create it first.")
     reason = getattr(error, "strerror", None) or error
@@ -218,14 +217,14 @@ def prepare_output_folder(folder: StrPath, marker: str = ".sam2rl") -> Path:
         Sam2rlError: The folder holds other files, is a file, or cannot be written to.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise Sam2rlError(f"{folder} is a file, expected a folder for the output; give a new folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()) and not (folder / marker).is_file():
             raise Sam2rlError(f"{folder} is not empty and was not written by sam2rl; give a new folder.")
         # Rewriting the marker also proves that the folder can be written to, before any work is spent on it.
         (folder / marker).write_text("This folder was written by sam2rl, which may write to it again.\n")
+    except FileExistsError as error:
+        raise Sam2rlError(f"{folder} is a file, expected a folder for the output; give a new folder.") from error
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}); give a folder you own.") from error
     return folder
@@ -293,28 +292,39 @@ class FrameSource(ABC):
 
 class _FolderSource(FrameSource):
     def __init__(self, folder: Path) -> None:
-        try:
-            # Hidden files are no frames: macOS leaves `._0001.jpg` beside `0001.jpg`, atomic_path leaves dot files.
-            names = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-        except OSError as error:
-            raise Sam2rlError(f"{folder} cannot be listed ({error.strerror}): give a folder you may read.") from error
-        self.files = sorted((f for f in names if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural_key)
-        if not self.files:
-            raise Sam2rlError(
-                f"{folder} holds no frames, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}: "
-                "give the folder that directly contains them."
-            )
-        stem, repeats = Counter(file.stem for file in self.files).most_common(1)[0]
-        if repeats > 1:
-            twins = ", ".join(file.name for file in self.files if file.stem == stem)
-            raise Sam2rlError(
-                f"{folder} holds several frames named {stem} ({twins}), whose output would collide: keep one of them."
-            )
+        self.files = list_frames(folder)
         super().__init__(folder, count=len(self.files), fps=None)
 
     def _frames(self) -> Iterator[tuple[str, Image]]:
         for file in self.files:
             yield file.stem, read_image(file)
+
+
+def list_frames(folder: StrPath) -> list[Path]:
+    """The image files of a folder in natural order: 2 before 10.
+
+    Raises:
+        Sam2rlError: The folder cannot be listed, holds no images, or two of them share a stem.
+    """
+    folder = Path(folder)
+    try:
+        # Hidden files are no frames: macOS leaves `._0001.jpg` beside `0001.jpg`, atomic_path leaves dot files.
+        names = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+    except OSError as error:
+        raise Sam2rlError(f"{folder} cannot be listed ({error.strerror}): give a folder you may read.") from error
+    files = sorted((f for f in names if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural_key)
+    if not files:
+        raise Sam2rlError(
+            f"{folder} holds no frames, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}: "
+            "give the folder that directly contains them."
+        )
+    stem, repeats = Counter(file.stem for file in files).most_common(1)[0]
+    if repeats > 1:
+        twins = ", ".join(file.name for file in files if file.stem == stem)
+        raise Sam2rlError(
+            f"{folder} holds several frames named {stem} ({twins}), whose output would collide: keep one of them."
+        )
+    return files
 
 
 def _natural_key(file: Path) -> tuple[list[int | str], str]:
@@ -356,7 +366,7 @@ def _upright(frame: Any) -> Image:
 
 def _open_container(file: Path) -> Any:
     try:
-        container = av.open(str(file))
+        container = av.open(str(file.absolute()))  # FFmpeg would take `a:b.mp4` for a protocol `a`
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Sam2rlError(
@@ -393,140 +403,3 @@ def open_frames(source: StrPath) -> FrameSource:
         raise Sam2rlError(f"{path} does not exist, expected a folder of frames or a video file: check the path.")
     frames.first_size()  # a source that cannot be decoded is reported here, before a model is loaded
     return frames
-
-
-# ---------------------------------------------------------------- showing results
-
-# Okabe and Ito's colours, which readers with colour-blindness can tell apart; without black, which hides in shadows.
-_OKABE_ITO = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-
-
-def object_color(object_id: int) -> tuple[int, int, int]:
-    """RGB colour of an object (ids from 1): Okabe-Ito first, then hues spread by the golden ratio."""
-    if 1 <= object_id <= len(_OKABE_ITO):
-        return _OKABE_ITO[object_id - 1]
-    value = (1.0, 0.75, 0.5)[object_id % 3]  # also vary brightness: hue alone runs out
-    red, green, blue = colorsys.hsv_to_rgb(object_id * 0.618034 % 1, 0.8, value)
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
-_OVERLAY_COLORS = np.array([object_color(k) for k in range(256)], dtype=np.float32)  # [256, 3]
-
-
-def overlay(image: Image, labels: Labels, alpha: float = 0.5) -> Image:
-    """Colour the objects in an image and draw their contours; background and ignored area stay as they are.
-
-    Args:
-        image: uint8 [h, w, 3].
-        labels: uint8 [h, w].
-        alpha: Opacity of the fill, 0 to 1; contours are always opaque.
-
-    Returns:
-        A new image, uint8 [h, w, 3].
-    """
-    if labels.shape != image.shape[:2]:
-        raise ValueError(f"labels {labels.shape} and image {image.shape[:2]} differ in size")
-    height, width = labels.shape
-    inside = (labels != 0) & (labels != IGNORED)  # [h, w]
-    # An object's pixel is contour when a pixel `reach` away belongs to something else; the image border is no contour.
-    reach = max(1, round(min(height, width) / 400))
-    padded = np.pad(labels, reach, mode="edge")
-    contour = np.zeros_like(inside)
-    for dy, dx in ((0, reach), (2 * reach, reach), (reach, 0), (reach, 2 * reach)):
-        contour |= padded[dy : dy + height, dx : dx + width] != labels
-
-    result = image.copy()
-    opacity = np.where(contour, np.float32(1), np.float32(alpha))[inside][:, None]  # [pixels, 1]
-    mixed = (1 - opacity) * image[inside] + opacity * _OVERLAY_COLORS[labels[inside]]
-    result[inside] = np.rint(mixed).astype(np.uint8)
-    return result
-
-
-class VideoWriter:
-    """Write frames to an H.264 .mp4 that every player opens; a context manager.
-
-    The file appears under its name when the block ends without an exception, and not at all otherwise. Odd sizes are
-    padded to even by repeating the last row or column, which yuv420p needs.
-
-    Args:
-        path: Where to write; must end in .mp4.
-        fps: Frames per second; None (unknown) stands for 25.
-
-    Raises:
-        Sam2rlError: The name does not end in .mp4, the file cannot be written, or no frame was written.
-    """
-
-    def __init__(self, path: StrPath, fps: float | None = None) -> None:
-        self.path = Path(path)
-        if self.path.suffix.lower() != ".mp4":
-            raise Sam2rlError(f"{path} does not end in .mp4, the only video format written: give a name that does.")
-        self._temporary = _temporary_path(self.path)
-        self._rate = Fraction(fps or 25).limit_denominator(1001)
-        self._container: Any = None
-        self._stream: Any = None
-        self._size: tuple[int, ...] = ()
-
-    def __enter__(self) -> VideoWriter:
-        try:
-            self._container = av.open(str(self._temporary), "w", format="mp4")
-        except (av.error.FFmpegError, OSError) as error:
-            self._temporary.unlink(missing_ok=True)
-            raise _not_written(self.path, error) from error
-        return self
-
-    def write(self, image: Image) -> None:
-        """Append one frame, uint8 [h, w, 3] RGB, of the same size as the first.
-
-        Raises:
-            Sam2rlError: Encoding or writing failed.
-        """
-        if self._stream is None:
-            self._size = image.shape
-            self._stream = self._add_stream(image)
-        if image.shape != self._size:
-            raise ValueError(f"frame of shape {image.shape} in a video of shape {self._size}")
-        height, width = image.shape[:2]
-        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        try:
-            self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-        except (av.error.FFmpegError, OSError) as error:
-            raise _not_written(self.path, error) from error
-
-    def _add_stream(self, image: Image) -> Any:
-        try:
-            stream = self._container.add_stream("h264", rate=self._rate, options={"crf": "20", "preset": "veryfast"})
-        except (av.error.FFmpegError, ValueError) as error:
-            raise Sam2rlError(
-                f"{self.path} cannot be written: this PyAV has no H.264 encoder, `pip install --force-reinstall av`."
-            ) from error
-        stream.pix_fmt = "yuv420p"
-        stream.height = image.shape[0] + image.shape[0] % 2
-        stream.width = image.shape[1] + image.shape[1] % 2
-        return stream
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            try:
-                if kind is None and self._stream is not None:
-                    self._container.mux(self._stream.encode(None))  # None flushes the encoder
-            finally:
-                self._container.close()
-            if kind is None:
-                if self._stream is None:
-                    raise Sam2rlError(f"{self.path} was not written: no frame was given, give a video with frames.")
-                os.replace(self._temporary, self.path)
-        except (av.error.FFmpegError, OSError) as failure:
-            if kind is None:  # otherwise the block's own exception is the one to report
-                raise _not_written(self.path, failure) from failure
-        finally:
-            self._temporary.unlink(missing_ok=True)

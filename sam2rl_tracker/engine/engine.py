@@ -50,7 +50,9 @@ class Engine:
     Shapes: S = the model's input size, h = w = S / 16, C = model width, D = memory width, K = 3 candidates.
     """
 
-    def __init__(self, model: Model, dtype: torch.dtype = torch.float32, exact: bool = False, math_attention: bool = False):
+    def __init__(
+        self, model: Model, dtype: torch.dtype = torch.float32, exact: bool = False, math_attention: bool = False
+    ):
         self.model = model
         self.exact = exact
         self.device = model.device
@@ -289,7 +291,10 @@ class Engine:
         if not all(s.memories and len(s.memories) <= width and len(s.pointers) <= span for s in selections):
             raise ValueError(f"a selection must hold 1 to {width} memories and at most {span} pointers")
 
-        memory = torch.stack([_stack([r.memory for r, _ in s.memories], width) for s in selections])  # [rows, M, hw, D]
+        # [rows, M, h*w, D]
+        memory = torch.stack(
+            [_stack([_memory(r) for r, _ in s.memories], width) for s in selections]
+        )  # [rows, M, hw, D]
         slots = torch.tensor([[slot for _, slot in _padded(s.memories, width)] for s in selections])
         rows, tokens = len(selections), memory.shape[2]
         values = [memory.flatten(1, 2).float()]
@@ -423,6 +428,12 @@ def _pointers(selection: MemorySelection) -> Sequence[tuple[FrameRecord, int]]:
 
 def _fill(values: Sequence[float], length: int, padding: float) -> list[float]:
     return [*values, *[padding] * (length - len(values))]
+
+
+def _memory(record: FrameRecord) -> Tensor:
+    if record.memory is None:
+        raise ValueError(f"frame {record.frame} was not encoded as a memory: its record can only serve as a pointer")
+    return record.memory
 
 
 def _stack(tensors: Sequence[Tensor], length: int) -> Tensor:

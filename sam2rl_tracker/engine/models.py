@@ -19,10 +19,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
-from sam2.modeling.sam2_base import SAM2Base
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from sam2.build_sam import HF_MODEL_ID_TO_FILENAMES
+from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 
 from sam2rl_tracker.errors import Sam2rlError

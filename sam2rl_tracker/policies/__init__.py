@@ -2,7 +2,7 @@
 
 from sam2rl_tracker.policies.base import Choice, Encoding, Outcome, PointerWindow, Policy, Prediction
 from sam2rl_tracker.policies.recency import ranked
-from sam2rl_tracker.policies.registry import make_policy, policy_by_name, policy_names
+from sam2rl_tracker.policies.registry import describe_policies, make_policy, policy_by_name, policy_names
 
 __all__ = [
     "Choice",
@@ -11,6 +11,7 @@ __all__ = [
     "PointerWindow",
     "Policy",
     "Prediction",
+    "describe_policies",
     "make_policy",
     "policy_by_name",
     "policy_names",

@@ -144,7 +144,7 @@ def _union(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def _half_open_iou(inner: tuple[int, ...], outer: tuple[int, ...]) -> float:
-    """IoU of a box with one that contains it; sides are max - min, and a box at most one pixel wide or tall counts 1."""
+    """IoU of a box with one that contains it; sides are max - min; a box of at most 1 pixel wide or tall counts 1."""
     width, height = outer[2] - outer[0], outer[3] - outer[1]
     if width < 1 or height < 1:
         return 1.0

@@ -26,6 +26,17 @@ def policy_names() -> list[str]:
     return sorted({*BUILTIN, *ALIASES, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
 
 
+def describe_policies() -> list[str]:
+    """One line per name: its parameters with their defaults, and what it does."""
+    lines = []
+    for name in policy_names():
+        policy_class = policy_by_name(name)
+        parameters = ",".join(f"{key}={value}" for key, value in _parameters(policy_class).items())
+        summary = (policy_class.__doc__ or "").strip().splitlines()[0]
+        lines.append(f"{name}{':' + parameters if parameters else ''}  {summary}")
+    return lines
+
+
 def make_policy(spec: str) -> Callable[[], Policy]:
     """A factory of fresh policies from `NAME[:key=value,...]` or `module:Class[:key=value,...]`.
 
@@ -75,10 +86,15 @@ def _checked(found: Any, name: str) -> type[Policy]:
     return found
 
 
+def _parameters(policy_class: type[Policy]) -> dict[str, Any]:
+    """A policy's parameters and their defaults."""
+    if not dataclasses.is_dataclass(policy_class):
+        return {}
+    return {field.name: field.default for field in dataclasses.fields(policy_class) if field.init}
+
+
 def _parse_parameters(policy_class: type[Policy], name: str, text: str) -> dict[str, Any]:
-    fields = {}
-    if dataclasses.is_dataclass(policy_class):
-        fields = {field.name: field.default for field in dataclasses.fields(policy_class) if field.init}
+    fields = _parameters(policy_class)
     values: dict[str, Any] = {}
     for part in filter(None, text.split(",")):
         key, separator, value = part.partition("=")

@@ -207,7 +207,7 @@ class Sequence:
 
     def masks(self, object_id: int) -> NDArray[np.bool_]:
         """An object's masks, bool [T, h, w]; all False where it is absent or unknown."""
-        return _stack(self.regions[object_id], self.size)
+        return stack_regions(self.regions[object_id], self.size)
 
     def known(self, object_id: int) -> NDArray[np.bool_]:
         """On which frames an object's truth is known, bool [T]."""
@@ -215,10 +215,11 @@ class Sequence:
 
     def ignored_masks(self) -> NDArray[np.bool_]:
         """The pixels that do not count, bool [T, h, w]."""
-        return _stack(self.ignored, self.size)
+        return stack_regions(self.ignored, self.size)
 
 
-def _stack(regions: list[Region | int], size: tuple[int, int]) -> NDArray[np.bool_]:
+def stack_regions(regions: list[Region | int], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Regions as masks, bool [T, h, w] at `size`; special codes become empty masks."""
     stack = np.zeros((len(regions), *size), dtype=bool)
     for mask, region in zip(stack, regions, strict=True):
         if isinstance(region, Region):

@@ -19,14 +19,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.video import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
-from sam2rl_tracker.vot.sequences import EVALUATION_TAG, IGNORE_FILE, object_names
+from sam2rl_tracker.vot.sequences import EVALUATION_TAG, IGNORE_FILE, object_names, read_sequence, stack_regions
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 # Names of analyses in the template's stack.
@@ -213,15 +215,19 @@ def _problems(workspace: Workspace, tracker: str) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
     for experiment in _experiments(workspace):
         for name in workspace.names():
-            folder = workspace.folder / "results" / tracker / experiment / name
-            objects = object_names(workspace.sequences / name)
             length = _sequence_length(workspace.sequences / name)
-            for k in objects:
-                stem = f"{name}_{k}_001" if len(objects) > 1 else f"{name}_001"
-                problem = _trajectory_problem(folder / stem, length)
+            for k, stem in _result_stems(workspace, tracker, experiment, name).items():
+                problem = _trajectory_problem(stem, length)
                 if problem:
                     yield name, f"object {k} {problem}"
                     break
+
+
+def _result_stems(workspace: Workspace, tracker: str, experiment: str, sequence: str) -> dict[str, Path]:
+    """{object's name: its result files' path without the suffix}."""
+    folder = workspace.folder / "results" / tracker / experiment / sequence
+    objects = object_names(workspace.sequences / sequence)
+    return {k: folder / (f"{sequence}_{k}_001" if len(objects) > 1 else f"{sequence}_001") for k in objects}
 
 
 def _sequence_length(folder: Path) -> int:
@@ -229,9 +235,13 @@ def _sequence_length(folder: Path) -> int:
     return int(match[1]) if match else len(list((folder / "color").iterdir()))
 
 
-def _trajectory_problem(stem: Path, length: int) -> str | None:
+def _result_file(stem: Path) -> Path | None:
     files = [stem.with_name(stem.name + suffix) for suffix in (".bin", ".txt")]
-    file = next((file for file in files if file.is_file()), None)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _trajectory_problem(stem: Path, length: int) -> str | None:
+    file = _result_file(stem)
     if file is None:
         return "has no result file"
     try:
@@ -283,6 +293,30 @@ def _run(workspace: Workspace, arguments: list[str], show: Callable[[str], None]
                 lines.append(line)
                 show(line)
     return lines
+
+
+def read_results(folder: StrPath, tracker: str, sequence: str) -> dict[int, NDArray[np.bool_]]:
+    """The masks that a tracker gave on a sequence, {object id: bool [T, h, w]}.
+
+    On the frame on which an object was given, and before it, the mask is empty: the toolkit records none there.
+
+    Raises:
+        Sam2rlError: The workspace has no such results, or they are damaged.
+    """
+    workspace = checked_workspace(folder)
+    truth = read_sequence(workspace.sequences / sequence)
+    masks = {}
+    stems = _result_stems(workspace, tracker, _experiments(workspace)[0], sequence)
+    for name, stem in stems.items():
+        k = int(name) if name.isdecimal() else 1  # a sequence of one object need not number it
+        file = _result_file(stem)
+        if file is None:
+            raise Sam2rlError(
+                f"{tracker} has no result for object {k} of {sequence} in {workspace.folder}: run "
+                f"`vot evaluate --workspace {workspace.folder} {tracker}`."
+            )
+        masks[k] = stack_regions(read_trajectory(file.read_bytes()), truth.size)
+    return masks
 
 
 # ---------------------------------------------------------------- analysis

@@ -26,7 +26,9 @@ def stock_logits(model: Model, images: Sequence[np.ndarray], masks: np.ndarray) 
         return np.stack([logits[:, 0].numpy() for _, _, logits in predictor.propagate_in_video(state)])
 
 
-def our_logits(monkeypatch: pytest.MonkeyPatch, tracker: Tracker, images: Sequence[np.ndarray], masks: np.ndarray) -> np.ndarray:
+def our_logits(
+    monkeypatch: pytest.MonkeyPatch, tracker: Tracker, images: Sequence[np.ndarray], masks: np.ndarray
+) -> np.ndarray:
     """The logits [T-1, objects, height, width] behind the masks of frames 1 to T-1."""
     seen: list[np.ndarray] = []
     resize = Engine.video_logits

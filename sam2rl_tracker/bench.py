@@ -1,0 +1,194 @@
+"""Speed and memory beside stock `SAM2VideoPredictor`, measured in one run."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from sam2rl_tracker.engine import HUB_MODELS, Model, load_model, random_model
+from sam2rl_tracker.engine.stock import stock_predictor, stock_state
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.synthetic import generate_scene
+from sam2rl_tracker.tracking import Tracker
+
+CHUNK = 20  # frames that one of the two runs before it is the other's turn
+SETTLED = 200  # frames after which memory must be flat; growth counts from here
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the benchmark."""
+
+    objects: int
+    frames: int
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """`5x100` = 5 objects, 100 frames."""
+        try:
+            objects, frames = (int(part) for part in text.lower().split("x"))
+        except ValueError:
+            raise Sam2rlError(f"case {text!r} is not OBJECTSxFRAMES, such as 5x100") from None
+        if objects < 1 or frames < 2 * CHUNK + 1:
+            raise Sam2rlError(f"case {text!r} needs at least 1 object and {2 * CHUNK + 1} frames")
+        return cls(objects, frames)
+
+
+DEFAULT_CASES = (Case(1, 101), Case(5, 101), Case(1, 2001))
+
+
+def bench_track(
+    cases: Sequence[Case] = DEFAULT_CASES,
+    model: str = "nano",
+    policy: str = "recency",
+    device: str | None = None,
+    random_weights: bool = False,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Track the same generated video with both, in turns of 20 frames.
+
+    Stock SAM 2 gets its images decoded, resized and loaded beforehand, and that time is not counted; ours resizes each
+    frame within the time measured. Growth of memory is measured in a process of its own for each, on the device for
+    CUDA and as resident memory of the process otherwise.
+
+    Args:
+        random_weights: build a named hub model with random weights: its speed without its download.
+        report: called with one line of text per step.
+
+    Returns:
+        {"track": [{policy, objects, frames, fps, stock_fps, ratio, growth_mb, stock_growth_mb, late_cost}],
+        "settings": {...}}. fps are frames over the median time of a turn; `ratio` is the median over turns of stock's
+        time over ours; growth counts from frame 200 and is None for shorter videos, as is `late_cost`: median time a
+        frame over the last 200 frames over that of frames 100 to 300.
+    """
+    loaded = _load(model, device, random_weights, seed)
+    lines = []
+    for case in cases:
+        report(f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames: speed")
+        ours, stock = _interleaved(loaded, policy, case, seed)
+        line: dict[str, Any] = {
+            "policy": policy,
+            "objects": case.objects,
+            "frames": case.frames,
+            "fps": round(CHUNK / statistics.median(ours), 2),
+            "stock_fps": round(CHUNK / statistics.median(stock), 2),
+            "ratio": round(statistics.median(s / o for o, s in zip(ours, stock, strict=True)), 3),
+            "growth_mb": None,
+            "stock_growth_mb": None,
+            "late_cost": None,
+        }
+        if case.frames > 2 * SETTLED:
+            turns = SETTLED // CHUNK
+            early = statistics.median(ours[turns // 2 : turns // 2 + turns])
+            line["late_cost"] = round(statistics.median(ours[-turns:]) / early, 3)
+            for key, kind in (("growth_mb", "ours"), ("stock_growth_mb", "stock")):
+                report(f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames: memory, {kind}")
+                line[key] = _in_own_process(_growth, kind, model, device, random_weights, policy, case, seed)
+        lines.append(line)
+    return {
+        "track": lines,
+        "settings": {
+            "model": loaded.name,
+            "model_hash": loaded.hash,
+            "device": _device_name(loaded.device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "seed": seed,
+        },
+    }
+
+
+def _load(model: str, device: str | None, random_weights: bool, seed: int) -> Model:
+    if not random_weights:
+        return load_model(model, device)
+    if model not in HUB_MODELS:
+        raise Sam2rlError(f"random weights are for the sizes {', '.join(HUB_MODELS)}, not for {model!r}")
+    return random_model(model, device, seed)
+
+
+def _interleaved(model: Model, policy: str, case: Case, seed: int) -> tuple[list[float], list[float]]:
+    """Seconds per turn of ours and of stock."""
+    with torch.inference_mode():
+        runs = {kind: _frames(kind, model, policy, case, seed) for kind in ("ours", "stock")}
+        times: dict[str, list[float]] = {kind: [] for kind in runs}
+        for turn in range(case.frames // CHUNK):
+            # Who starts alternates: a machine that slows down in the middle must not always hit the same one.
+            for kind in sorted(runs, reverse=bool(turn % 2)):
+                _wait(model.device)
+                start = time.perf_counter()
+                for _ in range(CHUNK):
+                    next(runs[kind])
+                _wait(model.device)
+                times[kind].append(time.perf_counter() - start)
+    return times["ours"][1:], times["stock"][1:]  # the first turn warms up
+
+
+def _growth(kind: str, name: str, device: str | None, weights: bool, policy: str, case: Case, seed: int) -> float:
+    """MB of memory gained between frame 200 and the last one."""
+    model = _load(name, device, weights, seed)
+    settled = 0.0
+    with torch.inference_mode():
+        for frame, _ in enumerate(_frames(kind, model, policy, case, seed), start=1):
+            if frame == SETTLED:
+                settled = _memory_mb(model.device)
+    return round(_memory_mb(model.device) - settled, 1)
+
+
+def _frames(kind: str, model: Model, policy: str, case: Case, seed: int) -> Iterator[None]:
+    """Track a video; yields after every frame but the first."""
+    size = model.network.image_size
+    scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
+    # Long videos run the scene forwards and backwards: motion stays continuous.
+    there_and_back = [*range(len(scene.images)), *range(len(scene.images) - 2, 0, -1)]
+    images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
+    masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
+    if kind == "ours":
+        tracker = Tracker(model, policy)
+        tracker.initialize(images[0], masks)
+        for image in images[1:]:
+            tracker.track(image)
+            yield
+    else:
+        predictor = stock_predictor(model)
+        state = stock_state(model, predictor, images)
+        for index, mask in enumerate(masks):
+            predictor.add_new_mask(state, 0, index + 1, mask)
+        results = predictor.propagate_in_video(state)
+        next(results)  # the prompted frame
+        for _, _, logits in results:
+            (logits > 0).cpu()  # users want masks on the host, which ours hands out
+            yield
+
+
+def _in_own_process(function: Callable[..., float], *arguments: Any) -> float:
+    """Memory of one run must not hide in what another has left behind."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _memory_mb(device: torch.device) -> float:
+    gc.collect()
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device) / 2**20
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

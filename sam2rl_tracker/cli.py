@@ -1,0 +1,309 @@
+"""The command line: parses, calls, prints. No logic of its own.
+
+Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sam2rl_tracker import __version__
+from sam2rl_tracker.errors import Sam2rlError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="SAM 2 tracking with pluggable memory policies.")
+workspace_app = typer.Typer(no_args_is_help=True, help="Make VOT workspaces and fill them with sequences.")
+import_app = typer.Typer(no_args_is_help=True, help="Add sequences of a data set to a workspace.")
+model_app = typer.Typer(no_args_is_help=True, help="What there is in models.")
+bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory beside stock SAM 2.")
+app.add_typer(workspace_app, name="workspace")
+workspace_app.add_typer(import_app, name="import")
+app.add_typer(model_app, name="model")
+app.add_typer(bench_app, name="bench")
+
+console = Console(stderr=True)  # for people; stdout is for results
+
+Model = Annotated[str, typer.Option(help="A name, Hugging Face id or folder: see `sam2rl model list`.")]
+Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl track --list-policies`.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps; by default the best there is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alone on stdout.")]
+Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
+Source = Annotated[Path, typer.Argument(metavar="SRC")]
+
+
+def main() -> None:
+    """Entry point: a user's error is one sentence on stderr and status 2."""
+    try:
+        app()
+    except Sam2rlError as error:
+        console.print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _escaped(error: Exception) -> str:
+    return str(error).replace("[", r"\[")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sam2rl {__version__}")
+        raise typer.Exit
+
+
+def _print_policies(wanted: bool) -> None:
+    if wanted:
+        from sam2rl_tracker.policies import describe_policies
+
+        for line in describe_policies():
+            print(line)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="A new folder; it becomes a VOT workspace.")] = Path("sam2rl-demo"),
+) -> None:
+    """Generate videos, evaluate the trackers on them by the VOT toolkit, show the table and a video."""
+    from sam2rl_tracker.demo import run_demo
+
+    run_demo(out, Console())
+
+
+@app.command()
+def track(
+    source: Annotated[Path, typer.Argument(help="A folder of frames or a video file.")],
+    init: Annotated[Path | None, typer.Option(help="Index PNG of the first frame: pixel value k = object k.")] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y,W,H", help="Instead of a mask, in pixels; repeat it per object.")
+    ] = None,
+    policy: Policy = "recency",
+    model: Model = "nano",
+    device: Device = None,
+    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (faster on a GPU).")] = "float32",
+    out: Annotated[Path | None, typer.Option(help="Folder for the masks; by default NAME-masks here.")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="An .mp4 with the objects coloured.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="A JSONL file: what every frame attended to.")] = None,
+    list_policies: Annotated[
+        bool, typer.Option("--list-policies", callback=_print_policies, is_eager=True, help="List policies and leave.")
+    ] = False,
+) -> None:
+    """Track objects through a video: one index PNG per frame, and an overlay video and a trace if asked for."""
+    from sam2rl_tracker.track_video import track_video
+
+    folder = out or Path(f"{source.resolve().stem}-masks")
+    boxes = [_parse_box(text) for text in box or []]
+    columns = (TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.speed:.1f} fps"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("track", total=None)
+        progress.tasks[task].fields["speed"] = 0.0
+        summary = track_video(
+            source,
+            folder,
+            init,
+            boxes,
+            model=model,
+            policy=policy,
+            device=device,
+            dtype=dtype,
+            overlay_file=overlay,
+            trace_file=trace,
+            on_frame=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    count = len(summary.objects)
+    console.print(
+        f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.frames / summary.seconds:.1f} fps: "
+        f"masks in {folder}" + "".join(f", {path}" for path in (overlay, trace) if path),
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _parse_box(text: str) -> tuple[float, ...]:
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise Sam2rlError(f"box {text!r} is not X,Y,W,H: four numbers in pixels") from None
+    return x, y, width, height
+
+
+# ------------------------------------------------------------------------------------------------------- workspaces
+
+
+@workspace_app.command("create")
+def workspace_create(folder: Folder) -> None:
+    """Make an empty workspace with the registered trackers and a VOTS stack."""
+    from sam2rl_tracker.vot.workspace import create
+
+    create(folder)
+    console.print(f"{folder} is a workspace: fill it with `sam2rl workspace generate` or `import`", soft_wrap=True)
+
+
+@workspace_app.command("generate")
+def workspace_generate(
+    folder: Folder,
+    count: Annotated[int, typer.Option(min=1, help="How many sequences.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first; the others count up.")] = 0,
+    frames: Annotated[int, typer.Option(min=2)] = 80,
+    size: Annotated[int, typer.Option(min=32, help="Width and height in pixels.")] = 128,
+    objects: Annotated[int, typer.Option(min=1, max=20)] = 1,
+) -> None:
+    """Add generated sequences; the workspace is created if it is new."""
+    from sam2rl_tracker.vot.workspace import generate
+
+    _tell_added(generate(folder, count, seed, frames, size, objects), folder)
+
+
+@import_app.command("frames")
+def import_frames(source: Source, folder: Folder) -> None:
+    """SRC/color/ and SRC/masks/ (index PNGs) become the sequence SRC."""
+    from sam2rl_tracker.vot.workspace import import_frames as run
+
+    _tell_added([run(source, folder)], folder)
+
+
+@import_app.command("davis")
+def import_davis(
+    source: Source,
+    folder: Folder,
+    split: Annotated[str | None, typer.Option(help="A list in ImageSets, such as val.")] = None,
+    sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
+) -> None:
+    """DAVIS 2016 or 2017 at 480p."""
+    from sam2rl_tracker.vot.datasets import import_davis as run
+
+    _tell_added(run(source, folder, split, sequence), folder)
+
+
+@import_app.command("sav")
+def import_sav(source: Source, folder: Folder) -> None:
+    """SA-V: videos with *_manual.json, or the frame and mask folders of val and test."""
+    from sam2rl_tracker.vot.datasets import import_sav as run
+
+    _tell_added(run(source, folder), folder)
+
+
+def _tell_added(names: list[str], folder: Path) -> None:
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    console.print(f"{folder}: added {shown}", highlight=False, soft_wrap=True)
+
+
+# ---------------------------------------------------------------------------------------------------------- reports
+
+
+@app.command()
+def report(folder: Folder, as_json: Json = False) -> None:
+    """Quality, Accuracy and Robustness of every tracker evaluated in a workspace, and the differences to SAM 2."""
+    from sam2rl_tracker.report import collect, render, to_json
+
+    found = collect(folder)
+    if as_json:
+        _print_json(to_json(found))
+        for failure in found.failures:
+            console.print(f"FAILED: {failure}", markup=False, soft_wrap=True)
+    else:
+        render(found, Console())
+    if found.failures:
+        raise typer.Exit(1)
+
+
+# ----------------------------------------------------------------------------------------------------------- models
+
+
+@model_app.command("list")
+def model_list() -> None:
+    """Names that --model takes, and whether their files are here."""
+    from sam2rl_tracker.engine import HUB_MODELS, packaged_models, resolve_model
+
+    table = Table("Model", "Where it comes from", "Here")
+    for name in packaged_models():
+        table.add_row(name, "in the package", "yes")
+    for name, repository in HUB_MODELS.items():
+        try:
+            resolve_model(name, download=False)
+            here = "yes"
+        except Sam2rlError:
+            here = f"no: sam2rl model fetch {name}"
+        table.add_row(name, f"Hugging Face hub, {repository}", here)
+    table.add_row("user/repository", "any Hugging Face repository with config.yaml and model.safetensors", "")
+    table.add_row("folder", "config.yaml and model.safetensors (or a .pt)", "")
+    Console().print(table)
+
+
+@model_app.command("info")
+def model_info(name: str, device: Device = "cpu") -> None:
+    """Load a model and say what it is."""
+    from sam2rl_tracker.engine import load_model, resolve_model
+
+    files = resolve_model(name, download=False)
+    model = load_model(name, device)
+    network = model.network
+    table = Table(show_header=False)
+    table.add_row("name", model.name)
+    table.add_row("from", files.source)
+    table.add_row("configuration", str(files.config))
+    table.add_row("weights", str(files.weights))
+    table.add_row("parameters", f"{model.parameters / 1e6:.2f} M")
+    table.add_row("input", f"{network.image_size} x {network.image_size} pixels")
+    table.add_row("width", f"{network.hidden_dim}, memories {network.mem_dim}")
+    table.add_row("hash", model.hash)
+    Console().print(table)
+
+
+@model_app.command("fetch")
+def model_fetch(name: str) -> None:
+    """Download a model from the Hugging Face hub into the local cache."""
+    from sam2rl_tracker.engine import resolve_model
+
+    files = resolve_model(name)
+    console.print(f"{name} ({files.source}): {files.weights}", highlight=False, soft_wrap=True)
+
+
+# ------------------------------------------------------------------------------------------------------- benchmarks
+
+
+@bench_app.command("track")
+def bench_track(
+    case: Annotated[
+        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x101, 5x101 and 1x2001.")
+    ] = None,
+    policy: Policy = "recency",
+    model: Model = "nano",
+    device: Device = None,
+    random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Frames per second and growth of memory beside stock SAM2VideoPredictor, in turns in one run."""
+    from sam2rl_tracker.bench import DEFAULT_CASES, Case
+    from sam2rl_tracker.bench import bench_track as run
+
+    cases = [Case.parse(text) for text in case or []] or DEFAULT_CASES
+    with console.status("Measuring") as status:
+        result = run(cases, model, policy, device, random_weights, seed, report=status.update)
+    if as_json:
+        _print_json(result)
+        return
+    table = Table("Objects", "Frames", "fps", "SAM 2's fps", "ratio", "growth, MB", "SAM 2's growth, MB", "late cost")
+    for line in result["track"]:
+        keys = ("objects", "frames", "fps", "stock_fps", "ratio", "growth_mb", "stock_growth_mb", "late_cost")
+        table.add_row(*("-" if line[key] is None else f"{line[key]:g}" for key in keys))
+    Console().print(table)
+    console.print(", ".join(f"{key} {value}" for key, value in result["settings"].items()), highlight=False)

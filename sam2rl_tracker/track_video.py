@@ -1,0 +1,134 @@
+"""Track the objects of a video file or a folder of frames, and write what was found: masks, an overlay, a trace."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.report.overlay import VideoWriter, overlay
+from sam2rl_tracker.tracking import Tracker
+from sam2rl_tracker.video import (
+    FrameSource,
+    atomic_path,
+    object_masks,
+    open_frames,
+    prepare_output_folder,
+    read_index_mask,
+    write_index_mask,
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did."""
+
+    frames: int
+    objects: list[int]
+    seconds: float  # of tracking and writing, without loading the model
+
+
+def track_video(
+    source: Path,
+    out: Path,
+    init: Path | None = None,
+    boxes: Sequence[Sequence[float]] = (),
+    *,
+    model: str = "nano",
+    policy: str = "recency",
+    device: str | None = None,
+    dtype: str = "float32",
+    overlay_file: Path | None = None,
+    trace_file: Path | None = None,
+    on_frame: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Summary:
+    """Track from the first frame to the last.
+
+    Args:
+        source: a folder of frames or a video file.
+        out: folder for one index PNG per frame, named like the frame; new, or written by this command before.
+        init: index PNG of the first frame, k = object k.
+        boxes: instead of a mask, (x, y, width, height) in pixels per object; ids count from 1.
+        overlay_file: an .mp4 with the objects coloured.
+        trace_file: a JSONL file, one line per frame and object (see `Tracker.trace`).
+        on_frame: called after every frame with how many are done and how many there are (None: unknown).
+
+    Raises:
+        Sam2rlError: bad input. What was computed before a bad frame stays on disk, and the message says how much.
+    """
+    frames = open_frames(source)
+    masks, ids = _read_init(init, boxes)
+    _check_size(frames, masks, init)
+    tracker = Tracker(model, policy, device, dtype=dtype, non_overlap=True, num_frames=frames.count)
+    prepare_output_folder(out)
+
+    started = time.perf_counter()
+    done = 0
+    failure: Sam2rlError | KeyboardInterrupt | None = None
+    with ExitStack() as stack:
+        video = stack.enter_context(VideoWriter(overlay_file, frames.fps)) if overlay_file else None
+        trace = stack.enter_context(stack.enter_context(atomic_path(trace_file)).open("w")) if trace_file else None
+        try:
+            for name, image, labels in _label_maps(tracker, frames, masks, ids, boxes):
+                write_index_mask(out / f"{name}.png", labels)
+                if video:
+                    video.write(overlay(image, labels))
+                if trace:
+                    trace.writelines(json.dumps(line) + "\n" for line in tracker.trace())
+                done += 1
+                on_frame(done, frames.count)
+        except (Sam2rlError, KeyboardInterrupt) as error:
+            if done == 0:
+                raise
+            failure = error  # raised below: first the files are closed and get their names
+    if isinstance(failure, Sam2rlError):
+        raise Sam2rlError(f"{failure} The masks of the {done} frames before it are in {out}.") from failure
+    if failure:
+        raise failure
+    return Summary(done, tracker.ids, time.perf_counter() - started)
+
+
+def _label_maps(
+    tracker: Tracker,
+    frames: FrameSource,
+    masks: np.ndarray | None,
+    ids: list[int],
+    boxes: Sequence[Sequence[float]],
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, image and labels uint8 [height, width] of every frame."""
+    numbers = np.array(ids, dtype=np.uint8)[:, None, None]
+    for index, (name, image) in enumerate(frames):
+        if index == 0:
+            given = {"masks": masks} if masks is not None else {"boxes": np.array(boxes, dtype=np.float32)}
+            found = tracker.initialize(image, ids=ids, **given)
+        else:
+            found = tracker.track(image)
+        # Boxes may give overlapping masks on the first frame; later ones never overlap.
+        yield name, image, (found * numbers).max(axis=0)
+
+
+def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.ndarray | None, list[int]]:
+    if (init is None) == (not boxes):
+        raise Sam2rlError("give the objects of the first frame: either --init MASK.png, or --box X,Y,W,H for each")
+    if init is None:
+        return None, list(range(1, len(boxes) + 1))
+    objects = object_masks(read_index_mask(init))
+    if not objects:
+        raise Sam2rlError(f"{init} is empty: it must show the objects of the first frame, pixel value k = object k")
+    return np.stack(list(objects.values())), list(objects)
+
+
+def _check_size(frames: FrameSource, masks: np.ndarray | None, init: Path | None) -> None:
+    """Before the model is loaded: it takes long, and then fails all the same."""
+    height, width = frames.first_size()
+    if masks is not None and masks.shape[1:] != (height, width):
+        raise Sam2rlError(
+            f"{init} is {masks.shape[2]}x{masks.shape[1]} pixels but the first frame of {frames.path} is "
+            f"{width}x{height}: a mask must have its frame's size"
+        )
