@@ -110,10 +110,14 @@ def track(
 
     folder = out or Path(f"{source.resolve().stem}-masks")
     boxes = [_parse_box(text) for text in box or []]
-    columns = (TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.speed:.1f} fps"))
+    columns = (TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("track", total=None)
-        progress.tasks[task].fields["speed"] = 0.0
+        task = progress.add_task("track", total=None, fps="")
+
+        def on_frame(done: int, total: int | None) -> None:
+            speed = progress.tasks[task].speed
+            progress.update(task, completed=done, total=total, fps=f"{speed:.1f} fps" if speed else "")
+
         summary = track_video(
             source,
             folder,
@@ -125,7 +129,7 @@ def track(
             dtype=dtype,
             overlay_file=overlay,
             trace_file=trace,
-            on_frame=lambda done, total: progress.update(task, completed=done, total=total),
+            on_frame=on_frame,
         )
     count = len(summary.objects)
     console.print(

@@ -218,7 +218,8 @@ def test_surface_moves_and_turns_with_its_body():
     images, labels = np.zeros((frames, size, size, 3), dtype=np.uint8), np.zeros((frames, size, size), dtype=np.uint8)
     _film(images, labels, body, _Surface(patch, patch, mix=np.zeros(frames), slide=np.zeros((frames, 2))))
     for t in range(frames):
-        assert np.count_nonzero(labels[t] == 3) == pytest.approx(np.pi * (body.radius[t] * size) ** 2, rel=0.05)
+        radius = body.radius[t] * size  # OpenCV draws polygons about half a pixel too large, to each side
+        assert np.pi * radius**2 < np.count_nonzero(labels[t] == 3) < np.pi * (radius + 1) ** 2
         assert not images[t][cv2.erode((labels[t] == 0).astype(np.uint8), np.ones((5, 5))) > 0].any()
         forward = body.radius[t] * np.array([np.cos(body.angle[t]), np.sin(body.angle[t])]) / 2
         for place, color in ((body.path[t] - forward, [200, 0, 0]), (body.path[t] + forward, [0, 200, 0])):

@@ -1,0 +1,125 @@
+"""Names of policies: parameters, classes by path, and those that another package registers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sam2rl_tracker.engine import Model
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies import make_policy, policy_names
+
+PACKAGE = '''
+"""Somebody else's package."""
+from dataclasses import dataclass
+from sam2rl_tracker.policies.recency import Recency
+
+@dataclass
+class Forgetful(Recency):
+    """Remembers less."""
+    keep: int = 2
+    wise: bool = False
+
+class NoPolicy:
+    pass
+'''
+ENTRY_POINTS = "[sam2rl.policies]\nforgetful = elsewhere:Forgetful\nbroken = nowhere_at_all:Policy\n"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package that registers two policies, one of which cannot be imported."""
+    (tmp_path / "elsewhere.py").write_text(PACKAGE)
+    info = tmp_path / "elsewhere-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "elsewhere", raising=False)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_another_package_registers_a_policy() -> None:
+    assert "forgetful" in policy_names()
+    policy = make_policy("forgetful:keep=4,wise=yes")()
+    assert (policy.keep, policy.wise) == (4, True)  # type: ignore[attr-defined]
+    with pytest.raises(Sam2rlError, match="'broken' of the package 'nowhere_at_all:Policy' cannot be imported"):
+        make_policy("broken")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_class_by_its_path() -> None:
+    policy = make_policy("elsewhere:Forgetful:keep=3")()
+    assert policy.keep == 3  # type: ignore[attr-defined]
+    assert type(make_policy("elsewhere:Forgetful")()).__name__ == "Forgetful"
+    for path, message in {
+        "elsewhere:Nothing": "no class 'Nothing'",
+        "elsewhere:NoPolicy": "not a subclass",
+        "missing_module:Class": "'missing_module' cannot be imported",
+    }.items():
+        with pytest.raises(Sam2rlError, match=message):
+            make_policy(path)
+
+
+def test_each_factory_call_gives_a_fresh_policy() -> None:
+    make = make_policy("samurai")
+    assert make() is not make()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nonsense", "give one of dam4sam, recency, sam2, samurai"),
+        ("samurai:typo=1", "no parameter 'typo': it takes appear_score=-1.0"),
+        ("samurai:stable_frames=many", "stable_frames=many is no int"),
+        ("recency:x=1", "it takes none"),
+        ("samurai:kalman_weight", "unknown|no parameter|cannot be imported"),
+    ],
+)
+def test_bad_specs_say_what_exists(spec: str, message: str) -> None:
+    with pytest.raises(Sam2rlError, match=message):
+        make_policy(spec)
+
+
+def test_the_contract_carries_several_hypotheses_and_prompts(nano: Model) -> None:
+    """A rule with two hypotheses, one of them prompted by a mask, runs through the same tracker."""
+    import torch
+    from reference import load_video
+
+    from sam2rl_tracker import Tracker
+    from sam2rl_tracker.engine import FrameRecord, MemorySelection
+    from sam2rl_tracker.engine.types import Prompt
+    from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction
+
+    @dataclass
+    class Twofold(Policy):
+        def store(self, t: int, records: Sequence[FrameRecord]) -> None:
+            if t == 0:
+                self.first = records[0]
+            assert t == 0 or [record.memory is None for record in records] == [False, True]
+
+        def select(self, t: int) -> list[MemorySelection]:
+            plain = MemorySelection(((self.first, 6),), ((self.first, t),))
+            quarter = torch.full((32, 32), -10.0)
+            return [plain, MemorySelection(plain.memories, plain.pointers, prompt=Prompt(mask=quarter))]
+
+        def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
+            assert len(predictions) == 2
+            return [Choice(0, True, hypothesis=1), Choice(0, True, hypothesis=0)]
+
+        def observe(self, t: int, outcomes: Sequence[Outcome]) -> list[Encoding]:
+            assert not (outcomes[0].mask == outcomes[1].mask).all()  # the prompt did something
+            return [Encoding.SOFT, Encoding.NONE]
+
+        def reachable(self) -> set[FrameRecord]:
+            return {self.first}
+
+    video = load_video()
+    tracker = Tracker(nano, Twofold)
+    tracker.initialize(video.images[0], video.truth[:1])
+    assert tracker.track(video.images[1]).shape == (1, 128, 128)
+    assert tracker.trace()[0]["stored"] is False

@@ -1,0 +1,214 @@
+"""The command line as a user types it: results, and one sentence with a non-zero exit for each mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from reference import Video, load_video
+
+from sam2rl_tracker import Tracker
+from sam2rl_tracker.cli import main
+from sam2rl_tracker.engine import Model
+from sam2rl_tracker.vot.regions import encode
+
+FRAMES = 6
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run `sam2rl ARGUMENTS` in an empty folder: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sam2rl", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def video() -> Video:
+    return load_video()
+
+
+@pytest.fixture
+def clip(tmp_path: Path, video: Video) -> Path:
+    """A folder with frames 8.png to 13.png, and beside it the index mask of its first frame: object 3."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for index, image in enumerate(video.images[:FRAMES]):
+        Image.fromarray(image).save(folder / f"{index + 8}.png")
+    Image.fromarray(video.truth[0].astype(np.uint8) * 3).save(tmp_path / "init.png")
+    return folder
+
+
+def test_track_writes_masks_overlay_and_trace(run: Run, clip: Path, video: Video, nano: Model) -> None:
+    arguments = ("--policy", "samurai", "--overlay", "o.mp4", "--trace", "t.jsonl", "--device", "cpu")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    assert status == 0, said
+    assert "6 frames, 1 object" in said
+    tracker = Tracker(nano, "samurai", num_frames=FRAMES)
+    expected = [tracker.initialize(video.images[0], video.truth[:1])[0]]
+    expected += [tracker.track(image)[0] for image in video.images[1:FRAMES]]
+    for index, mask in enumerate(expected):
+        labels = np.asarray(Image.open(f"masks/{index + 8}.png"))
+        assert np.array_equal(labels, mask * 3)
+    lines = [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["object"]) for line in lines] == [(t, 3) for t in range(FRAMES)]
+    assert lines[-1]["memories"][0] == [0, 6]
+    with av.open("o.mp4") as container:
+        assert sum(1 for _ in container.decode(video=0)) == FRAMES
+
+
+def test_track_by_boxes(run: Run, clip: Path) -> None:
+    status, _, said = run("track", clip, "--box", "20,20,60,60", "--box", "50,60,40,40", "--out", "masks")
+    assert status == 0, said
+    assert "2 objects" in said
+    assert set(np.unique(np.asarray(Image.open("masks/8.png")))) <= {0, 1, 2}
+
+
+def test_what_was_tracked_before_a_bad_frame_is_kept(run: Run, clip: Path) -> None:
+    (clip / "11.png").write_bytes(b"broken")
+    arguments = ("--init", "init.png", "--out", "masks", "--overlay", "o.mp4", "--trace", "t.jsonl")
+    status, _, said = run("track", clip, *arguments)
+    assert status == 2
+    assert "11.png is not an image" in said
+    assert "The masks of the 3 frames before it are in masks" in said
+    assert sorted(path.name for path in Path("masks").glob("*.png")) == ["10.png", "8.png", "9.png"]
+    assert len(Path("t.jsonl").read_text().splitlines()) == 3
+    assert Path("o.mp4").stat().st_size > 0
+
+
+def _resize(clip: Path) -> None:
+    Image.open(clip / "10.png").resize((64, 64)).save(clip / "10.png")
+
+
+def _empty_mask(clip: Path) -> None:
+    Image.fromarray(np.zeros((128, 128), np.uint8)).save(clip.parent / "init.png")
+
+
+def _small_mask(clip: Path) -> None:
+    Image.fromarray(np.ones((64, 32), np.uint8)).save(clip.parent / "init.png")
+
+
+def _no_frames(clip: Path) -> None:
+    for path in clip.iterdir():
+        path.unlink()
+
+
+def _foreign_output(clip: Path) -> None:
+    (clip.parent / "masks").mkdir()
+    (clip.parent / "masks" / "thesis.txt").write_text("precious")
+
+
+def _nothing(clip: Path) -> None:
+    pass
+
+
+BAD_TRACKS = {
+    "size change": (_resize, [], "Frame 10 of .* is 64x64 pixels but the first is 128x128"),
+    "empty mask": (_empty_mask, [], "init.png is empty"),
+    "mask of another size": (_small_mask, [], "init.png is 32x64 pixels but the first frame of .* is 128x128"),
+    "no frames": (_no_frames, [], "holds no frames"),
+    "output not empty": (_foreign_output, [], "masks is not empty"),
+    "unknown policy": (_nothing, ["--policy", "x"], "policy 'x' is unknown: give one of dam4sam"),
+    "unknown model": (_nothing, ["--model", "x"], "model 'x' is unknown: give one of nano"),
+    "no such device": (_nothing, ["--device", "cuda:99"], "device 'cuda:99'"),
+    "bad box": (_nothing, ["--box", "1,2,3"], "box '1,2,3' is not X,Y,W,H"),
+    "mask and box": (_nothing, ["--box", "1,2,30,30"], "either --init MASK.png, or --box"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TRACKS)
+def test_bad_input_is_one_sentence(run: Run, clip: Path, case: str) -> None:
+    spoil, extra, message = BAD_TRACKS[case]
+    spoil(clip)
+    status, out, said = run("track", clip, "--init", "init.png", "--out", "masks", *extra)
+    assert status == 2
+    assert out == ""
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert re.search(message, said), said
+
+
+def test_missing_source_and_unwritable_output(run: Run, clip: Path) -> None:
+    status, _, said = run("track", "nowhere", "--init", "init.png")
+    assert status == 2
+    assert "nowhere" in said
+    Path("file").write_text("in the way")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "file/masks")
+    assert status == 2
+    assert "cannot be written" in said or "is a file" in said
+
+
+def test_workspace_commands(run: Run, tmp_path: Path, video: Video) -> None:
+    assert run("workspace", "generate", "made", "--count", 2, "--frames", 5, "--seed", 3)[0] == 0
+    assert Path("made/sequences/list.txt").read_text() == "scene-00003\nscene-00004\n"
+    (tmp_path / "mine" / "color").mkdir(parents=True)
+    (tmp_path / "mine" / "masks").mkdir()
+    for t in range(3):
+        Image.fromarray(video.images[t]).save(f"mine/color/{t}.png")
+        Image.fromarray(video.truth[t].astype(np.uint8)).save(f"mine/masks/{t}.png")
+    assert run("workspace", "import", "frames", "mine", "made")[0] == 0
+    assert Path("made/sequences/list.txt").read_text().endswith("mine\n")
+    truth = Path("made/sequences/mine/groundtruth_1.txt").read_text().splitlines()
+    assert truth[1] == encode(video.truth[1]).line()
+    status, _, said = run("workspace", "create", "made")
+    assert status == 2
+    assert "not empty" in said
+    status, _, said = run("report", "made")
+    assert status == 2
+    assert "has no results" in said
+    status, _, said = run("report", "mine")
+    assert status == 2
+    assert "is not a VOT workspace" in said
+
+
+def test_model_commands(run: Run) -> None:
+    status, out, _ = run("model", "list")
+    assert status == 0
+    assert "nano" in out
+    assert "sam2.1_hiera_large" in out
+    status, out, _ = run("model", "info", "nano")
+    assert status == 0
+    assert "128 x 128 pixels" in out
+    assert run("model", "info", "nonsense")[0] == 2
+
+
+def test_version_policies_and_usage(run: Run) -> None:
+    assert run("--version")[1].startswith("sam2rl ")
+    listed = run("track", "--list-policies")[1]
+    assert "dam4sam:iou_threshold=0.8" in listed
+    assert run("track")[0] == 2
+
+
+def test_bench_track_prints_json_alone(run: Run) -> None:
+    status, out, said = run("bench", "track", "--case", "2x61", "--json", "--device", "cpu")
+    assert status == 0, said
+    (line,) = json.loads(out)["track"]
+    assert (line["policy"], line["objects"], line["frames"], line["growth_mb"]) == ("recency", 2, 61, None)
+    assert line["ratio"] > 0
+    assert abs(line["ratio"] / (line["fps"] / line["stock_fps"]) - 1) < 0.5
+    assert run("bench", "track", "--case", "many")[0] == 2
+
+
+def test_bench_measures_memory_in_processes_of_its_own() -> None:
+    from sam2rl_tracker.bench import Case, _growth, _in_own_process
+
+    growth = _in_own_process(_growth, "ours", "nano", "cpu", False, "recency", Case(1, 221), 0)
+    assert abs(growth) < 20
