@@ -137,12 +137,14 @@ def _interleaved(model: Model, policy: str, case: Case, seed: int) -> tuple[list
 def _growth(kind: str, name: str, device: str | None, weights: bool, policy: str, case: Case, seed: int) -> float:
     """MB of memory gained between frame 200 and the last one."""
     model = _load(name, device, weights, seed)
-    settled = 0.0
+    settled = last = 0.0
     with torch.inference_mode():
         for frame, _ in enumerate(_frames(kind, model, policy, case, seed), start=1):
             if frame == SETTLED:
                 settled = _memory_mb(model.device)
-    return round(_memory_mb(model.device) - settled, 1)
+            elif frame == case.frames - 1:
+                last = _memory_mb(model.device)
+    return round(last - settled, 1)
 
 
 def _frames(kind: str, model: Model, policy: str, case: Case, seed: int) -> Iterator[None]:

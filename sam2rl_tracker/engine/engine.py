@@ -68,6 +68,7 @@ class Engine:
             grid = torch.zeros(1, network.hidden_dim, self._side, self._side, device=self.device)
             self._image_pos = _tokens(network.image_encoder.neck.position_encoding(grid))  # [1, h*w, C]
             self._memory_pos = self._memory_positions()  # [slots, h*w, D]
+            self._fix_position_embedding()
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
         self._multimask = network.multimask_output_in_sam and network.multimask_output_for_tracking
@@ -270,11 +271,20 @@ class Engine:
     # ------------------------------------------------------------------------------------------- internals
 
     def preprocess(self, image: np.ndarray) -> Tensor:
-        """PIL resampling and normalisation of SAM 2's own loader: uint8 [H, W, 3] -> float32 [3, S, S]."""
+        """Resampling and normalisation of SAM 2's own loader: uint8 [H, W, 3] -> float32 [3, S, S] on the device."""
         if image.shape[:2] != (self.input_size, self.input_size):
-            image = np.asarray(Image.fromarray(image).resize((self.input_size, self.input_size)))
-        pixels = torch.from_numpy(image / 255.0).permute(2, 0, 1).to(torch.float32).to(self.device)
-        return (pixels - self._mean) / self._std
+            image = np.array(Image.fromarray(image).resize((self.input_size, self.input_size)))
+        # Bytes travel to the device. The loader divides in float64: for these 256 values the result is the same.
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)
+        pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format)
+        return pixels.div_(255).sub_(self._mean).div_(self._std)
+
+    def _fix_position_embedding(self) -> None:
+        """Hiera interpolates its position embedding anew for every image, though input size and weights are fixed."""
+        trunk = self._network.image_encoder.trunk
+        patches = trunk.patch_embed(torch.zeros(1, 3, self.input_size, self.input_size, device=self.device))
+        embedding = type(trunk)._get_pos_embed(trunk, patches.shape[1:3])
+        trunk._get_pos_embed = lambda size: embedding
 
     def _memory_positions(self) -> Tensor:
         """Spatial + temporal encoding of a memory in each slot: [slots, h*w, D]."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import sam2.sam2_video_predictor
+import sam2.utils.misc
 import torch
 from PIL import Image
 from sam2.sam2_video_predictor import SAM2VideoPredictor
+from tqdm import tqdm
 
 from sam2rl_tracker.engine.engine import Engine
 from sam2rl_tracker.engine.models import Model, build_network
+
+# Its bars would drown the caller's own, and it has no switch for them.
+for _module in (sam2.sam2_video_predictor, sam2.utils.misc):
+    _module.tqdm = partial(tqdm, disable=True)
 
 
 def stock_predictor(model: Model) -> SAM2VideoPredictor:
