@@ -17,6 +17,7 @@ from sam2rl_tracker.vot.toolkit import (
     analyse,
     checked_workspace,
     find_failure,
+    registered_trackers,
     tracked_names,
 )
 
@@ -39,14 +40,17 @@ def collect(folder: StrPath) -> Report:
         folder: The workspace.
 
     Returns:
-        The measures of every tracker with complete results, SAM 2 first; the others are listed as failures, of which a
+        The measures of every tracker with complete results, in the order of the registry, SAM 2 first; the others are listed as failures, of which a
         caller should make a non-zero exit status.
 
     Raises:
         Sam2rlError: The workspace is unsuitable, or nothing was evaluated in it.
     """
     workspace = checked_workspace(folder)
-    names = sorted(tracked_names(workspace), key=lambda name: (name != BASELINE, name))
+    order = [BASELINE, *registered_trackers(workspace)]
+    names = sorted(
+        tracked_names(workspace), key=lambda name: (order.index(name) if name in order else len(order), name)
+    )
     if not names:
         raise Sam2rlError(
             f"{workspace.folder} has no results, expected those of at least one tracker: "
