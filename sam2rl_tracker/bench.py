@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking import Tracker
 
-CHUNK = 20  # frames that one of the two runs before it is the other's turn
+TURN = 5  # frames that one of the two runs before it is the other's turn
+WARM_UP = 4  # turns
 SETTLED = 200  # frames after which memory must be flat; growth counts from here
 
 
@@ -39,8 +41,8 @@ class Case:
             objects, frames = (int(part) for part in text.lower().split("x"))
         except ValueError:
             raise Sam2rlError(f"case {text!r} is not OBJECTSxFRAMES, such as 5x100") from None
-        if objects < 1 or frames < 2 * CHUNK + 1:
-            raise Sam2rlError(f"case {text!r} needs at least 1 object and {2 * CHUNK + 1} frames")
+        if objects < 1 or frames < 40:
+            raise Sam2rlError(f"case {text!r} needs at least 1 object and 40 frames")
         return cls(objects, frames)
 
 
@@ -56,21 +58,21 @@ def bench_track(
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Track the same generated video with both, in turns of 20 frames.
+    """Track the same generated video with both, in turns of 5 frames.
 
     Stock SAM 2 gets its images decoded, resized and loaded beforehand, and that time is not counted; ours resizes each
-    frame within the time measured. Growth of memory is measured in a process of its own for each, on the device for
-    CUDA and as resident memory of the process otherwise.
+    frame within the time measured. Growth of memory and the cost of late frames are measured in a process of its own
+    for each; memory is the device's for CUDA, and the resident memory of the process otherwise.
 
     Args:
         random_weights: build a named hub model with random weights: its speed without its download.
         report: called with one line of text per step.
 
     Returns:
-        {"track": [{policy, objects, frames, fps, stock_fps, ratio, growth_mb, stock_growth_mb, late_cost}],
-        "settings": {...}}. fps are frames over the median time of a turn; `ratio` is the median over turns of stock's
-        time over ours; growth counts from frame 200 and is None for shorter videos, as is `late_cost`: median time a
-        frame over the last 200 frames over that of frames 100 to 300.
+        {"track": [{policy, objects, frames, fps, stock_fps, ratio, growth_mb, stock_growth_mb, late_cost,
+        stock_late_cost}], "settings": {...}}. fps are frames over the median time of a turn; `ratio` is the median over
+        turns of stock's time over ours; growth counts from frame 200 and is None for videos up to frame 400, as is `late_cost`:
+        the time of a frame after the last over that of one after frame 200, two runs in turns.
     """
     loaded = _load(model, device, random_weights, seed)
     lines = []
@@ -81,20 +83,20 @@ def bench_track(
             "policy": policy,
             "objects": case.objects,
             "frames": case.frames,
-            "fps": round(CHUNK / statistics.median(ours), 2),
-            "stock_fps": round(CHUNK / statistics.median(stock), 2),
-            "ratio": round(statistics.median(s / o for o, s in zip(ours, stock, strict=True)), 3),
+            "fps": round(TURN / statistics.median(ours), 2),
+            "stock_fps": round(TURN / statistics.median(stock), 2),
+            "ratio": round(_ratio(stock, ours), 3),
             "growth_mb": None,
             "stock_growth_mb": None,
             "late_cost": None,
+            "stock_late_cost": None,
         }
         if case.frames > 2 * SETTLED:
-            turns = SETTLED // CHUNK
-            early = statistics.median(ours[turns // 2 : turns // 2 + turns])
-            line["late_cost"] = round(statistics.median(ours[-turns:]) / early, 3)
-            for key, kind in (("growth_mb", "ours"), ("stock_growth_mb", "stock")):
+            for prefix, kind in (("", "ours"), ("stock_", "stock")):
                 report(f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames: memory, {kind}")
-                line[key] = _in_own_process(_growth, kind, model, device, random_weights, policy, case, seed)
+                line[f"{prefix}growth_mb"], line[f"{prefix}late_cost"] = _in_own_process(
+                    _endure, kind, model, device, random_weights, policy, case, seed
+                )
         lines.append(line)
     return {
         "track": lines,
@@ -119,32 +121,54 @@ def _load(model: str, device: str | None, random_weights: bool, seed: int) -> Mo
 
 def _interleaved(model: Model, policy: str, case: Case, seed: int) -> tuple[list[float], list[float]]:
     """Seconds per turn of ours and of stock."""
+    ours, stock = (_frames(kind, model, policy, case, seed) for kind in ("ours", "stock"))
+    times = _in_turns(ours, stock, case.frames // TURN, model.device)
+    return tuple(seconds[WARM_UP:] for seconds in times)  # type: ignore[return-value]
+
+
+def _in_turns(
+    first: Iterator[None], second: Iterator[None], turns: int, device: torch.device
+) -> tuple[list[float], list[float]]:
+    """Seconds that each needs for its turns. Turns are short: a busy machine must slow both alike."""
+    times: tuple[list[float], list[float]] = ([], [])
     with torch.inference_mode():
-        runs = {kind: _frames(kind, model, policy, case, seed) for kind in ("ours", "stock")}
-        times: dict[str, list[float]] = {kind: [] for kind in runs}
-        for turn in range(case.frames // CHUNK):
-            # Who starts alternates: a machine that slows down in the middle must not always hit the same one.
-            for kind in sorted(runs, reverse=bool(turn % 2)):
-                _wait(model.device)
+        for turn in range(turns):
+            for which in (0, 1) if turn % 2 else (1, 0):
+                _wait(device)
                 start = time.perf_counter()
-                for _ in range(CHUNK):
-                    next(runs[kind])
-                _wait(model.device)
-                times[kind].append(time.perf_counter() - start)
-    return times["ours"][1:], times["stock"][1:]  # the first turn warms up
+                for _ in islice((first, second)[which], TURN):
+                    pass
+                _wait(device)
+                times[which].append(time.perf_counter() - start)
+    return times
 
 
-def _growth(kind: str, name: str, device: str | None, weights: bool, policy: str, case: Case, seed: int) -> float:
-    """MB of memory gained between frame 200 and the last one."""
+def _endure(
+    kind: str, name: str, device: str | None, weights: bool, policy: str, case: Case, seed: int
+) -> tuple[float, float]:
+    """MB of memory gained between frame 200 and the last, and the cost of a frame there over that of one at 200."""
     model = _load(name, device, weights, seed)
-    settled = last = 0.0
+    extra = 40 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
     with torch.inference_mode():
-        for frame, _ in enumerate(_frames(kind, model, policy, case, seed), start=1):
-            if frame == SETTLED:
-                settled = _memory_mb(model.device)
-            elif frame == case.frames - 1:
-                last = _memory_mb(model.device)
-    return round(last - settled, 1)
+        long = _frames(kind, model, policy, Case(case.objects, case.frames + extra), seed)
+        _skip(long, SETTLED)
+        settled = _memory_mb(model.device)
+        _skip(long, case.frames - 1 - SETTLED)
+        growth = _memory_mb(model.device) - settled
+        fresh = _frames(kind, model, policy, Case(case.objects, SETTLED + extra + 1), seed)
+        _skip(fresh, SETTLED)
+    late, early = _in_turns(long, fresh, extra // TURN, model.device)
+    return round(growth, 1), round(_ratio(late, early), 3)
+
+
+def _skip(frames: Iterator[None], count: int) -> None:
+    for _ in islice(frames, count):
+        pass
+
+
+def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """The median over turns."""
+    return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
 def _frames(kind: str, model: Model, policy: str, case: Case, seed: int) -> Iterator[None]:
@@ -173,7 +197,7 @@ def _frames(kind: str, model: Model, policy: str, case: Case, seed: int) -> Iter
             yield
 
 
-def _in_own_process(function: Callable[..., float], *arguments: Any) -> float:
+def _in_own_process(function: Callable[..., tuple[float, float]], *arguments: Any) -> tuple[float, float]:
     """Memory of one run must not hide in what another has left behind."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:

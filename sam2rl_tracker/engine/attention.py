@@ -20,7 +20,7 @@ class BankAttention:
 
     def __init__(self, module: MemoryAttention):
         self._module = module
-        self._rotations: dict[int, Tensor] = {}
+        self._rotations: dict[tuple[int, int], Tensor] = {}
 
     def self_attend(self, image: Tensor, image_pos: Tensor) -> Tensor:
         """First self-attention of the first layer: [1, tokens, C] -> [1, tokens, C]. No memory enters it."""
@@ -71,20 +71,19 @@ class BankAttention:
         k = attention._separate_heads(attention.k_proj(keys), attention.num_heads)  # [rows, heads, n, c]
         v = attention._separate_heads(attention.v_proj(values), attention.num_heads)
         tokens = q.shape[-2]
-        rotation = self._rotation(attention, tokens)
-        q = _rotate(q, rotation)
-        k[:, :, :rotated] = _rotate(k[:, :, :rotated], rotation.repeat(rotated // tokens, 1))
+        q = _rotate(q, self._rotation(attention, tokens, 1))
+        k[:, :, :rotated] = _rotate(k[:, :, :rotated], self._rotation(attention, tokens, rotated // tokens))
         q = q.expand(k.shape[0], -1, -1, -1)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask)
         return attention.out_proj(attention._recombine_heads(attended))
 
-    def _rotation(self, attention: RoPEAttention, tokens: int) -> Tensor:
-        """Complex rotary factors [tokens, c/2] of the image grid."""
-        rotation = self._rotations.get(tokens)
+    def _rotation(self, attention: RoPEAttention, tokens: int, copies: int) -> Tensor:
+        """Complex rotary factors [copies*tokens, c/2] of as many image grids."""
+        rotation = self._rotations.get((tokens, copies))
         if rotation is None:
             side = round(tokens**0.5)
-            rotation = attention.compute_cis(end_x=side, end_y=side).to(attention.q_proj.weight.device)
-            self._rotations[tokens] = rotation
+            grid = attention.compute_cis(end_x=side, end_y=side).to(attention.q_proj.weight.device)
+            self._rotations[tokens, copies] = rotation = grid.repeat(copies, 1)
         return rotation
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from sam2.modeling.sam2_utils import get_1d_sine_pe
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sam2rl_tracker.engine.attention import BankAttention
@@ -65,10 +65,9 @@ class Engine:
         self._mean = torch.tensor(_MEAN, dtype=torch.float32, device=self.device)[:, None, None]
         self._std = torch.tensor(_STD, dtype=torch.float32, device=self.device)[:, None, None]
         with torch.inference_mode():
-            grid = torch.zeros(1, network.hidden_dim, self._side, self._side, device=self.device)
-            self._image_pos = _tokens(network.image_encoder.neck.position_encoding(grid))  # [1, h*w, C]
-            self._memory_pos = self._memory_positions()  # [slots, h*w, D]
-            self._fix_position_embedding()
+            if not hasattr(network, "fixed_positions"):
+                network.fixed_positions = self._fix_positions()
+            self._image_pos, self._memory_pos = network.fixed_positions
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
         self._multimask = network.multimask_output_in_sam and network.multimask_output_for_tracking
@@ -279,19 +278,24 @@ class Engine:
         pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         return pixels.div_(255).sub_(self._mean).div_(self._std)
 
-    def _fix_position_embedding(self) -> None:
-        """Hiera interpolates its position embedding anew for every image, though input size and weights are fixed."""
-        trunk = self._network.image_encoder.trunk
-        patches = trunk.patch_embed(torch.zeros(1, 3, self.input_size, self.input_size, device=self.device))
-        embedding = type(trunk)._get_pos_embed(trunk, patches.shape[1:3])
-        trunk._get_pos_embed = lambda size: embedding
+    def _fix_positions(self) -> tuple[Tensor, Tensor]:
+        """Compute position encodings once: size and weights are fixed, yet stock modules compute them for each image.
 
-    def _memory_positions(self) -> Tensor:
-        """Spatial + temporal encoding of a memory in each slot: [slots, h*w, D]."""
-        network = self._network
-        grid = torch.zeros(1, network.mem_dim, self._side, self._side, device=self.device)
-        spatial = _tokens(network.memory_encoder.position_encoding(grid))  # [1, h*w, D]
-        return spatial + network.maskmem_tpos_enc[:, 0]
+        Returns:
+            Those of the image [1, h*w, C], and spatial + temporal ones of a memory in each slot [slots, h*w, D].
+        """
+        network, side = self._network, self._side
+        neck, trunk, encoder = network.image_encoder.neck, network.image_encoder.trunk, network.memory_encoder
+        image_grid = torch.zeros(1, network.hidden_dim, side, side, device=self.device)
+        memory_grid = torch.zeros(1, network.mem_dim, side, side, device=self.device)
+        image = _tokens(neck.position_encoding(image_grid))
+        memory = _tokens(encoder.position_encoding(memory_grid)) + network.maskmem_tpos_enc[:, 0]
+
+        patches = trunk.patch_embed(torch.zeros(1, 3, self.input_size, self.input_size, device=self.device))
+        embedding = trunk._get_pos_embed(patches.shape[1:3])
+        trunk._get_pos_embed = lambda size: embedding
+        neck.position_encoding = encoder.position_encoding = _NoPositions()
+        return image, memory
 
     def _condition(self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None) -> Tensor:
         """Fuse the image with each selection's memories: [rows, h*w, C]."""
@@ -413,6 +417,13 @@ class Engine:
 
     def _kernel(self) -> AbstractContextManager[None]:
         return sdpa_kernel(SDPBackend.MATH) if self._math_attention else nullcontext()
+
+
+class _NoPositions(nn.Module):
+    """Stands where a stock module would compute position encodings that the engine has already."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.new_empty(0)
 
 
 def _tokens(maps: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ def collect(folder: StrPath) -> Report:
         folder: The workspace.
 
     Returns:
-        The measures of every tracker with complete results, in the order of the registry, SAM 2 first; the others are listed as failures, of which a
-        caller should make a non-zero exit status.
+        The measures of every tracker with complete results, SAM 2 first, then in the order of the registry; the others
+        are listed as failures, of which a caller should make a non-zero exit status.
 
     Raises:
         Sam2rlError: The workspace is unsuitable, or nothing was evaluated in it.
