@@ -71,8 +71,8 @@ def bench_track(
     Returns:
         {"track": [{policy, objects, frames, fps, stock_fps, ratio, growth_mb, stock_growth_mb, late_cost,
         stock_late_cost}], "settings": {...}}. fps are frames over the median time of a turn; `ratio` is the median over
-        turns of stock's time over ours; growth counts from frame 200 and is None for videos up to frame 400, as is `late_cost`:
-        the time of a frame after the last over that of one after frame 200, two runs in turns.
+        turns of stock's time over ours; growth counts from frame 200 and is None for videos up to frame 400, as is
+        `late_cost`: the time of a frame after the last over that of one after frame 200, two runs in turns.
     """
     loaded = _load(model, device, random_weights, seed)
     lines = []

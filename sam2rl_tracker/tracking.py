@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine import Candidates, Chosen, Engine, Features, FrameRecord, MemorySelection, Model, load_model
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies import Encoding, Outcome, Policy, Prediction, make_policy
+from sam2rl_tracker.policies import Encoding, Outcome, Policy, Prediction, Start, make_policy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -77,7 +78,8 @@ class Tracker:
         self._non_overlap = non_overlap
         self._num_frames = num_frames
         self._objects: list[_Object] = []
-        self._features: Features | None = None
+        self._features: Features | None = None  # of the most recent image
+        self._image = np.zeros((0, 0, 3), dtype=np.uint8)
         self._frame = 0
 
     @property
@@ -113,7 +115,7 @@ class Tracker:
         self._check_image(image)
         self._objects = []
         self._frame = 0
-        self._features = self._engine.encode_image(image)
+        self._features, self._image = self._engine.encode_image(image), image
         if masks is None and boxes is None:
             return np.zeros((0, *image.shape[:2]), dtype=bool)
         return self.add(masks, ids, boxes)
@@ -149,9 +151,9 @@ class Tracker:
         encodings = [Encoding.BINARY] * len(shown)
         scores = chosen.object_scores.tolist()
         records = self._remember(features, chosen, encodings, [0] * len(shown), ious.tolist(), scores, areas.tolist())
-        for number, record in zip(ids, records, strict=True):
+        for number, record, mask in zip(ids, records, shown, strict=True):
             policy = self._make_policy()
-            policy.begin(record, self._num_frames)
+            policy.begin(Start(record, self._num_frames, self._image, mask, self.model))
             self._objects.append(_Object(number, policy, self._frame, record))
         return shown
 
@@ -173,7 +175,8 @@ class Tracker:
         """
         previous = self._require_features()
         self._check_image(image, previous.video_size)
-        self._features = features = self._engine.encode_image(image)
+        self._features, self._image = self._engine.encode_image(image), image
+        features = self._features
         self._frame += 1
         if not self._objects:
             return np.zeros((0, *features.video_size), dtype=bool)
@@ -190,7 +193,9 @@ class Tracker:
         kept = _spans(choices)
         flat = [choice for own in choices for choice in own]
         rows = [span.start + choice.hypothesis for span, own in zip(asked, choices, strict=True) for choice in own]
-        chosen = self._engine.choose(candidates, rows, [c.candidate for c in flat], [c.visible for c in flat])
+        picks, visible = [choice.candidate for choice in flat], [choice.visible for choice in flat]
+        to_device = partial(torch.tensor, device=self.model.device)
+        chosen = self._engine.choose(candidates, to_device(rows), to_device(picks), to_device(visible))
         logits = self._engine.video_logits(chosen.logits, features.video_size)
         masks = (logits > 0).cpu().numpy()  # [choices, height, width]
         outcomes = [

@@ -129,26 +129,26 @@ class Engine:
         return candidates if len(selections) == rows else candidates.take(slice(rows))
 
     @torch.inference_mode()
-    def choose(
-        self, candidates: Candidates, rows: Sequence[int], picks: Sequence[int], visible: Sequence[bool]
-    ) -> Chosen:
-        """Take candidate `picks[i]` of row `rows[i]`; where not visible, blank its mask and replace its pointer."""
+    def choose(self, candidates: Candidates, rows: Tensor, picks: Tensor, visible: Tensor) -> Chosen:
+        """Take candidate `picks[i]` of row `rows[i]`; where not `visible[i]`, blank its mask and replace its pointer.
+
+        Args:
+            rows, picks: int64 [choices]; visible: bool [choices]; all on the engine's device.
+        """
         if self.exact and len(rows) > 1:
-            picked = zip(rows, picks, visible, strict=True)
-            return Chosen.join([self.choose(candidates, [row], [pick], [shown]) for row, pick, shown in picked])
-        network = self._network
-        index = torch.tensor([list(rows), list(picks)], device=self.device)
-        shown = torch.tensor(list(visible), device=self.device)
-        logits = torch.where(shown[:, None, None], candidates.logits[index[0], index[1]], BLANK)
-        scores = candidates.object_scores[index[0]]
+            each = range(len(rows))
+            parts = [self.choose(candidates, rows[i : i + 1], picks[i : i + 1], visible[i : i + 1]) for i in each]
+            return Chosen.join(parts)
+        logits = torch.where(visible[:, None, None], candidates.logits[rows, picks], BLANK)
+        scores = candidates.object_scores[rows]
         with self._autocast():
-            pointers = network.obj_ptr_proj(candidates.tokens[index[0], index[1]])
+            pointers = self._network.obj_ptr_proj(candidates.tokens[rows, picks])
         input_logits = None
         if self.exact:
             # Stock SAM 2 resizes all candidates and then picks one; resizing one alone gives other last bits.
-            siblings = torch.where(shown[:, None, None, None], candidates.logits[index[0]], BLANK)
-            input_logits = _resize(siblings, self.input_size)[torch.arange(len(rows)), index[1]]
-        return Chosen(logits, self._blank_pointers(pointers.float(), shown, scores), scores, input_logits)
+            siblings = torch.where(visible[:, None, None, None], candidates.logits[rows], BLANK)
+            input_logits = _resize(siblings, self.input_size)[torch.arange(len(rows)), picks]
+        return Chosen(logits, self._blank_pointers(pointers.float(), visible, scores), scores, input_logits)
 
     # --------------------------------------------------------------------------------------------- prompts
 
@@ -199,9 +199,9 @@ class Engine:
             top = features.map.flatten(2).permute(2, 0, 1) + network.no_mem_embed  # [h*w, 1, C]
             maps = top.permute(1, 2, 0).unflatten(2, (self._side, self._side)).expand(len(boxes), -1, -1, -1)
             candidates = self._decode(maps, features, prompts, multimask=False)
-        visible = (candidates.object_scores > 0).tolist()
-        rows = range(len(boxes))
-        return self.choose(candidates, rows, [0] * len(boxes), visible), candidates.ious[:, 0]
+        rows = torch.arange(len(boxes), device=self.device)
+        chosen = self.choose(candidates, rows, torch.zeros_like(rows), candidates.object_scores > 0)
+        return chosen, candidates.ious[:, 0]
 
     # -------------------------------------------------------------------------------------------- memories
 

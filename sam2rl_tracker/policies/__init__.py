@@ -1,6 +1,6 @@
 """Memory policies: which frames stay in the bank."""
 
-from sam2rl_tracker.policies.base import Choice, Encoding, Outcome, PointerWindow, Policy, Prediction
+from sam2rl_tracker.policies.base import Choice, Encoding, Outcome, PointerWindow, Policy, Prediction, Start
 from sam2rl_tracker.policies.recency import ranked
 from sam2rl_tracker.policies.registry import describe_policies, make_policy, policy_by_name, policy_names
 
@@ -11,6 +11,7 @@ __all__ = [
     "PointerWindow",
     "Policy",
     "Prediction",
+    "Start",
     "describe_policies",
     "make_policy",
     "policy_by_name",

@@ -22,6 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from sam2rl_tracker.engine.models import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
 
 
@@ -63,6 +64,17 @@ class Outcome:
     area: int  # pixels
 
 
+@dataclass(frozen=True)
+class Start:
+    """An object on its prompted frame."""
+
+    record: FrameRecord
+    num_frames: int | None  # length of the video if known; a stream does not know it, and is treated as long
+    image: np.ndarray  # uint8 [height, width, 3]
+    mask: np.ndarray  # bool [height, width]
+    model: Model  # the network: policies made for one model may refuse another
+
+
 class Policy(ABC):
     """A memory rule for one object. One object = one instance = one bank.
 
@@ -79,14 +91,10 @@ class Policy(ABC):
     pointer_span: int
     """P: how many frames the object pointers span; SAM 2 takes min(frames of the video, 16)."""
 
-    def begin(self, record: FrameRecord, num_frames: int | None) -> None:
-        """Start on the prompted frame (frame 0).
-
-        Args:
-            num_frames: length of the video if known. A stream does not know it, and is treated as long.
-        """
-        self.pointer_span = min(num_frames or MAX_POINTERS, MAX_POINTERS)
-        self.store(0, [record])
+    def begin(self, start: Start) -> None:
+        """Start on the prompted frame (frame 0)."""
+        self.pointer_span = min(start.num_frames or MAX_POINTERS, MAX_POINTERS)
+        self.store(0, [start.record])
 
     @abstractmethod
     def select(self, t: int) -> Sequence[MemorySelection]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
-from sam2rl_tracker.policies.base import Choice, Encoding, Outcome, Policy, Prediction
+from sam2rl_tracker.policies.base import Choice, Encoding, Outcome, Policy, Prediction, Start
 from sam2rl_tracker.policies.recency import ranked
 
 _AREA_FRAMES = 300  # the median area is taken over the last 10 non-empty masks
@@ -42,7 +42,7 @@ class Dam4Sam(Policy):
     drm_size: int = 4
     ram_stride: int = 5
 
-    def begin(self, record: FrameRecord, num_frames: int | None) -> None:
+    def begin(self, start: Start) -> None:
         self._drm: list[FrameRecord] = []  # newest first, without the prompted frame
         self._ram: list[FrameRecord] = []  # newest first: visible frames outside the DRM that can still be picked
         self._pointers: list[FrameRecord] = []  # visible frames, newest first
@@ -50,7 +50,7 @@ class Dam4Sam(Policy):
         self._last: FrameRecord | None = None  # frame t-1 where visible, in the DRM or not
         self._last_added: int | None = None
         self._visible = self._joins = False
-        super().begin(record, num_frames)
+        super().begin(start)
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
         (choice,) = super().choose(t, predictions)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MEMORY_SLOTS, FrameRecord, MemorySelection
-from sam2rl_tracker.policies.base import PointerWindow, Policy
+from sam2rl_tracker.policies.base import PointerWindow, Policy, Start
 
 
 def ranked(prompted: Sequence[FrameRecord], recent: Sequence[FrameRecord]) -> tuple[tuple[FrameRecord, int], ...]:
@@ -27,9 +27,9 @@ class Recency(Policy):
     `SAM2VideoPredictor` of the `sam2` package; equal to it mask for mask in exact mode.
     """
 
-    def begin(self, record: FrameRecord, num_frames: int | None) -> None:
+    def begin(self, start: Start) -> None:
         self._recent: list[FrameRecord] = []  # newest first
-        super().begin(record, num_frames)
+        super().begin(start)
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
         (record,) = records

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection
-from sam2rl_tracker.policies.base import Choice, PointerWindow, Policy, Prediction
+from sam2rl_tracker.policies.base import Choice, PointerWindow, Policy, Prediction, Start
 from sam2rl_tracker.policies.kalman import BoxFilter, box_iou
 from sam2rl_tracker.policies.recency import ranked
 
@@ -45,13 +45,13 @@ class Samurai(Policy):
     needs_boxes: ClassVar[bool] = True
     math_attention: ClassVar[bool] = True
 
-    def begin(self, record: FrameRecord, num_frames: int | None) -> None:
+    def begin(self, start: Start) -> None:
         self._filter: BoxFilter | None = None
         self._stable = 0
         self._motion: float | None = None  # motion score of the current frame
         self._good: list[FrameRecord] = []  # newest first
         self._previous: FrameRecord | None = None
-        super().begin(record, num_frames)
+        super().begin(start)
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
         (prediction,) = predictions
