@@ -22,11 +22,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="SAM 2 tracki
 workspace_app = typer.Typer(no_args_is_help=True, help="Make VOT workspaces and fill them with sequences.")
 import_app = typer.Typer(no_args_is_help=True, help="Add sequences of a data set to a workspace.")
 model_app = typer.Typer(no_args_is_help=True, help="What there is in models.")
+agent_app = typer.Typer(no_args_is_help=True, help="Trained agents.")
 bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory beside stock SAM 2.")
 app.add_typer(workspace_app, name="workspace")
 workspace_app.add_typer(import_app, name="import")
 app.add_typer(model_app, name="model")
+app.add_typer(agent_app, name="agent")
 app.add_typer(bench_app, name="bench")
+
+TRAINED_ON_TEST = "Trained on the ground truth that they are scored on"
 
 console = Console(stderr=True)  # for people; stdout is for results
 
@@ -40,15 +44,17 @@ Source = Annotated[Path, typer.Argument(metavar="SRC")]
 
 def main() -> None:
     """Entry point: a user's error is one sentence on stderr and status 2."""
+    sys.path.insert(0, "")  # `--policy mine:Class` means mine.py here, as for `python -m`
     try:
         app()
     except Sam2rlError as error:
-        console.print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+        _say(f"error: {error}", style="red")
         sys.exit(2)
 
 
-def _escaped(error: Exception) -> str:
-    return str(error).replace("[", r"\[")
+def _say(text: str, style: str | None = None) -> None:
+    """A line for people, as it is: paths may hold what rich takes for markup."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_json(document: dict[str, Any]) -> None:
@@ -132,11 +138,9 @@ def track(
             on_frame=on_frame,
         )
     count = len(summary.objects)
-    console.print(
+    _say(
         f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.frames / summary.seconds:.1f} fps: "
-        f"masks in {folder}" + "".join(f", {path}" for path in (overlay, trace) if path),
-        highlight=False,
-        soft_wrap=True,
+        f"masks in {folder}" + "".join(f", {path}" for path in (overlay, trace) if path)
     )
 
 
@@ -157,7 +161,7 @@ def workspace_create(folder: Folder) -> None:
     from sam2rl_tracker.vot.workspace import create
 
     create(folder)
-    console.print(f"{folder} is a workspace: fill it with `sam2rl workspace generate` or `import`", soft_wrap=True)
+    _say(f"{folder} is a workspace: fill it with `sam2rl workspace generate` or `import`")
 
 
 @workspace_app.command("generate")
@@ -206,7 +210,7 @@ def import_sav(source: Source, folder: Folder) -> None:
 
 def _tell_added(names: list[str], folder: Path) -> None:
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    console.print(f"{folder}: added {shown}", highlight=False, soft_wrap=True)
+    _say(f"{folder}: added {shown}")
 
 
 # ---------------------------------------------------------------------------------------------------------- reports
@@ -221,11 +225,102 @@ def report(folder: Folder, as_json: Json = False) -> None:
     if as_json:
         _print_json(to_json(found))
         for failure in found.failures:
-            console.print(f"FAILED: {failure}", markup=False, soft_wrap=True)
+            _say(f"FAILED: {failure}", style="red")
     else:
         render(found, Console())
     if found.failures:
         raise typer.Exit(1)
+
+
+# --------------------------------------------------------------------------------------------------------- training
+
+
+@app.command()
+def train(
+    folder: Folder,
+    sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
+    object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
+    model: Model = "nano",
+    device: Device = None,
+    iterations: Annotated[int, typer.Option(min=1)] = 150,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Transitions an iteration, rounded up to whole episodes.")
+    ] = 16384,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop after as many iterations without a better policy; 0 = never.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, each training one agent at a time.")] = 1,
+    store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
+    as_json: Json = False,
+) -> None:
+    """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
+    from sam2rl_tracker.training.agents import Task, train_all
+    from sam2rl_tracker.training.clips import objects_of
+    from sam2rl_tracker.training.ppo import Progress as State
+    from sam2rl_tracker.training.ppo import Settings
+
+    settings = Settings(iterations=iterations, samples=samples, epochs=epochs, seed=seed, patience=patience)
+    tasks = [
+        Task(folder, name, k, model, device, settings, store_mb=store_mb)
+        for name, k in objects_of(folder, sequence or (), object_id)
+    ]
+    results, failures = [], 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        bars = {one: progress.add_task(f"{one.sequence}:{one.object_id}", total=iterations, said="") for one in tasks}
+
+        def on_iteration(one: Task, state: State) -> None:
+            said = f"mean {state.mean:.3f}  agent {state.best_greedy:.3f}  best rollout {state.best:.3f}"
+            said += f"  {state.speed:.0f} frames/s  reuse {state.reuse:.0%}"
+            progress.update(bars[one], completed=state.iteration, said=said)
+
+        for one, result in train_all(tasks, jobs, on_iteration):
+            name = f"{one.sequence}, object {one.object_id}"
+            if isinstance(result, Sam2rlError):
+                failures += 1
+                _say(f"FAILED {name}: {result}", style="red")
+                continue
+            results.append(result)
+            _say(
+                f"{name}: quality {result['quality']:.3f} on the video it was trained on "
+                f"(SAM 2 {result['sam2_quality']:.3f}, best rollout {result['best_rollout']:.3f}), "
+                f"{result['steps']} steps, {result['seconds']:.0f} s"
+            )
+    if as_json:
+        _print_json({"agents": results})
+    if failures:
+        raise typer.Exit(1)
+
+
+@agent_app.command("list")
+def agent_list(folder: Folder) -> None:
+    """The agents of a workspace. Qualities are on the ground truth that the agents were trained on."""
+    from sam2rl_tracker.policies.sam2rl import load_agent
+    from sam2rl_tracker.training.agents import agents_folder
+
+    table = Table("Agent", "Sequence", "Object", "Model", "Quality", "SAM 2's", "Steps", title=TRAINED_ON_TEST)
+    files = sorted(agents_folder(folder).glob("*.safetensors"))
+    if not files:
+        raise Sam2rlError(f"{agents_folder(folder)} has no agents: `sam2rl train {folder}` makes them")
+    for path in files:
+        agent = load_agent(path)
+        keys = ("sequence", "object", "model", "quality", "sam2_quality", "steps")
+        values = [agent.record.get(key, "-") for key in keys]
+        table.add_row(agent.fingerprint, *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
+    Console().print(table)
+
+
+@agent_app.command("info")
+def agent_info(file: Path) -> None:
+    """All that an agent file says about itself, as JSON."""
+    from sam2rl_tracker.policies.sam2rl import load_agent
+
+    agent = load_agent(file)
+    shapes = {name: list(tensor.shape) for name, tensor in agent.tensors.items()}
+    about = {"fingerprint": agent.fingerprint, "frames": agent.frames, "capacity": agent.capacity, "tensors": shapes}
+    _print_json({**about, **agent.record})
 
 
 # ----------------------------------------------------------------------------------------------------------- models
@@ -277,7 +372,7 @@ def model_fetch(name: str) -> None:
     from sam2rl_tracker.engine import resolve_model
 
     files = resolve_model(name)
-    console.print(f"{name} ({files.source}): {files.weights}", highlight=False, soft_wrap=True)
+    _say(f"{name} ({files.source}): {files.weights}")
 
 
 # ------------------------------------------------------------------------------------------------------- benchmarks
@@ -310,4 +405,4 @@ def bench_track(
         keys = ("objects", "frames", "fps", "stock_fps", "ratio", "growth_mb", "stock_growth_mb", "late_cost")
         table.add_row(*("-" if line[key] is None else f"{line[key]:g}" for key in keys))
     Console().print(table)
-    console.print(", ".join(f"{key} {value}" for key, value in result["settings"].items()), highlight=False)
+    _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import collect, render
@@ -32,7 +34,7 @@ def run_demo(out: Path, console: Console, count: int = 5, frames: int = 60, seed
         raise Sam2rlError(f"{out} is not empty, expected a new folder for the demo: give another one with --out")
     console.print(f"[bold]1/4[/] Generating {count} sequences of {frames} frames")
     generate(out, count, seed, frames)
-    console.print(f"[bold]2/4[/] vot evaluate --workspace {out} {' '.join(TRACKERS)}")
+    console.print(f"[bold]2/4[/] vot evaluate --workspace {escape(str(out))} {' '.join(TRACKERS)}")
     failures = evaluate(out, TRACKERS)
     if failures:
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
@@ -42,7 +44,8 @@ def run_demo(out: Path, console: Console, count: int = 5, frames: int = 60, seed
     console.print("[bold]4/4[/] Drawing where the trackers differ most")
     sequence = _most_different(report)
     video = write_comparison(out, sequence, list(TRACKERS), out / f"{sequence}.mp4")
-    console.print(
+    print_plainly = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    print_plainly(
         f"Done in {time.perf_counter() - started:.0f} s. In {out}:\n"
         f"  {video.name}: {sequence}, true mask and trackers side by side (and {video.stem}.png, some of its frames)\n"
         f"  results/: what the trackers said; sequences/: the videos and their truth\n"

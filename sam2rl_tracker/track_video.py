@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,8 +16,10 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report.overlay import VideoWriter, overlay
 from sam2rl_tracker.tracking import Tracker
 from sam2rl_tracker.video import (
+    IGNORED,
     FrameSource,
     atomic_path,
+    is_binary_mask,
     object_masks,
     open_frames,
     prepare_output_folder,
@@ -53,7 +56,7 @@ def track_video(
     Args:
         source: a folder of frames or a video file.
         out: folder for one index PNG per frame, named like the frame; new, or written by this command before.
-        init: index PNG of the first frame, k = object k.
+        init: index PNG of the first frame, k = object k; or a black and white one, white = object 1.
         boxes: instead of a mask, (x, y, width, height) in pixels per object; ids count from 1.
         overlay_file: an .mp4 with the objects coloured.
         trace_file: a JSONL file, one line per frame and object (see `Tracker.trace`).
@@ -66,7 +69,7 @@ def track_video(
     masks, ids = _read_init(init, boxes)
     _check_size(frames, masks, init)
     tracker = Tracker(model, policy, device, dtype=dtype, non_overlap=True, num_frames=frames.count)
-    prepare_output_folder(out)
+    _clear_masks(prepare_output_folder(out))
 
     started = time.perf_counter()
     done = 0
@@ -90,8 +93,15 @@ def track_video(
     if isinstance(failure, Sam2rlError):
         raise Sam2rlError(f"{failure} The masks of the {done} frames before it are in {out}.") from failure
     if failure:
+        print(f"Interrupted: the masks of {done} frames are in {out}", file=sys.stderr)
         raise failure
     return Summary(done, tracker.ids, time.perf_counter() - started)
+
+
+def _clear_masks(folder: Path) -> None:
+    """A folder of ours may be written again, but masks of another run must not stay among the new ones."""
+    for path in folder.glob("*.png"):
+        path.unlink()
 
 
 def _label_maps(
@@ -116,9 +126,14 @@ def _label_maps(
 def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.ndarray | None, list[int]]:
     if (init is None) == (not boxes):
         raise Sam2rlError("give the objects of the first frame: either --init MASK.png, or --box X,Y,W,H for each")
+    if len(boxes) >= IGNORED:
+        raise Sam2rlError(f"{len(boxes)} boxes were given, but an index PNG holds at most {IGNORED - 1} objects")
     if init is None:
         return None, list(range(1, len(boxes) + 1))
-    objects = object_masks(read_index_mask(init))
+    labels = read_index_mask(init)
+    if is_binary_mask(labels):
+        labels[labels == IGNORED] = 1
+    objects = object_masks(labels)
     if not objects:
         raise Sam2rlError(f"{init} is empty: it must show the objects of the first frame, pixel value k = object k")
     return np.stack(list(objects.values())), list(objects)

@@ -6,7 +6,8 @@ let each policy choose its mask and say how to remember it; encode the memories;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -40,10 +41,10 @@ class Tracker:
     Args:
         model: a name, Hugging Face id or folder (see `load_model`), or a loaded model, which trackers may share.
         policy: `NAME[:key=value,...]` or `module:Class[...]` (see `make_policy`), or a callable giving a fresh policy.
-        device: cpu, cuda, cuda:N or mps; None takes the best there is.
+        device: cpu, cuda, cuda:N or mps; None takes the best there is. A loaded model is on its device already.
         dtype: "float32", or "bfloat16" to run the network under autocast.
-        exact: predict one object at a time; on one CPU thread (`torch.set_num_threads(1)`) in float32 every mask is
-            then stock SAM 2's. Otherwise objects share a batch, which is faster and moves last bits.
+        exact: predict one object at a time, on one CPU thread; in float32 every mask is then stock SAM 2's. Otherwise
+            objects share a batch and all threads are used, which is faster and moves last bits.
         non_overlap: give a pixel that several objects claim to the one with the highest logit. Only what is returned
             changes: memories hold the masks as predicted.
         num_frames: length of the video, if known. Only videos shorter than 16 frames depend on it, in the last bits.
@@ -73,8 +74,9 @@ class Tracker:
             raise Sam2rlError(f"dtype {dtype!r} is unknown: give one of {', '.join(DTYPES)}")
         self._make_policy = make_policy(policy) if isinstance(policy, str) else policy
         self.model = model if isinstance(model, Model) else load_model(model, device)
-        math_attention = exact and self._make_policy().math_attention
-        self._engine = Engine(self.model, DTYPES[dtype], exact, math_attention)
+        rule = self._make_policy()
+        self._exact = exact or rule.exact
+        self._engine = Engine(self.model, DTYPES[dtype], self._exact, self._exact and rule.math_attention)
         self._non_overlap = non_overlap
         self._num_frames = num_frames
         self._objects: list[_Object] = []
@@ -115,7 +117,8 @@ class Tracker:
         self._check_image(image)
         self._objects = []
         self._frame = 0
-        self._features, self._image = self._engine.encode_image(image), image
+        with self._threads():
+            self._features, self._image = self._engine.encode_image(image), image
         if masks is None and boxes is None:
             return np.zeros((0, *image.shape[:2]), dtype=bool)
         return self.add(masks, ids, boxes)
@@ -134,6 +137,16 @@ class Tracker:
         features = self._require_features()
         if (masks is None) == (boxes is None):
             raise Sam2rlError("give either masks or boxes for the objects to track")
+        with self._threads():
+            return self._add(features, masks, ids, boxes)
+
+    def _add(
+        self,
+        features: Features,
+        masks: np.ndarray | None,
+        ids: Sequence[int] | None,
+        boxes: np.ndarray | None,
+    ) -> np.ndarray:
         if masks is not None:
             shown = self._check_masks(masks, ids, features.video_size)
             ids = self._check_ids(ids, len(shown))
@@ -175,6 +188,10 @@ class Tracker:
         """
         previous = self._require_features()
         self._check_image(image, previous.video_size)
+        with self._threads():
+            return self._track(image)
+
+    def _track(self, image: np.ndarray) -> np.ndarray:
         self._features, self._image = self._engine.encode_image(image), image
         features = self._features
         self._frame += 1
@@ -302,6 +319,18 @@ class Tracker:
 
     # ----------------------------------------------------------------------------------------------- checks
 
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """One CPU thread in exact mode: more of them split sums otherwise."""
+        threads = torch.get_num_threads()
+        if self._exact and threads > 1:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if threads != torch.get_num_threads():
+                torch.set_num_threads(threads)
+
     def _require_features(self) -> Features:
         if self._features is None:
             raise Sam2rlError("nothing is tracked yet: call initialize(image, masks) first")
@@ -318,6 +347,8 @@ class Tracker:
 
     def _check_masks(self, masks: np.ndarray, ids: Sequence[int] | None, size: tuple[int, int]) -> np.ndarray:
         masks = np.asarray(masks)
+        if len(masks) == 0:
+            raise Sam2rlError("no masks were given: call initialize(image) to begin without objects")
         if masks.ndim != 3 or masks.shape[1:] != size:
             raise Sam2rlError(
                 f"masks must be [objects, {size[0]}, {size[1]}] as the image is {size[1]}x{size[0]} pixels, "
@@ -350,6 +381,8 @@ class Tracker:
         ids = [int(number) for number in ids]
         if len(ids) != count:
             raise Sam2rlError(f"{len(ids)} ids were given for {count} objects")
+        if any(number < 1 for number in ids):
+            raise Sam2rlError(f"ids count from 1, 0 is the background: {ids} were given")
         taken = [number for number in ids if number in self.ids or ids.count(number) > 1]
         if taken:
             raise Sam2rlError(f"object {taken[0]} is given twice: every object needs its own id")

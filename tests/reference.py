@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.video import open_frames, read_index_mask
 
-PACKAGED = Path(__file__).parent / "data"
-SHARED = Path(__file__).parents[2] / "shared" / "reference"
-SCENES = ["scene-930108", "scene-930105", "scene-930014"]  # the first one is packaged with the tests
+DATA = Path(__file__).parent / "data"
+SCENES = ["scene-930108", "scene-930105", "scene-930014"]
 
 PUBLISHED = {  # the golden set's name -> the policy that must give it
     "sam2": "recency",
@@ -36,12 +34,8 @@ class Video:
 
 
 def load_video(name: str = SCENES[0]) -> Video:
-    """Read a reference video; skips the test where it is not there."""
-    folder = PACKAGED / name
-    if not folder.is_dir():
-        folder = SHARED / "videos" / name
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not there (only {SCENES[0]} is packaged with the tests)")
+    """Read a reference video."""
+    folder = DATA / name
     images = [image for _, image in open_frames(folder / "color")]
     truth = np.stack([read_index_mask(path) == 1 for path in sorted((folder / "masks").glob("*.png"))])
     return Video(name, images, truth)
@@ -49,10 +43,7 @@ def load_video(name: str = SCENES[0]) -> Video:
 
 def published_masks(video: str, golden: str) -> np.ndarray:
     """Masks bool [80, 128, 128] of the published code; frame 0 is the given mask."""
-    if (PACKAGED / video).is_dir():
-        packed = np.load(PACKAGED / video / "published.npz")[golden]
-    else:
-        packed = np.load(SHARED / "golden" / f"{golden}.npz")[video]
+    packed = np.load(DATA / video / "published.npz")[golden]
     return np.unpackbits(packed, axis=-1).astype(bool)
 
 

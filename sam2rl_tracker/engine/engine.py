@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sam2rl_tracker.engine.attention import BankAttention
 from sam2rl_tracker.engine.models import Model
 from sam2rl_tracker.engine.types import (
+    CONDITIONING_SLOT,
+    MEMORY_SLOTS,
     Candidates,
     Chosen,
     Features,
@@ -300,26 +303,29 @@ class Engine:
     def _condition(self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None) -> Tensor:
         """Fuse the image with each selection's memories: [rows, h*w, C]."""
         network = self._network
+        if not network.use_obj_ptrs_in_encoder:
+            selections = [replace(selection, pointers=(), pointer_scales=None) for selection in selections]
         width = max(len(s.memories) for s in selections) if shape is None else shape.memories
         span = max(len(s.pointers) for s in selections) if shape is None else shape.pointers
         if not all(s.memories and len(s.memories) <= width and len(s.pointers) <= span for s in selections):
             raise ValueError(f"a selection must hold 1 to {width} memories and at most {span} pointers")
 
-        # [rows, M, h*w, D]
-        memory = torch.stack(
-            [_stack([_memory(r) for r, _ in s.memories], width) for s in selections]
-        )  # [rows, M, hw, D]
+        if not all(0 <= slot < MEMORY_SLOTS for s in selections for _, slot in s.memories):
+            raise ValueError(
+                f"temporal slots are 0 to {CONDITIONING_SLOT}: one for conditioning frames, six for others"
+            )
+
+        banks = [[_memory(record) for record, _ in s.memories] for s in selections]
+        memory = torch.stack([_stack(bank, width) for bank in banks])  # [rows, M, h*w, D]
         slots = torch.tensor([[slot for _, slot in _padded(s.memories, width)] for s in selections])
         rows, tokens = len(selections), memory.shape[2]
         values = [memory.flatten(1, 2).float()]
         positions = [self._memory_pos[slots.to(self.device)].flatten(1, 2)]
         per_pointer = network.hidden_dim // network.mem_dim  # a pointer is split into tokens of the memories' width
-        if span > 0 and network.use_obj_ptrs_in_encoder:
+        if span > 0:
             pointers = torch.stack([_stack([r.pointer for r, _ in _pointers(s)], span) for s in selections])
             values.append(pointers.reshape(rows, span * per_pointer, network.mem_dim))
             positions.append(self._pointer_positions(selections, span).repeat_interleave(per_pointer, dim=1))
-        else:
-            span = 0
 
         mask = None
         if shape is not None or not all(len(s.memories) == width and len(s.pointers) == span for s in selections):

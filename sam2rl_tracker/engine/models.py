@@ -200,6 +200,9 @@ def read_config(path: Path) -> DictConfig:
     except Exception as error:  # yaml's errors, which omegaconf passes on, have no common public parent
         raise Sam2rlError(f"{path} is not valid YAML: {_first_line(error)}") from error
     assert isinstance(config, DictConfig)
+    trunk = OmegaConf.select(config, "model.image_encoder.trunk")
+    if isinstance(trunk, DictConfig):
+        trunk.pop("weights_path", None)  # SAM 2 would unpickle that file; the weights come in our own file
     for name in _targets(OmegaConf.to_container(config.model)):
         # `_target_` may name any callable of any module: a configuration from a stranger could run anything.
         # A prefix would not do: `sam2.modeling.sam2_base.torch.load` resolves too.
@@ -214,7 +217,8 @@ def build_network(config: DictConfig, target: str = "sam2.modeling.sam2_base.SAM
     try:
         return instantiate(settings, _recursive_=True)
     except Exception as error:  # hydra wraps whatever a constructor raised
-        raise Sam2rlError(f"the model configuration cannot be built: {_first_line(error)}") from error
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        raise Sam2rlError(f"the model configuration cannot be built: {_first_line(cause)}") from error
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:

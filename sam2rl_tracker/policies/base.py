@@ -85,6 +85,9 @@ class Policy(ABC):
     needs_boxes: ClassVar[bool] = False
     """Whether `choose` reads `Prediction.boxes`."""
 
+    exact: ClassVar[bool] = False
+    """Whether the rule always runs in exact mode: one that was fitted to a video is fitted to its very bits."""
+
     math_attention: ClassVar[bool] = False
     """Whether the published code attends by PyTorch's plain kernel on a CPU; exact mode then does the same."""
 

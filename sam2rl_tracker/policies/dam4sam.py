@@ -42,6 +42,10 @@ class Dam4Sam(Policy):
     drm_size: int = 4
     ram_stride: int = 5
 
+    def __post_init__(self) -> None:
+        if self.ram_stride < 1 or self.min_gap < 0 or not 1 <= self.drm_size <= MEMORY_SLOTS:
+            raise ValueError(f"ram_stride must be at least 1, min_gap at least 0, drm_size 1 to {MEMORY_SLOTS}")
+
     def begin(self, start: Start) -> None:
         self._drm: list[FrameRecord] = []  # newest first, without the prompted frame
         self._ram: list[FrameRecord] = []  # newest first: visible frames outside the DRM that can still be picked

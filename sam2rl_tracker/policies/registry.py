@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
+import math
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -17,6 +19,7 @@ BUILTIN = {
     "recency": "sam2rl_tracker.policies.recency:Recency",
     "samurai": "sam2rl_tracker.policies.samurai:Samurai",
     "dam4sam": "sam2rl_tracker.policies.dam4sam:Dam4Sam",
+    "sam2rl": "sam2rl_tracker.policies.sam2rl:Sam2Rl",
 }
 ALIASES = {"sam2": "recency"}
 
@@ -28,13 +31,17 @@ def policy_names() -> list[str]:
 
 def describe_policies() -> list[str]:
     """One line per name: its parameters with their defaults, and what it does."""
-    lines = []
-    for name in policy_names():
+    return [_describe(name) for name in policy_names()]
+
+
+def _describe(name: str) -> str:
+    try:
         policy_class = policy_by_name(name)
-        parameters = ",".join(f"{key}={value}" for key, value in _parameters(policy_class).items())
-        summary = (policy_class.__doc__ or "").strip().splitlines()[0]
-        lines.append(f"{name}{':' + parameters if parameters else ''}  {summary}")
-    return lines
+        parameters = ",".join(f"{key}={field.default}" for key, field in _parameters(policy_class).items())
+    except Sam2rlError as error:  # somebody's broken package must not hide the others
+        return f"{name}  ({error})"
+    summary = (policy_class.__doc__ or "").strip().partition("\n")[0]
+    return f"{name}{':' + parameters if parameters else ''}  {summary}"
 
 
 def make_policy(spec: str) -> Callable[[], Policy]:
@@ -46,6 +53,10 @@ def make_policy(spec: str) -> Callable[[], Policy]:
     name, parameters = _split(spec)
     policy_class = policy_by_name(name)
     values = _parse_parameters(policy_class, name, parameters)
+    try:
+        policy_class(**values)  # a rule may check its values
+    except ValueError as error:
+        raise Sam2rlError(f"policy {name!r}: {error}") from error
     return lambda: policy_class(**values)
 
 
@@ -58,7 +69,9 @@ def policy_by_name(name: str) -> type[Policy]:
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         try:
             return _checked(point.load(), name)
-        except ImportError as error:
+        except Sam2rlError:
+            raise
+        except Exception as error:  # whatever somebody's module raises while it is imported
             raise Sam2rlError(f"policy {name!r} of the package {point.value!r} cannot be imported: {error}") from error
     raise Sam2rlError(f"policy {name!r} is unknown: give one of {', '.join(policy_names())}, or module:Class")
 
@@ -72,7 +85,7 @@ def _import_class(path: str) -> type[Policy]:
     module_name, _, class_name = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # whatever somebody's module raises while it is imported
         raise Sam2rlError(f"policy {path!r}: module {module_name!r} cannot be imported ({error})") from error
     found = getattr(module, class_name, None)
     if found is None:
@@ -86,11 +99,30 @@ def _checked(found: Any, name: str) -> type[Policy]:
     return found
 
 
-def _parameters(policy_class: type[Policy]) -> dict[str, Any]:
-    """A policy's parameters and their defaults."""
+_KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+def _parameters(policy_class: type[Policy]) -> dict[str, dataclasses.Field[Any]]:
+    """A policy's parameters: its dataclass fields.
+
+    Raises:
+        Sam2rlError: a field of another type than int, float, bool or str, or without a default.
+    """
     if not dataclasses.is_dataclass(policy_class):
         return {}
-    return {field.name: field.default for field in dataclasses.fields(policy_class) if field.init}
+    parameters = {field.name: field for field in dataclasses.fields(policy_class) if field.init}
+    for name, field in parameters.items():
+        if _kind(field) is None or field.default is dataclasses.MISSING:
+            raise Sam2rlError(
+                f"policy {policy_class.__name__}: {name!r} must be an int, float, bool or str with a default"
+            )
+    return parameters
+
+
+def _kind(field: dataclasses.Field[Any]) -> type | None:
+    """A field's type, which is a string under `from __future__ import annotations`."""
+    name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
+    return _KINDS.get(name)
 
 
 def _parse_parameters(policy_class: type[Policy], name: str, text: str) -> dict[str, Any]:
@@ -99,9 +131,9 @@ def _parse_parameters(policy_class: type[Policy], name: str, text: str) -> dict[
     for part in filter(None, text.split(",")):
         key, separator, value = part.partition("=")
         if not separator or key not in fields:
-            known = ", ".join(f"{k}={v}" for k, v in fields.items()) or "none"
+            known = ", ".join(f"{k}={field.default}" for k, field in fields.items()) or "none"
             raise Sam2rlError(f"policy {name!r} has no parameter {key!r}: it takes {known}")
-        values[key] = _convert(name, key, value, type(fields[key]))
+        values[key] = _convert(name, key, value, _kind(fields[key]) or str)
     return values
 
 
@@ -112,8 +144,8 @@ def _convert(name: str, key: str, value: str, kind: type) -> Any:
         if value.lower() in ("false", "0", "no"):
             return False
     else:
-        try:
-            return kind(value)
-        except ValueError:
-            pass
-    raise Sam2rlError(f"policy {name!r}: {key}={value} is no {kind.__name__}")
+        with contextlib.suppress(ValueError):
+            converted = kind(value)
+            if kind is str or math.isfinite(converted):
+                return converted
+    raise Sam2rlError(f"policy {name!r}: {key}={value} is no {'finite ' * (kind is float)}{kind.__name__}")

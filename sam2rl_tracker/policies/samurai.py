@@ -45,6 +45,10 @@ class Samurai(Policy):
     needs_boxes: ClassVar[bool] = True
     math_attention: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if self.stable_frames < 1 or not 0 <= self.kalman_weight <= 1:
+            raise ValueError("stable_frames must be at least 1, and kalman_weight from 0 to 1")
+
     def begin(self, start: Start) -> None:
         self._filter: BoxFilter | None = None
         self._stable = 0

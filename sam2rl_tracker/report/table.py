@@ -47,7 +47,8 @@ def collect(folder: StrPath) -> Report:
         Sam2rlError: The workspace is unsuitable, or nothing was evaluated in it.
     """
     workspace = checked_workspace(folder)
-    order = [BASELINE, *registered_trackers(workspace)]
+    registered = registered_trackers(workspace)
+    order = [BASELINE, *registered]
     names = sorted(
         tracked_names(workspace), key=lambda name: (order.index(name) if name in order else len(order), name)
     )
@@ -57,6 +58,11 @@ def collect(folder: StrPath) -> Report:
             f"`vot evaluate --workspace {workspace.folder} SAM2 SAMURAI DAM4SAM`."
         )
     found = {name: find_failure(workspace, name) for name in names}
+    for name in names:
+        if name.partition("@")[0] not in registered:  # the toolkit gives up altogether at such a name
+            found[name] = Failure(
+                name, "any", f"it is not registered: add it to trackers.ini, or delete results/{name}"
+            )
     complete = [name for name, failure in found.items() if failure is None]
     return Report(
         analysis=analyse(folder, complete) if complete else Analysis({}, {}),
@@ -101,8 +107,8 @@ def _cell(scores: Scores, base: Scores | None, measure: str) -> str:
 def to_json(report: Report) -> dict[str, Any]:
     """{"trackers": {NAME: {"quality": x, "accuracy": x, "robustness": x}}, "sequences": {SEQ: {NAME: {...}}}}.
 
-    Fractions; robustness is None where no object is ever visible. Trackers with incomplete results are left out here;
-    they are in `report.failures`.
+    Fractions; robustness is None where no object is ever visible. Trackers with incomplete results are left out, and
+    named with the reason under "failures".
     """
     return {
         "trackers": {name: asdict(scores) for name, scores in report.analysis.trackers.items()},
@@ -110,4 +116,5 @@ def to_json(report: Report) -> dict[str, Any]:
             sequence: {name: asdict(scores) for name, scores in row.items()}
             for sequence, row in report.analysis.sequences.items()
         },
+        "failures": {failure.tracker: str(failure) for failure in report.failures},
     }

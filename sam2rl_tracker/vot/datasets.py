@@ -8,12 +8,9 @@ from pathlib import Path
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.video import (
-    IGNORED,
-    Labels,
     Mask,
     StrPath,
     list_frames,
-    object_masks,
     open_frames,
     read_index_mask,
 )
@@ -67,12 +64,8 @@ def import_davis(
     for name in progress(names, "Importing DAVIS"):
         masks = {file.stem: file for file in list_frames(annotations / name)}
         first = read_index_mask(min(masks.values()))
-        workspace.add(name, index_frames(list_frames(images / name), masks, binary=_is_binary(first)), DAVIS_FPS)
+        workspace.add(name, index_frames(list_frames(images / name), masks, binary=is_binary_mask(first)), DAVIS_FPS)
     return names
-
-
-def _is_binary(labels: Labels) -> bool:
-    return bool((labels == IGNORED).any()) and not object_masks(labels)
 
 
 def _folders(folder: Path) -> list[str]:

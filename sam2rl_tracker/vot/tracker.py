@@ -1,7 +1,7 @@
 """The tracker that the VOT toolkit starts: answers its requests over TraX, with a mask for every object.
 
 It speaks bare TraX, so that the toolkit starts it once per sequence; the toolkit's own wrapper would be started twice.
-The environment configures it, as the toolkit hands no arguments to a tracker: SAM2RL_MODEL, SAM2RL_DEVICE.
+The environment configures it, as the toolkit hands no arguments to a tracker: SAM2RL_MODEL, SAM2RL_DEVICE, SAM2RL_AGENTS.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 Reply = tuple[Any, dict[str, Any]]  # a trax region and the properties that the toolkit stores beside it
+
+AGENTS_VARIABLE = "SAM2RL_AGENTS"  # as in `policies.sam2rl`, which takes a second to import
 
 MAX_RUNS = 65535
 """The toolkit stores the number of a mask's runs in 16 bits and crashes on more."""
@@ -56,14 +59,29 @@ def answer_requests(server: trax.Server, policy: str) -> None:
 
     model = os.environ.get("SAM2RL_MODEL") or "nano"
     session = Session(Tracker(model=model, policy=policy, device=os.environ.get("SAM2RL_DEVICE") or None))
+    given_agents = os.environ.get(AGENTS_VARIABLE)
     while True:
         request = server.wait()
         if request.type == trax.TraxStatus.QUIT:
             return
+        path = request.image["color"].path()
         if request.type == trax.TraxStatus.INITIALIZE:
             session.restart()  # one process may be given several videos, or one object of a video after the other
+            if not given_agents:
+                os.environ[AGENTS_VARIABLE] = find_agents(Path(path))
         regions = [region for region, _ in request.objects or []]
-        server.status(session.step(read_image(request.image["color"].path()), regions))
+        server.status(session.step(read_image(path), regions))
+
+
+def find_agents(image: Path) -> str:
+    """The folder of trained agents of the workspace that an image lies in; "" outside of any.
+
+    The toolkit starts trackers in a temporary folder: only the image's path leads to the workspace.
+    """
+    for folder in image.absolute().parents:
+        if (folder / "config.yaml").is_file():
+            return str(folder / "agents")
+    return ""
 
 
 class Session:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -171,7 +172,7 @@ def import_frames(source: StrPath, folder: StrPath) -> str:
 
     Args:
         source: A folder with `color/` (images in natural order) and `masks/`: index PNGs with the images' names, where
-            k = object k and 255 = does not count. Frames without a mask are unknown and do not count.
+            k = object k and 255 = does not count, unless the first mask is black and white: then 255 is object 1. Frames without a mask are unknown and do not count.
         folder: The workspace.
 
     Returns:
@@ -189,7 +190,8 @@ def import_frames(source: StrPath, folder: StrPath) -> str:
         name = masks[min(extra)].name
         raise Sam2rlError(f"The mask {name} in {source / 'masks'} has no frame of the same name in {source / 'color'}.")
     workspace = open_or_create(folder)
-    workspace.add(source.name, progress(index_frames(images, masks), f"Importing {source.name}", len(images)))
+    binary = bool(masks) and is_binary_mask(read_index_mask(next(iter(masks.values()))))
+    workspace.add(source.name, progress(index_frames(images, masks, binary), f"Importing {source.name}", len(images)))
     return source.name
 
 
@@ -215,4 +217,4 @@ def index_frames(images: Iterable[Path], masks: dict[str, Path], binary: bool = 
 def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
     """Iterate with a progress bar on stderr, which vanishes at the end and stays away where nobody looks."""
     console = Console(stderr=True)
-    return track(items, what, total, console=console, transient=True, disable=not console.is_terminal)
+    return track(items, escape(what), total, console=console, transient=True, disable=not console.is_terminal)

@@ -20,7 +20,7 @@ def text_of(report: Report) -> str:
 
 def test_collect_measures_the_complete_and_names_the_failed(evaluated):
     report = collect(evaluated.workspace.folder)
-    assert list(report.analysis.trackers) == ["SAM2", "Mixed", "Perfect"]
+    assert list(report.analysis.trackers) == ["SAM2", "Perfect", "Mixed"]
     assert {failure.tracker for failure in report.failures} == {"Dies", "Refuses"}
     document = json.loads(json.dumps(to_json(report)))
     assert document["trackers"]["Perfect"] == {"quality": 1.0, "accuracy": 1.0, "robustness": 1.0}

@@ -1,0 +1,87 @@
+"""The memory rule that an agent controls: after every frame, discard it or put it in the place of a stored one."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.base import Encoding, Outcome, Policy, Start
+from sam2rl_tracker.policies.recency import ranked
+
+CAPACITY = MEMORY_SLOTS - 1
+"""Memories that the bank holds beside the prompted frame."""
+
+DISCARD = 0
+"""The action that keeps nothing; action k puts the new memory in place of the k-th oldest (1 = the oldest)."""
+
+_Entry = TypeVar("_Entry")
+
+
+def act(bank: tuple[_Entry, ...], entry: _Entry, action: int, capacity: int = CAPACITY) -> tuple[_Entry, ...]:
+    """The bank after an action, oldest first.
+
+    While the bank is not full, every action but `DISCARD` inserts into a free place.
+
+    Args:
+        bank: oldest first.
+        entry: of the newest frame.
+    """
+    if action == DISCARD:
+        return bank
+    if len(bank) < capacity:
+        return (*bank, entry)
+    return (*bank[: action - 1], *bank[action:], entry)
+
+
+def bank_selection(
+    prompted: FrameRecord, bank: Sequence[FrameRecord], t: int, pointer_span: int, pointers: bool = True
+) -> MemorySelection:
+    """What frame t attends to under a bank: its memories by rank, and the pointers of the same frames.
+
+    Args:
+        bank: oldest first.
+        pointers: whether pointers take part at all.
+    """
+    newest_first = bank[::-1]
+    pairs = tuple((record, t - record.frame) for record in (prompted, *newest_first)) if pointers else ()
+    return MemorySelection(ranked([prompted], newest_first), pairs, pointer_span)
+
+
+@dataclass
+class BankPolicy(Policy):
+    """A policy that controls the bank by one action a frame; subclasses say which.
+
+    Source: SAM2RL; pointers are those of the stored frames, so that (frame, bank) is the whole state.
+    """
+
+    capacity = CAPACITY  # no parameter: an agent brings its own
+
+    def begin(self, start: Start) -> None:
+        self._prompted = start.record
+        self._bank: tuple[FrameRecord, ...] = ()  # oldest first
+        super().begin(start)
+
+    @abstractmethod
+    def decide(self, t: int, bank: Sequence[int]) -> int:
+        """The action after frame t: `DISCARD`, or k = 1 to the capacity.
+
+        Args:
+            bank: the stored frames' indices, oldest first, without the prompted frame.
+        """
+
+    def select(self, t: int) -> list[MemorySelection]:
+        return [bank_selection(self._prompted, self._bank, t, self.pointer_span)]
+
+    def observe(self, t: int, outcomes: Sequence[Outcome]) -> list[Encoding]:
+        self._action = self.decide(t, [record.frame for record in self._bank])
+        return [Encoding.NONE if self._action == DISCARD else Encoding.SOFT]
+
+    def store(self, t: int, records: Sequence[FrameRecord]) -> None:
+        if t > 0:
+            self._bank = act(self._bank, records[0], self._action, self.capacity)
+
+    def reachable(self) -> Collection[FrameRecord]:
+        return {self._prompted, *self._bank}

@@ -1,0 +1,1 @@
+"""Learning to control the memory: an exact simulator, environments, PPO, search, and the agents they give."""

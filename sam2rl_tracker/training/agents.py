@@ -1,0 +1,147 @@
+"""From objects of a workspace to agents: train each, replay it through the tracker, and keep it as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sam2rl_tracker.engine import Engine, Model, load_model
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.measures import frame_overlaps, quality
+from sam2rl_tracker.policies import Policy, make_policy
+from sam2rl_tracker.policies.sam2rl import Agent, Sam2Rl, fingerprint, save_agent
+from sam2rl_tracker.tracking import Tracker
+from sam2rl_tracker.training.clips import load_clip
+from sam2rl_tracker.training.ppo import Progress, Settings, train
+from sam2rl_tracker.training.simulator import Clip, Simulator
+from sam2rl_tracker.vot.workspace import open_workspace
+
+
+@dataclass(frozen=True)
+class Task:
+    """One agent to train."""
+
+    workspace: Path
+    sequence: str
+    object_id: int
+    model: str = "nano"
+    device: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    rows: int = 32
+    store_mb: float = 512
+
+    @property
+    def folder(self) -> Path:
+        """Where its training lives: what it needs to go on, and its curves."""
+        return self.workspace / "training" / f"{self.sequence}_{self.object_id}_seed{self.settings.seed}"
+
+
+def agents_folder(workspace: Path) -> Path:
+    """Where a workspace's agents lie, for training and for the tracker SAM2RL."""
+    return workspace / "agents"
+
+
+def replay(model: Model, clip: Clip, policy: Callable[[], Policy]) -> float:
+    """The quality of a policy on a clip, through a tracker of one object in exact mode."""
+    tracker = Tracker(model, policy, exact=True, num_frames=len(clip))
+    masks = [tracker.initialize(clip.images[0], clip.masks[:1])[0]]
+    masks += [tracker.track(image)[0] for image in clip.images[1:]]
+    return quality(frame_overlaps(np.stack(masks), clip.masks, clip.known, clip.ignored))
+
+
+def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
+    """Train one agent, or continue, and save it.
+
+    Returns:
+        sequence, object, quality (of the agent replayed through the tracker), sam2_quality, batched_quality (what the
+        simulator gave the same agent), best_rollout (the best rollout seen in training), steps, evaluated, seconds,
+        iterations, file. Qualities are fractions, measured on the ground truth that was trained on.
+
+    Raises:
+        Sam2rlError: see `load_clip` and `ppo.train`.
+    """
+    started = time.perf_counter()
+    torch.set_num_threads(1)  # the batches are small, and tasks run side by side
+    model = load_model(task.model, task.device)
+    clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
+    simulator = Simulator(Engine(model), clip, rows=task.rows, store_mb=task.store_mb)
+    trained = train(simulator, task.settings, task.folder, on_iteration)
+    progress = trained.progress
+    agent = Agent(
+        fingerprint(clip.images[0], clip.masks[0], model.hash),
+        len(clip),
+        simulator.capacity,
+        trained.tensors,
+        {
+            "sequence": task.sequence,
+            "object": task.object_id,
+            "model": model.name,
+            "model_hash": model.hash,
+            "method": "ppo, trained on the ground truth that it is scored on",
+            "settings": dataclasses.asdict(task.settings),
+            "iterations": progress.iteration,
+            "steps": progress.steps,
+            "batched_quality": progress.best_greedy,
+            "versions": {name: version(name) for name in ("sam2rl_tracker", "torch", "sam2", "stable-baselines3")},
+            "python": platform.python_version(),
+        },
+    )
+    make_sam2rl = partial(Sam2Rl, agents=str(save_agent(agent, agents_folder(task.workspace))))
+    found = replay(model, clip, make_sam2rl)
+    sam2 = replay(model, clip, make_policy("recency"))
+    agent.record.update({"quality": found, "sam2_quality": sam2})
+    path = save_agent(agent, agents_folder(task.workspace))
+    return {
+        "sequence": task.sequence,
+        "object": task.object_id,
+        "quality": found,
+        "sam2_quality": sam2,
+        "batched_quality": progress.best_greedy,
+        "best_rollout": progress.best,
+        "steps": progress.steps,
+        "evaluated": progress.evaluated,
+        "seconds": round(time.perf_counter() - started, 1),
+        "iterations": progress.iteration,
+        "file": str(path),
+    }
+
+
+def train_all(
+    tasks: Sequence[Task],
+    jobs: int = 1,
+    on_iteration: Callable[[Task, Progress], None] = lambda task, progress: None,
+) -> Iterator[tuple[Task, dict[str, Any] | Sam2rlError]]:
+    """Train agents one after the other, or in `jobs` processes that share nothing but files.
+
+    Yields:
+        Each task when it ends, with its result or what went wrong; the others go on.
+    """
+    if jobs == 1:
+        for task in tasks:
+            try:
+                yield task, train_object(task, partial(on_iteration, task))
+            except Sam2rlError as error:
+                yield task, error
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(train_object, task): task for task in tasks}
+        for future in as_completed(running):
+            task = running[future]
+            try:
+                yield task, future.result()
+            except Sam2rlError as error:
+                yield task, error
+            except Exception as error:  # a worker that was killed, or ran out of memory
+                yield task, Sam2rlError(f"the worker of {task.sequence}, object {task.object_id} died: {error}")

@@ -1,0 +1,291 @@
+"""PPO on one clip: iterations that can be interrupted at any moment, and the agent that comes of them.
+
+Source: SAM2RL's setting (one hidden layer of 1024 units, 16k samples an iteration, 2 epochs, 150 iterations, no
+discount); what the paper leaves open is in `Settings`. The learner is stable-baselines3's.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
+from torch.utils.tensorboard import SummaryWriter
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.training.environment import MemoryVecEnv, observe
+from sam2rl_tracker.training.simulator import Simulator, State
+from sam2rl_tracker.video import atomic_path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a training; the first five are the paper's."""
+
+    iterations: int = 150
+    samples: int = 16384  # transitions an iteration, rounded up to whole episodes
+    epochs: int = 2
+    hidden: int = 1024
+    gamma: float = 1.0
+    learning_rate: float = 3e-4
+    batch: int = 512
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.01
+    seed: int = 0
+    patience: int = 0  # stop after as many iterations without a better policy; 0 = never
+
+
+@dataclass
+class Progress:
+    """Where a training stands, after an iteration."""
+
+    iteration: int = 0
+    iterations: int = 0
+    mean: float = 0.0  # quality of the iteration's rollouts
+    best: float = 0.0  # quality of the best rollout so far
+    greedy: float = 0.0  # quality of the greedy policy
+    best_greedy: float = float("-inf")
+    stale: int = 0  # iterations since the greedy policy was last better
+    steps: int = 0  # transitions so far
+    evaluated: int = 0  # states predicted so far
+    simulating: float = 0.0  # seconds
+    learning: float = 0.0  # seconds
+
+    @property
+    def reuse(self) -> float:
+        return 1 - self.evaluated / self.steps if self.steps else 0.0
+
+    @property
+    def speed(self) -> float:
+        """Simulated frames per second."""
+        return self.steps / self.simulating if self.simulating else 0.0
+
+
+@dataclass
+class Trained:
+    """The result: the best greedy policy's weights, and the best rollout's actions."""
+
+    progress: Progress
+    tensors: dict[str, np.ndarray]
+    best_actions: list[int] = field(default_factory=list)
+
+
+def train(
+    simulator: Simulator,
+    settings: Settings,
+    folder: Path,
+    on_iteration: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train on a simulator; continue from the folder's last finished iteration if there is one.
+
+    The folder gets `checkpoint.pt`, `progress.csv`, `settings.json` and TensorBoard's events.
+
+    Raises:
+        Sam2rlError: another training is at work in the folder, it was begun with other settings, its checkpoint is
+            damaged, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        with lock.acquire(timeout=0):
+            return _train(simulator, settings, folder, on_iteration)
+    except Timeout as error:
+        raise Sam2rlError(f"another training is at work in {folder}: wait for it, or stop it") from error
+    except OSError as error:
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): what was finished is kept") from error
+
+
+def _train(simulator: Simulator, settings: Settings, folder: Path, on_iteration: Callable[[Progress], None]) -> Trained:
+    episodes = -(-settings.samples // simulator.decisions)
+    env = MemoryVecEnv(simulator, episodes)
+    model = _make_ppo(env, settings)
+    _check_settings(folder, settings)
+    progress, trained = _load(folder, model, settings)
+    progress.iterations = settings.iterations
+    with SummaryWriter(str(folder), purge_step=progress.iteration + 1) as board:
+        while progress.iteration < settings.iterations and not _finished(progress, settings):
+            # The random state follows from the iteration, so that a training that resumes is the one that went on.
+            torch.manual_seed(settings.seed * 1_000_003 + progress.iteration)
+            np.random.seed((settings.seed * 1_000_003 + progress.iteration) % 2**32)
+            counters, start = simulator.counters, time.perf_counter()
+            steps, evaluated = counters.steps, counters.evaluated + counters.recomputed
+            timed = _TimedEnv(env)
+            env.step_wait = timed  # type: ignore[method-assign]
+            model.learn(episodes * simulator.decisions, reset_num_timesteps=False)
+            del env.step_wait
+            qualities = [simulator.quality(path) for path in env.episodes]
+            greedy = _greedy(simulator, model)
+            progress.simulating += timed.seconds
+            progress.learning += time.perf_counter() - start - timed.seconds
+            progress.iteration += 1
+            progress.steps += counters.steps - steps
+            progress.evaluated += counters.evaluated + counters.recomputed - evaluated
+            progress.mean, progress.greedy = float(np.mean(qualities)), simulator.quality(greedy)
+            progress.stale += 1
+            if max(qualities) > progress.best:
+                progress.best = max(qualities)
+                trained.best_actions = _actions(simulator, env.episodes[int(np.argmax(qualities))])
+            if progress.greedy > progress.best_greedy:
+                progress.best_greedy, progress.stale = progress.greedy, 0
+                trained.tensors = _tensors(model)
+            simulator.trim()
+            _save(folder, model, progress, trained)
+            _log(folder, board, progress)
+            on_iteration(progress)
+    return trained
+
+
+def _make_ppo(env: MemoryVecEnv, settings: Settings) -> PPO:
+    decisions = env.simulator.decisions
+    samples = decisions * env.num_envs
+    minibatches = max(1, round(samples / settings.batch))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*mini-batch")  # the last one being smaller does no harm
+        model = PPO(
+            "MlpPolicy",
+            env,
+            learning_rate=settings.learning_rate,
+            n_steps=decisions,  # whole episodes: nothing to bootstrap at an iteration's end
+            batch_size=-(-samples // minibatches),
+            n_epochs=settings.epochs,
+            gamma=settings.gamma,
+            gae_lambda=settings.gae_lambda,
+            clip_range=settings.clip,
+            ent_coef=settings.entropy,
+            policy_kwargs={"net_arch": {"pi": [settings.hidden], "vf": [settings.hidden]}},
+            seed=settings.seed,
+            device="cpu",  # the networks are small; the simulator has its own device
+        )
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+def _finished(progress: Progress, settings: Settings) -> bool:
+    return 0 < settings.patience <= progress.stale
+
+
+class _TimedEnv:
+    """`step_wait` of an environment, with the time it takes."""
+
+    def __init__(self, env: MemoryVecEnv):
+        self._step, self.seconds = env.step_wait, 0.0
+
+    def __call__(self) -> Any:
+        start = time.perf_counter()
+        result = self._step()
+        self.seconds += time.perf_counter() - start
+        return result
+
+
+def _greedy(simulator: Simulator, model: PPO) -> list[State]:
+    """The rollout of the policy's likeliest actions."""
+    states = [simulator.start()]
+    for _ in range(simulator.decisions):
+        action, _ = model.predict(observe(simulator, states[-1]), deterministic=True)
+        states += simulator.step(states[-1:], [int(action)])
+    return states
+
+
+def _actions(simulator: Simulator, path: list[State]) -> list[int]:
+    """Actions that lead along a rollout."""
+    actions = []
+    for before, after in pairwise(path):
+        old, new = simulator.bank(before), simulator.bank(after)
+        if old == new:
+            actions.append(0)
+        else:
+            gone = [place for place, frame in enumerate(old) if frame not in new]
+            actions.append(gone[0] + 1 if gone else 1)
+    return actions
+
+
+def _tensors(model: PPO) -> dict[str, np.ndarray]:
+    """The policy's weights under the names of `policies.sam2rl.Agent`."""
+    weights = model.policy.state_dict()
+    names = {"hidden": "mlp_extractor.policy_net.0", "output": "action_net"}
+    return {
+        f"{ours}.{kind}": weights[f"{theirs}.{kind}"].detach().cpu().numpy().copy()
+        for ours, theirs in names.items()
+        for kind in ("weight", "bias")
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ files
+
+
+def _check_settings(folder: Path, settings: Settings) -> None:
+    """A folder belongs to one setting; only the number of iterations and the patience may change."""
+    path = folder / "settings.json"
+    wanted = {key: value for key, value in asdict(settings).items() if key not in ("iterations", "patience")}
+    if path.is_file() and (folder / "checkpoint.pt").is_file():
+        try:
+            begun = json.loads(path.read_text())
+        except ValueError as error:
+            raise Sam2rlError(f"{path} is damaged: delete {folder} to train from the start") from error
+        other = sorted(key for key in wanted if begun.get(key) != wanted[key])
+        if other:
+            raise Sam2rlError(
+                f"{folder} was begun with {', '.join(f'{key}={begun.get(key)}' for key in other)}: give the same "
+                "settings to continue, or delete the folder to train from the start"
+            )
+        return
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(wanted, indent=2))
+
+
+def _save(folder: Path, model: PPO, progress: Progress, trained: Trained) -> None:
+    content = {
+        "policy": model.policy.state_dict(),
+        "optimizer": model.policy.optimizer.state_dict(),
+        "progress": asdict(progress),
+        "tensors": {name: torch.from_numpy(value) for name, value in trained.tensors.items()},
+        "best_actions": trained.best_actions,
+    }
+    with atomic_path(folder / "checkpoint.pt") as temporary:
+        torch.save(content, temporary)
+
+
+def _load(folder: Path, model: PPO, settings: Settings) -> tuple[Progress, Trained]:
+    """The last finished iteration, or the beginning."""
+    progress = Progress()
+    path = folder / "checkpoint.pt"
+    if not path.is_file():
+        return progress, Trained(progress, {})
+    try:
+        content = torch.load(path, weights_only=True)  # a checkpoint may come from somebody else: never run code
+        model.policy.load_state_dict(content["policy"])
+        model.policy.optimizer.load_state_dict(content["optimizer"])
+        progress = Progress(**content["progress"])
+        tensors = {name: value.numpy() for name, value in content["tensors"].items()}
+        return progress, Trained(progress, tensors, list(content["best_actions"]))
+    except Exception as error:  # unpickling raises whatever a damaged file makes it raise
+        raise Sam2rlError(
+            f"{path} is damaged or of another training ({type(error).__name__}): delete {folder} to begin anew"
+        ) from error
+
+
+def _log(folder: Path, board: SummaryWriter, progress: Progress) -> None:
+    row = {**asdict(progress), "reuse": progress.reuse, "frames_per_second": progress.speed}
+    for name, value in row.items():
+        board.add_scalar(name, value, progress.iteration)
+    path = folder / "progress.csv"
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = [old for old in csv.DictReader(file) if int(old["iteration"]) < progress.iteration]
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        writer.writeheader()
+        writer.writerows([*rows, row])

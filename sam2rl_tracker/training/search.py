@@ -1,0 +1,214 @@
+"""Searching for good decisions without learning: what an agent must beat at the same number of simulated steps.
+
+A step is a transition asked of the simulator, whether or not it already knew the state that the transition leads to.
+Only distinct successors are asked for: while the bank is not full, all inserting actions lead to the same state.
+
+A state names all memories that went into it, and by these the actions that led there. So paths that take distinct
+successors never meet: they form a tree, and there is nothing else to merge.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies.bank import DISCARD
+from sam2rl_tracker.training.simulator import Simulator, State
+
+INSERT = 1
+"""The one action that stands for all that insert while the bank is not full."""
+
+CEILING = "ceiling"
+
+_LADDER = 4  # between the widths of successive beams: the widest gets about three quarters of the budget
+_CHUNK = 1024  # transitions between two looks at the size of the store
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best rollout that a search came upon."""
+
+    name: str
+    quality: float  # of the video, exactly what a replay of the actions gives
+    actions: tuple[int, ...]  # after frames 1 to T-2
+    steps: int  # asked for in all
+    curve: tuple[tuple[int, float], ...]  # (steps, best quality so far): every improvement, and the end
+
+
+def successors(simulator: Simulator, state: State) -> list[int]:
+    """One action for each distinct state that can follow."""
+    full = len(simulator.bank(state)) == simulator.capacity
+    return list(range(simulator.capacity + 1)) if full else [DISCARD, INSERT]
+
+
+# ------------------------------------------------------------------------------------------------------------ random
+
+
+def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64, distinct: bool = True) -> Found:
+    """The best of as many random rollouts as the budget allows.
+
+    Args:
+        budget: in steps.
+        batch: rollouts in lockstep; it changes nothing but the speed.
+        distinct: draw uniformly from the distinct successors. Otherwise from all actions, as a policy before training
+            does: while the bank is not full, it then inserts with a probability of capacity / (capacity + 1).
+
+    Raises:
+        Sam2rlError: the budget is less than one rollout.
+    """
+    length = simulator.decisions
+    if budget < length:
+        raise Sam2rlError(f"a budget of {budget} steps is less than one rollout: give at least {length}")
+    count = budget // length
+    rng = np.random.default_rng(seed)
+    best, actions, curve = -1.0, (), []  # type: float, tuple[int, ...], list[tuple[int, float]]
+    for done in range(0, count, batch):
+        draws = rng.random((min(batch, count - done), length))
+        paths = [[simulator.start()] for _ in draws]
+        taken: list[list[int]] = [[] for _ in draws]
+        for column in draws.T:
+            states = [path[-1] for path in paths]
+            for state, draw, row in zip(states, column, taken, strict=True):
+                choices = successors(simulator, state) if distinct else range(simulator.capacity + 1)
+                row.append(choices[int(draw * len(choices))])
+            for path, state in zip(paths, simulator.step(states, [row[-1] for row in taken]), strict=True):
+                path.append(state)
+        for i, (path, row) in enumerate(zip(paths, taken, strict=True), start=done + 1):
+            if (quality := simulator.quality(path)) > best:
+                best, actions = quality, tuple(row)
+                curve.append((i * length, best))
+        simulator.trim()
+    return Found("random", best, actions, count * length, _ended(curve, count * length))
+
+
+# -------------------------------------------------------------------------------------------------------------- beam
+
+
+def greedy(simulator: Simulator) -> Found:
+    """Always the successor with the best next frame; of equal ones the first, discarding before inserting."""
+    return beam(simulator, 1, "greedy")
+
+
+def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
+    """Follow the states of highest return so far.
+
+    Of equal returns, which are common, that state comes first whose stored frames fewer of the states before it share:
+    states with the same stored frames differ only in what else was stored meanwhile, and mostly behave alike. What is
+    then still equal stays in the order of its parents and of its actions.
+
+    Args:
+        width: states that are kept of each frame.
+    """
+    if width < 1:
+        raise ValueError(f"a beam is at least 1 wide, not {width}")
+    before = simulator.counters.steps
+    start = simulator.start()
+    origin: dict[State, tuple[State, int]] = {}  # of the kept states: where each came from, and by which action
+    returns = {start: simulator.reward(start)}  # of the current frame, best first
+    for _ in range(simulator.decisions):
+        pairs = [(state, action) for state in returns for action in successors(simulator, state)]
+        reached = _step(simulator, pairs)
+        came = dict(zip(reached, pairs, strict=True))
+        totals = {state: returns[came[state][0]] + simulator.reward(state) for state in reached}
+        kept = _ranked(simulator, totals)[:width]
+        returns = {state: totals[state] for state in kept}
+        origin.update((state, came[state]) for state in kept)
+    path, actions = [next(iter(returns))], []
+    while path[-1] != start:
+        state, action = origin[path[-1]]
+        path.append(state)
+        actions.append(action)
+    quality, steps = simulator.quality(path[::-1]), simulator.counters.steps - before
+    return Found(name, quality, tuple(actions[::-1]), steps, ((steps, quality),))
+
+
+def beam_for_budget(simulator: Simulator, budget: int) -> Found:
+    """The best of beams 1, ..., W/16, W/4 and W wide, where W is the largest that is sure to stay in the budget.
+
+    The narrow ones cost little, give a curve, and make sure that more budget never does worse than greedy.
+
+    Raises:
+        Sam2rlError: the budget may not suffice for a beam of width 1.
+    """
+
+    def cost(width: int) -> int:
+        return sum(most_steps(simulator, each) for each in _ladder(width))
+
+    widest = bisect_right(range(1, budget + 1), budget, key=cost)
+    if not widest:
+        raise Sam2rlError(f"a budget of {budget} steps is too small for a beam: give at least {cost(1)}")
+    steps, curve, best = 0, [], None  # type: int, list[tuple[int, float]], Found | None
+    for width in _ladder(widest):
+        found = beam(simulator, width)
+        steps += found.steps
+        if best is None or found.quality > best.quality:
+            best = found
+            curve.append((steps, best.quality))
+    assert best is not None
+    return Found("beam", best.quality, best.actions, steps, _ended(curve, steps))
+
+
+def most_steps(simulator: Simulator, width: int) -> int:
+    """Steps that a beam can take at most: all banks fill as early as they can."""
+    steps, states = 0, 1
+    for stored in range(simulator.decisions):
+        states *= 2 if stored < simulator.capacity else simulator.capacity + 1
+        steps += states
+        states = min(states, width)
+    return steps
+
+
+def _ladder(widest: int) -> list[int]:
+    """Widths from 1 to the widest, each `_LADDER` times the one before, rounded down."""
+    return [1] if widest == 1 else [*_ladder(max(1, widest // _LADDER)), widest]
+
+
+def _step(simulator: Simulator, pairs: Sequence[tuple[State, int]]) -> list[State]:
+    reached = []
+    for start in range(0, len(pairs), _CHUNK):
+        states, actions = zip(*pairs[start : start + _CHUNK], strict=True)
+        reached += simulator.step(states, actions)
+        simulator.trim()  # a wide beam meets more states than fit into memory
+    return reached
+
+
+def _ranked(simulator: Simulator, totals: dict[State, float]) -> list[State]:
+    """States by return, best first, equal ones as `beam` says. The states' numbers play no part: they tell what the
+    simulator was asked before."""
+    shared: Counter[tuple[int, ...]] = Counter()
+    keys = {}
+    for state in sorted(totals, key=lambda state: -totals[state]):
+        stored = simulator.bank(state)
+        keys[state] = (-totals[state], shared[stored])
+        shared[stored] += 1
+    return sorted(keys, key=lambda state: keys[state])
+
+
+# --------------------------------------------------------------------------------------------------------- all of it
+
+
+def compare(simulator: Simulator, budget: int, seed: int, width: int) -> list[Found]:
+    """Random, greedy and beam search within the budget; and the ceiling, for which a beam of `width` is searched too.
+
+    Raises:
+        Sam2rlError: the budget is too small for one of them.
+    """
+    limited = [beam_for_budget(simulator, budget), greedy(simulator), random_search(simulator, budget, seed)][::-1]
+    return [*limited, ceiling([*limited, beam(simulator, width)])]
+
+
+def ceiling(founds: Sequence[Found]) -> Found:
+    """The best of several searches: what memory control can reach at least. It counts the steps of all."""
+    best = max(founds, key=lambda found: found.quality)
+    steps = sum(found.steps for found in founds)
+    return Found(CEILING, best.quality, best.actions, steps, ((steps, best.quality),))
+
+
+def _ended(curve: list[tuple[int, float]], steps: int) -> tuple[tuple[int, float], ...]:
+    """A curve that goes on to the last step."""
+    return tuple(curve) if curve[-1][0] == steps else (*curve, (steps, curve[-1][1]))

@@ -1,0 +1,310 @@
+"""Tracking one object through one video again and again, under any decisions about its memory, and nothing twice.
+
+The network is frozen, so a frame's result follows from the bank that it is predicted under. A memory's identity is its
+frame and the identities of the bank under which it was computed; (t, set of identities) then names a state exactly. The
+simulator evaluates each state once and keeps what it gave: rollouts that come to the same state share it.
+
+All rows of a batch are computed at one fixed shape. A state's bits therefore do not depend on which others are computed
+beside it, on the order of rollouts, or on whether its memory was dropped in between and computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sam2rl_tracker.engine import MAX_POINTERS, Chosen, Engine, FixedShape, FrameRecord
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies.bank import CAPACITY, act, bank_selection
+
+State = int
+"""A state is the number of the node that it led to: frame t as predicted under a bank."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One object of one video with its ground truth, from the frame on which the object is given.
+
+    Shapes: images T x uint8 [h, w, 3]; masks bool [T, h, w]; known bool [T], False where nobody knows the truth;
+    ignored bool [T, h, w] or None, the pixels that do not count.
+    """
+
+    images: Sequence[np.ndarray]
+    masks: np.ndarray
+    known: np.ndarray
+    ignored: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.images) < 3:
+            raise Sam2rlError(f"the video has {len(self.images)} frames: there is a decision to take from 3 on")
+        if not self.masks[0].any():
+            raise Sam2rlError("the object is not visible on the first frame: there is nothing to start from")
+        if not self.known[1:].any():
+            raise Sam2rlError("no frame after the first one has a known truth: there is nothing to learn from")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """A frame as predicted under a bank, and what is kept of it. Tensors may be dropped and computed again."""
+
+    frame: int
+    bank: tuple[int, ...]  # nodes, oldest first
+    reward: float  # the frame's quality over the number of scored frames
+    score: float  # object score
+    record: FrameRecord | None = None  # with a memory once the node has been stored in a bank
+    logits: Tensor | None = None  # [4h, 4w] of the output, from which a memory can be encoded
+    used: int = 0  # the epoch in which it was last used
+
+
+@dataclass
+class Counters:
+    """How much was asked for and how much of it was computed."""
+
+    steps: int = 0  # transitions asked for
+    evaluated: int = 0  # states predicted for the first time
+    recomputed: int = 0  # states predicted again because they had been dropped
+    encoded: int = 0  # memories encoded
+
+    @property
+    def reuse(self) -> float:
+        """Share of the steps that needed no prediction."""
+        return 1 - (self.evaluated + self.recomputed) / self.steps if self.steps else 0.0
+
+
+class Simulator:
+    """Steps rollouts of one clip.
+
+    Args:
+        engine: batched, not exact.
+        clip: video and truth.
+        capacity: memories beside the prompted frame, 1 to 6.
+        pointers: whether object pointers take part (SAM2RL: those of the stored frames).
+        rows: states computed in one batch. Fixed: results depend on it in their last bits.
+        store_mb: memory for what may be computed again, in MB; rewards are kept for good.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clip: Clip,
+        capacity: int = CAPACITY,
+        pointers: bool = True,
+        rows: int = 16,
+        store_mb: float = 512,
+    ):
+        if not 1 <= capacity <= CAPACITY:
+            raise Sam2rlError(f"a bank holds 1 to {CAPACITY} memories beside the prompted frame, not {capacity}")
+        self.clip = clip
+        self.capacity = capacity
+        self.counters = Counters()
+        self._engine = engine
+        self._pointers = pointers
+        self._span = min(len(clip), MAX_POINTERS)
+        self._shape = FixedShape(rows, capacity + 1, capacity + 1 if pointers else 0)
+        self._features = [engine.encode_image(image) for image in clip.images]
+        device = engine.device
+        self._truth = torch.from_numpy(clip.masks).to(device)
+        counted = np.ones_like(clip.masks) if clip.ignored is None else ~clip.ignored
+        self._counted = torch.from_numpy(counted).to(device)
+        scored = clip.known.copy()
+        scored[0] = False  # the prompted frame is given
+        self._weight = scored / scored.sum()  # [T], of a frame's quality in the video's
+
+        self._nodes: list[_Node] = []
+        self._numbers: dict[tuple[int, tuple[int, ...]], int] = {}
+        self._epoch = 0
+        self._prompted = self._prompt()
+        bytes_each = self._prompted_bytes()
+        self._store = int(store_mb * 2**20 / bytes_each)  # nodes with tensors
+        if self._store < rows * (capacity + 2):
+            needed = rows * (capacity + 2) * bytes_each / 2**20
+            raise Sam2rlError(
+                f"a store of {store_mb:g} MB is too small for one batch of {rows} states: it needs {needed:.1f} MB"
+            )
+
+    # --------------------------------------------------------------------------------------------- rollouts
+
+    @property
+    def decisions(self) -> int:
+        """Actions in an episode: after frames 1 to T-2."""
+        return len(self.clip) - 2
+
+    def start(self) -> State:
+        """Frame 1, predicted from the prompted frame alone."""
+        return self._evaluate(1, [()])[0]
+
+    def step(self, states: Sequence[State], actions: Sequence[int]) -> list[State]:
+        """Apply an action in each state, all at the same frame, and predict the next frame.
+
+        Raises:
+            ValueError: states of different frames, the last frame, or an action that does not exist.
+        """
+        frames = {self._nodes[state].frame for state in states}
+        if len(frames) != 1 or (t := frames.pop()) >= len(self.clip) - 1:
+            raise ValueError("states must all be at the same frame, and not at the last one")
+        if not all(0 <= action <= self.capacity for action in actions):
+            raise ValueError(f"actions are 0 to {self.capacity}")
+        banks = [
+            act(self._nodes[state].bank, state, action, self.capacity)
+            for state, action in zip(states, actions, strict=True)
+        ]
+        self.counters.steps += len(banks)
+        return self._evaluate(t + 1, banks)
+
+    def frame(self, state: State) -> int:
+        """The frame that a state has predicted."""
+        return self._nodes[state].frame
+
+    def bank(self, state: State) -> tuple[int, ...]:
+        """The frames stored while a state's frame was predicted, oldest first, without the prompted one."""
+        return tuple(self._nodes[number].frame for number in self._nodes[state].bank)
+
+    def reward(self, state: State) -> float:
+        """The quality of the state's frame, over the number of scored frames; 0 where the truth is unknown."""
+        return self._nodes[state].reward
+
+    def rollout(self, actions: Iterable[int]) -> list[State]:
+        """The states from frame 1 to the last that a list of actions leads through."""
+        states = [self.start()]
+        for action in actions:
+            states += self.step([states[-1]], [action])
+        return states
+
+    def quality(self, states: Iterable[State]) -> float:
+        """The video's quality: the sum of rewards along a whole rollout."""
+        return sum(self.reward(state) for state in states)
+
+    def output(self, state: State) -> np.ndarray:
+        """The state's mask, bool [h, w]."""
+        self._require([state], memories=False)
+        logits = self._nodes[state].logits
+        assert logits is not None
+        size = (self.clip.masks.shape[1], self.clip.masks.shape[2])
+        return (self._engine.video_logits(logits[None], size) > 0)[0].cpu().numpy()
+
+    def trim(self) -> None:
+        """Drop what has not been used for longest, down to the size of the store. Called between iterations."""
+        kept = [node for node in self._nodes if node.record is not None or node.logits is not None]
+        excess = len(kept) - self._store
+        if excess > 0:
+            for node in sorted(kept, key=lambda node: node.used)[:excess]:
+                node.record = node.logits = None
+        self._epoch += 1
+
+    # ------------------------------------------------------------------------------------------- evaluation
+
+    def _evaluate(self, t: int, banks: Sequence[tuple[int, ...]]) -> list[State]:
+        """States of frame t under banks; those that are not known yet are predicted in batches."""
+        new = [bank for bank in dict.fromkeys(banks) if (t, bank) not in self._numbers]
+        self._require({number for bank in new for number in bank}, memories=True)
+        for start in range(0, len(new), self._shape.rows):
+            batch = new[start : start + self._shape.rows]
+            for bank, (record, logits, reward) in zip(batch, self._predict(t, batch), strict=True):
+                self._numbers[t, bank] = len(self._nodes)
+                self._nodes.append(_Node(t, bank, reward, record.object_score, record, logits, self._epoch))
+            self.counters.evaluated += len(batch)
+        return [self._numbers[t, bank] for bank in banks]
+
+    @torch.inference_mode()
+    def _predict(self, t: int, banks: Sequence[tuple[int, ...]]) -> list[tuple[FrameRecord, Tensor, float]]:
+        """Record (without a memory), logits and reward of frame t under each bank; at most one batch."""
+        engine, count = self._engine, len(banks)
+        selections = [
+            bank_selection(self._prompted, [self._record(n) for n in bank], t, self._span, self._pointers)
+            for bank in banks
+        ]
+        padded = selections + selections[:1] * (self._shape.rows - count)
+        candidates = engine.predict(self._features[t], padded, self._shape)
+        picks = candidates.ious.argmax(dim=1)
+        rows = torch.arange(len(picks), device=engine.device)
+        chosen = engine.choose(candidates, rows, picks, candidates.object_scores > 0)
+        masks = engine.video_logits(chosen.logits, self._features[t].video_size) > 0  # [rows, h, w]
+        overlap = self._overlap(masks, t)
+        table = torch.stack(
+            [overlap, candidates.ious[rows, picks], candidates.object_scores, masks.sum(dim=(1, 2)).float()]
+        )
+        host = table.T.tolist()
+        return [
+            (
+                FrameRecord(t, None, chosen.pointers[row].clone(), host[row][1], host[row][2], int(host[row][3])),
+                chosen.logits[row].clone(),
+                float(host[row][0] * self._weight[t]),
+            )
+            for row in range(count)
+        ]
+
+    def _overlap(self, masks: Tensor, t: int) -> Tensor:
+        """IoU with the truth, [rows]; where both are empty 1 (as `measures.frame_overlaps`)."""
+        truth = self._truth[t]
+        both, either = masks & truth, masks | truth
+        empty = ~either.flatten(1).any(dim=1)
+        intersection = (both & self._counted[t]).sum(dim=(1, 2))
+        union = (either & self._counted[t]).sum(dim=(1, 2))
+        return torch.where(empty, 1.0, intersection / union.clamp(min=1)).float()
+
+    def _record(self, number: int) -> FrameRecord:
+        record = self._nodes[number].record
+        assert record is not None
+        return record
+
+    def _require(self, numbers: Iterable[int], memories: bool) -> None:
+        """Make sure that nodes have their tensors: encode memories, and predict again what was dropped."""
+        missing = {number for number in numbers if not self._has(number, memories)}
+        for number in numbers:
+            self._nodes[number].used = self._epoch
+        gone = [n for n in missing if self._nodes[n].logits is None]
+        if gone:
+            self._require({n for number in gone for n in self._nodes[number].bank}, memories=True)
+            for t in sorted({self._nodes[number].frame for number in gone}):
+                group = [number for number in gone if self._nodes[number].frame == t]
+                for start in range(0, len(group), self._shape.rows):
+                    batch = group[start : start + self._shape.rows]
+                    results = self._predict(t, [self._nodes[number].bank for number in batch])
+                    for number, (record, logits, _) in zip(batch, results, strict=True):
+                        self._nodes[number].record, self._nodes[number].logits = record, logits
+                    self.counters.recomputed += len(batch)
+        if memories:
+            for t in sorted({self._nodes[number].frame for number in missing}):
+                group = sorted(number for number in missing if self._nodes[number].frame == t)
+                for start in range(0, len(group), self._shape.rows):
+                    self._encode(t, group[start : start + self._shape.rows])
+
+    def _has(self, number: int, memory: bool) -> bool:
+        node = self._nodes[number]
+        return node.record is not None and node.record.memory is not None if memory else node.logits is not None
+
+    @torch.inference_mode()
+    def _encode(self, t: int, numbers: Sequence[int]) -> None:
+        """Encode the memories of nodes of frame t, in one batch of the fixed shape."""
+        nodes = [self._nodes[number] for number in numbers]
+        padded = nodes + nodes[:1] * (self._shape.rows - len(nodes))
+        logits = torch.stack([node.logits for node in padded])  # type: ignore[misc]
+        scores = torch.tensor([node.score for node in padded], device=self._engine.device)
+        chosen = Chosen(logits, logits[:, 0], scores)  # pointers play no part in a memory
+        memories = self._engine.encode_memory(self._features[t], chosen, [False] * len(padded))
+        for node, memory in zip(nodes, memories, strict=False):
+            assert node.record is not None
+            node.record = replace(node.record, memory=memory.clone())
+            node.logits = None  # a memory is never encoded twice
+        self.counters.encoded += len(nodes)
+
+    @torch.inference_mode()
+    def _prompt(self) -> FrameRecord:
+        features, masks = self._features[0], self.clip.masks[:1]
+        chosen = self._engine.prompt_masks(features, masks)
+        memory = self._engine.encode_memory(features, chosen, [True])[0]
+        return FrameRecord(0, memory, chosen.pointers[0], 1.0, float(chosen.object_scores[0]), int(masks.sum()))
+
+    def _prompted_bytes(self) -> int:
+        """Bytes that a stored node takes at most: its pointer, and its logits or its memory."""
+        memory, pointer = self._prompted.memory, self._prompted.pointer
+        assert memory is not None
+        side = self._engine.input_size // 4
+        return pointer.nbytes + max(memory.nbytes, 4 * side * side)

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from reference import load_video
+
+from sam2rl_tracker.engine import Engine, Model
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.report.curves import plot_curves
+from sam2rl_tracker.training.search import (
+    Found,
+    beam,
+    beam_for_budget,
+    ceiling,
+    compare,
+    greedy,
+    most_steps,
+    random_search,
+    successors,
+)
+from sam2rl_tracker.training.simulator import Clip, Simulator
+
+FIRST = 32  # the object is hard to keep from here on: it takes foresight
+BUDGET = 200
+Make = Callable[..., Simulator]
+
+
+@pytest.fixture
+def make(nano: Model, one_thread: None) -> Make:
+    """Simulators of a part of a video in which the object is hard to keep."""
+    video = load_video()
+
+    def simulator(frames: int = 10, capacity: int = 2) -> Simulator:
+        part = slice(FIRST, FIRST + frames)
+        clip = Clip(video.images[part], video.truth[part], np.ones(frames, dtype=bool))
+        return Simulator(Engine(nano), clip, capacity, rows=8)
+
+    return simulator
+
+
+def enumerate_all(simulator: Simulator) -> dict[tuple[int, ...], list[int]]:
+    """{actions: states} of every path that takes distinct successors."""
+    paths: dict[tuple[int, ...], list[int]] = {(): [simulator.start()]}
+    for _ in range(simulator.decisions):
+        longer = [(taken, action) for taken, states in paths.items() for action in successors(simulator, states[-1])]
+        after = simulator.step([paths[taken][-1] for taken, _ in longer], [action for _, action in longer])
+        paths = {(*taken, action): [*paths[taken], s] for (taken, action), s in zip(longer, after, strict=True)}
+    return paths
+
+
+def test_wide_beam_finds_the_best_of_all(make: Make) -> None:
+    simulator = make(frames=7)
+    paths = enumerate_all(simulator)
+    qualities = {actions: simulator.quality(states) for actions, states in paths.items()}
+    found = beam(simulator, len(paths))
+    assert found.quality == pytest.approx(max(qualities.values()), abs=1e-12)
+    assert found.quality == qualities[found.actions] > greedy(simulator).quality
+    assert simulator.counters.evaluated == 1 + found.steps < most_steps(simulator, len(paths)), "all states, each once"
+
+
+def test_distinct_successors_are_all_states(make: Make) -> None:
+    """Any actions lead to a state that distinct successors lead to as well, and these never meet."""
+    simulator = make(frames=6)
+    last = [states[-1] for states in enumerate_all(simulator).values()]
+    assert len(set(last)) == len(last)
+    every = [simulator.rollout(actions)[-1] for actions in np.ndindex(*[simulator.capacity + 1] * simulator.decisions)]
+    assert set(every) == set(last)
+    assert len(last) < len(every)
+
+
+def test_all_inserts_into_a_free_place_are_one_state(make: Make) -> None:
+    simulator = make(capacity=4)
+    start = simulator.start()
+    assert successors(simulator, start) == [0, 1]
+    assert len(set(simulator.step([start] * 4, [1, 2, 3, 4]))) == 1
+    full = simulator.rollout([1] * 4)[-1]
+    assert successors(simulator, full) == [0, 1, 2, 3, 4]
+    assert len(set(simulator.step([full] * 5, range(5)))) == 5
+
+
+def test_founds(make: Make) -> None:
+    simulator, other = make(), make()
+    founds = compare(simulator, BUDGET, seed=0, width=60)
+    assert [found.name for found in founds] == ["random", "greedy", "beam", "ceiling"]
+    for found in founds:
+        assert other.quality(other.rollout(found.actions)) == found.quality, "a replay gives exactly this"
+        assert len(found.actions) == simulator.decisions
+        assert found.curve[-1] == (found.steps, found.quality)
+        assert list(found.curve) == sorted(found.curve), "quality so far never falls"
+    random, narrow, limited, best = founds
+    assert max(random.steps, narrow.steps, limited.steps) <= BUDGET
+    assert narrow.quality <= limited.quality <= best.quality
+    assert best.steps > random.steps + narrow.steps + limited.steps
+
+
+def test_steps_are_those_of_the_simulator(make: Make) -> None:
+    simulator = make()
+    for search in (
+        lambda: greedy(simulator),
+        lambda: beam(simulator, 5),
+        lambda: beam_for_budget(simulator, BUDGET),
+        lambda: random_search(simulator, BUDGET, seed=0),
+        lambda: random_search(simulator, BUDGET, seed=0),  # states that are known count as well
+    ):
+        before = simulator.counters.steps
+        assert search().steps == simulator.counters.steps - before > 0
+
+
+@pytest.mark.parametrize("budget", [25, 70, 150, 500])
+def test_beam_keeps_to_the_budget_and_uses_it(make: Make, budget: int) -> None:
+    assert 0.75 * budget < beam_for_budget(make(), budget).steps <= budget
+
+
+def test_more_budget_is_never_worse(make: Make) -> None:
+    simulator = make()
+    for distinct in (True, False):
+        few, more, many = (
+            random_search(simulator, rollouts * simulator.decisions, seed=3, distinct=distinct)
+            for rollouts in (1, 4, 40)
+        )
+        assert few.quality <= more.quality <= many.quality
+        assert few.quality < many.quality
+        assert set(few.curve) < set(many.curve) | {few.curve[-1]}
+
+
+def test_deterministic(make: Make) -> None:
+    """Nothing depends on what else the simulator was asked, nor on how many rollouts go side by side."""
+    simulator = make()
+    first = compare(simulator, BUDGET, seed=1, width=9)
+    assert compare(simulator, BUDGET, seed=1, width=9) == first
+    random, narrow, limited, _ = first
+    other = make()
+    assert greedy(other) == narrow
+    assert random_search(other, BUDGET, seed=1, batch=3) == random
+    assert beam_for_budget(other, BUDGET) == limited
+    assert random_search(other, BUDGET, seed=2) != random
+
+
+def test_ties_keep_what_differs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all returns are equal, a beam spreads over the sets of stored frames instead of over copies of one."""
+    simulator = make(frames=8)
+    monkeypatch.setattr(simulator, "reward", lambda state: 0.0)
+    sets: list[int] = []
+    step = simulator.step
+
+    def watched(states: list[int], actions: list[int]) -> list[int]:
+        beam_states = set(states)
+        sets.append(len(beam_states) - len({simulator.bank(state) for state in beam_states}))
+        return step(states, actions)
+
+    monkeypatch.setattr(simulator, "step", watched)
+    beam(simulator, 6)
+    assert sets == [0] * len(sets), "six different sets of frames at all times"
+
+
+def test_bad_budgets(make: Make) -> None:
+    simulator = make()
+    with pytest.raises(Sam2rlError, match="budget of 7 steps is less than one rollout: give at least 8"):
+        random_search(simulator, 7, seed=0)
+    least = most_steps(simulator, 1)
+    with pytest.raises(Sam2rlError, match=f"give at least {least}"):
+        beam_for_budget(simulator, least - 1)
+    beam_for_budget(simulator, least)
+    with pytest.raises(ValueError, match="at least 1 wide"):
+        beam(simulator, 0)
+
+
+def test_plot(tmp_path: Path) -> None:
+    founds = [
+        Found("random", 0.51, (1,), 1000, ((10, 0.3), (200, 0.5), (1000, 0.51))),
+        Found("greedy", 0.5, (0,), 50, ((50, 0.5),)),
+        Found("beam", 0.55, (1,), 990, ((50, 0.5), (990, 0.55))),
+    ]
+    path = plot_curves([*founds, ceiling(founds)], tmp_path / "curves.png", "scene", {"SAM 2": 0.505})
+    with Image.open(path) as image:
+        assert min(image.size) > 500
+    assert [file.name for file in tmp_path.iterdir()] == ["curves.png"], "nothing is left beside it"
+    plot_curves(founds, tmp_path / "curves.svg", "scene")
+    with pytest.raises(Sam2rlError, match=r"\.gif is none of \.png"):
+        plot_curves(founds, tmp_path / "curves.gif", "scene")
+    with pytest.raises(Sam2rlError, match="there is no folder"):
+        plot_curves(founds, tmp_path / "missing" / "curves.png", "scene")
