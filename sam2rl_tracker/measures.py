@@ -20,7 +20,7 @@ Not imitated, as they are defects of the toolkit's rasteriser or traps of its pr
   in the same column or row as if equal (IoU 1);
 - a mask whose bounding box ends in column 0 or row 0 is taken for empty there;
 - without the filter tag, the prompted frame counts as a miss there. For an object that appears later than frame 0 the
-  toolkit scores the frame it is given on like any other; to leave it out here, mark it unknown.
+  toolkit scores the frame it is given on like any other, and the mask given is right: IoU 1.
 """
 
 from __future__ import annotations

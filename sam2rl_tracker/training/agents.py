@@ -58,7 +58,9 @@ def replay(model: Model, clip: Clip, policy: Callable[[], Policy]) -> float:
     tracker = Tracker(model, policy, exact=True, num_frames=len(clip))
     masks = [tracker.initialize(clip.images[0], clip.masks[:1])[0]]
     masks += [tracker.track(image)[0] for image in clip.images[1:]]
-    return quality(frame_overlaps(np.stack(masks), clip.masks, clip.known, clip.ignored))
+    overlaps = frame_overlaps(np.stack(masks), clip.masks, clip.known, clip.ignored)
+    # `quality` leaves out its first frame.
+    return quality(np.append(np.nan, overlaps) if clip.start_counts else overlaps)
 
 
 def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def load_clip(workspace: Workspace, sequence: str, object_id: int) -> Clip:
             masks=source.masks(object_id)[start:],
             known=source.known(object_id)[start:],
             ignored=ignored if np.any(ignored) else None,
+            start_counts=start > 0,
         )
     except Sam2rlError as error:
         raise Sam2rlError(f"object {object_id} of {sequence}: {error}") from error

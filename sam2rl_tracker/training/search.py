@@ -10,7 +10,6 @@ successors never meet: they form a tree, and there is nothing else to merge.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,10 +65,12 @@ def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64,
         raise Sam2rlError(f"a budget of {budget} steps is less than one rollout: give at least {length}")
     count = budget // length
     rng = np.random.default_rng(seed)
-    best, actions, curve = -1.0, (), []  # type: float, tuple[int, ...], list[tuple[int, float]]
+    start = simulator.start()
+    best, actions = -1.0, [DISCARD] * length
+    curve: list[tuple[int, float]] = []
     for done in range(0, count, batch):
         draws = rng.random((min(batch, count - done), length))
-        paths = [[simulator.start()] for _ in draws]
+        paths = [[start] for _ in draws]
         taken: list[list[int]] = [[] for _ in draws]
         for column in draws.T:
             states = [path[-1] for path in paths]
@@ -80,10 +81,10 @@ def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64,
                 path.append(state)
         for i, (path, row) in enumerate(zip(paths, taken, strict=True), start=done + 1):
             if (quality := simulator.quality(path)) > best:
-                best, actions = quality, tuple(row)
+                best, actions = quality, row
                 curve.append((i * length, best))
         simulator.trim()
-    return Found("random", best, actions, count * length, _ended(curve, count * length))
+    return Found("random", best, tuple(actions), count * length, _ended(curve, count * length))
 
 
 # -------------------------------------------------------------------------------------------------------------- beam
@@ -97,9 +98,10 @@ def greedy(simulator: Simulator) -> Found:
 def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
     """Follow the states of highest return so far.
 
-    Of equal returns, which are common, that state comes first whose stored frames fewer of the states before it share:
-    states with the same stored frames differ only in what else was stored meanwhile, and mostly behave alike. What is
-    then still equal stays in the order of its parents and of its actions.
+    States with the same stored frames differ only in what else was stored meanwhile and mostly behave alike, so they
+    would crowd out what pays later. Of each set of stored frames the best state comes first; the others come after the
+    best of all other sets. Of equal returns, which are common, the one with the better parent and then with the lower
+    action comes first: nothing depends on what the simulator was asked before.
 
     Args:
         width: states that are kept of each frame.
@@ -142,14 +144,13 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
     widest = bisect_right(range(1, budget + 1), budget, key=cost)
     if not widest:
         raise Sam2rlError(f"a budget of {budget} steps is too small for a beam: give at least {cost(1)}")
-    steps, curve, best = 0, [], None  # type: int, list[tuple[int, float]], Found | None
-    for width in _ladder(widest):
-        found = beam(simulator, width)
+    best, *wider = (beam(simulator, width) for width in _ladder(widest))
+    steps, curve = best.steps, [*best.curve]
+    for found in wider:
         steps += found.steps
-        if best is None or found.quality > best.quality:
+        if found.quality > best.quality:
             best = found
             curve.append((steps, best.quality))
-    assert best is not None
     return Found("beam", best.quality, best.actions, steps, _ended(curve, steps))
 
 
@@ -178,15 +179,15 @@ def _step(simulator: Simulator, pairs: Sequence[tuple[State, int]]) -> list[Stat
 
 
 def _ranked(simulator: Simulator, totals: dict[State, float]) -> list[State]:
-    """States by return, best first, equal ones as `beam` says. The states' numbers play no part: they tell what the
-    simulator was asked before."""
-    shared: Counter[tuple[int, ...]] = Counter()
-    keys = {}
-    for state in sorted(totals, key=lambda state: -totals[state]):
+    """States in the order in which a beam keeps them: see there."""
+    seen: set[tuple[int, ...]] = set()
+    first: list[State] = []
+    copies: list[State] = []
+    for state in sorted(totals, key=lambda state: -totals[state]):  # stable: equal ones stay as they came
         stored = simulator.bank(state)
-        keys[state] = (-totals[state], shared[stored])
-        shared[stored] += 1
-    return sorted(keys, key=lambda state: keys[state])
+        (copies if stored in seen else first).append(state)
+        seen.add(stored)
+    return first + copies
 
 
 # --------------------------------------------------------------------------------------------------------- all of it
@@ -198,7 +199,7 @@ def compare(simulator: Simulator, budget: int, seed: int, width: int) -> list[Fo
     Raises:
         Sam2rlError: the budget is too small for one of them.
     """
-    limited = [beam_for_budget(simulator, budget), greedy(simulator), random_search(simulator, budget, seed)][::-1]
+    limited = [random_search(simulator, budget, seed), greedy(simulator), beam_for_budget(simulator, budget)]
     return [*limited, ceiling([*limited, beam(simulator, width)])]
 
 

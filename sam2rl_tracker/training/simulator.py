@@ -10,8 +10,9 @@ beside it, on the order of rollouts, or on whether its memory was dropped in bet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from torch import Tensor
 from sam2rl_tracker.engine import MAX_POINTERS, Chosen, Engine, FixedShape, FrameRecord
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies.bank import CAPACITY, act, bank_selection
+
+_Item = TypeVar("_Item")
 
 State = int
 """A state is the number of the node that it led to: frame t as predicted under a bank."""
@@ -31,12 +34,16 @@ class Clip:
 
     Shapes: images T x uint8 [h, w, 3]; masks bool [T, h, w]; known bool [T], False where nobody knows the truth;
     ignored bool [T, h, w] or None, the pixels that do not count.
+
+    `start_counts`: whether the frame on which the object is given is scored, with IoU 1. The toolkit does that for
+    objects that appear after a video's first frame.
     """
 
     images: Sequence[np.ndarray]
     masks: np.ndarray
     known: np.ndarray
     ignored: np.ndarray | None = None
+    start_counts: bool = False
 
     def __post_init__(self) -> None:
         if len(self.images) < 3:
@@ -114,7 +121,7 @@ class Simulator:
         counted = np.ones_like(clip.masks) if clip.ignored is None else ~clip.ignored
         self._counted = torch.from_numpy(counted).to(device)
         scored = clip.known.copy()
-        scored[0] = False  # the prompted frame is given
+        scored[0] = clip.start_counts
         self._weight = scored / scored.sum()  # [T], of a frame's quality in the video's
 
         self._nodes: list[_Node] = []
@@ -167,7 +174,10 @@ class Simulator:
         return tuple(self._nodes[number].frame for number in self._nodes[state].bank)
 
     def reward(self, state: State) -> float:
-        """The quality of the state's frame, over the number of scored frames; 0 where the truth is unknown."""
+        """The quality of the state's frame, over the number of scored frames; 0 where the truth is unknown.
+
+        Frame 1's includes what the given frame adds, if that is scored.
+        """
         return self._nodes[state].reward
 
     def rollout(self, actions: Iterable[int]) -> list[State]:
@@ -204,8 +214,7 @@ class Simulator:
         """States of frame t under banks; those that are not known yet are predicted in batches."""
         new = [bank for bank in dict.fromkeys(banks) if (t, bank) not in self._numbers]
         self._require({number for bank in new for number in bank}, memories=True)
-        for start in range(0, len(new), self._shape.rows):
-            batch = new[start : start + self._shape.rows]
+        for batch in self._batches(new):
             for bank, (record, logits, reward) in zip(batch, self._predict(t, batch), strict=True):
                 self._numbers[t, bank] = len(self._nodes)
                 self._nodes.append(_Node(t, bank, reward, record.object_score, record, logits, self._epoch))
@@ -235,7 +244,7 @@ class Simulator:
             (
                 FrameRecord(t, None, chosen.pointers[row].clone(), host[row][1], host[row][2], int(host[row][3])),
                 chosen.logits[row].clone(),
-                float(host[row][0] * self._weight[t]),
+                float(host[row][0] * self._weight[t]) + (float(self._weight[0]) if t == 1 else 0.0),
             )
             for row in range(count)
         ]
@@ -254,27 +263,32 @@ class Simulator:
         assert record is not None
         return record
 
-    def _require(self, numbers: Iterable[int], memories: bool) -> None:
+    def _require(self, numbers: Collection[int], memories: bool) -> None:
         """Make sure that nodes have their tensors: encode memories, and predict again what was dropped."""
-        missing = {number for number in numbers if not self._has(number, memories)}
         for number in numbers:
             self._nodes[number].used = self._epoch
-        gone = [n for n in missing if self._nodes[n].logits is None]
-        if gone:
-            self._require({n for number in gone for n in self._nodes[number].bank}, memories=True)
-            for t in sorted({self._nodes[number].frame for number in gone}):
-                group = [number for number in gone if self._nodes[number].frame == t]
-                for start in range(0, len(group), self._shape.rows):
-                    batch = group[start : start + self._shape.rows]
-                    results = self._predict(t, [self._nodes[number].bank for number in batch])
-                    for number, (record, logits, _) in zip(batch, results, strict=True):
-                        self._nodes[number].record, self._nodes[number].logits = record, logits
-                    self.counters.recomputed += len(batch)
-        if memories:
-            for t in sorted({self._nodes[number].frame for number in missing}):
-                group = sorted(number for number in missing if self._nodes[number].frame == t)
-                for start in range(0, len(group), self._shape.rows):
-                    self._encode(t, group[start : start + self._shape.rows])
+        # What was dropped needs the memories of its own bank, whose frames are earlier: all that is missing is
+        # gathered first, and then computed frame by frame.
+        missing: set[int] = set()
+        waiting = [number for number in numbers if not self._has(number, memories)]
+        while waiting:
+            number = waiting.pop()
+            if number not in missing:
+                missing.add(number)
+                if self._nodes[number].logits is None:
+                    waiting += [n for n in self._nodes[number].bank if not self._has(n, True)]
+        for t in sorted({self._nodes[number].frame for number in missing}):
+            group = sorted(number for number in missing if self._nodes[number].frame == t)
+            for batch in self._batches([number for number in group if self._nodes[number].logits is None]):
+                results = self._predict(t, [self._nodes[number].bank for number in batch])
+                for number, (record, logits, _) in zip(batch, results, strict=True):
+                    self._nodes[number].record, self._nodes[number].logits = record, logits
+                self.counters.recomputed += len(batch)
+            for batch in self._batches([number for number in group if memories or number not in numbers]):
+                self._encode(t, batch)
+
+    def _batches(self, items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+        return (items[start : start + self._shape.rows] for start in range(0, len(items), self._shape.rows))
 
     def _has(self, number: int, memory: bool) -> bool:
         node = self._nodes[number]

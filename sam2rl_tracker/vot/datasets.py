@@ -7,13 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.video import (
-    Mask,
-    StrPath,
-    list_frames,
-    open_frames,
-    read_index_mask,
-)
+from sam2rl_tracker.video import Mask, StrPath, is_binary_mask, list_frames, open_frames, read_index_mask
 from sam2rl_tracker.vot.coco import decode_coco
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.workspace import index_frames, open_or_create, progress

@@ -1,7 +1,8 @@
 """The tracker that the VOT toolkit starts: answers its requests over TraX, with a mask for every object.
 
 It speaks bare TraX, so that the toolkit starts it once per sequence; the toolkit's own wrapper would be started twice.
-The environment configures it, as the toolkit hands no arguments to a tracker: SAM2RL_MODEL, SAM2RL_DEVICE, SAM2RL_AGENTS.
+The environment configures it, as the toolkit hands no arguments to a tracker: SAM2RL_MODEL, SAM2RL_DEVICE and
+SAM2RL_AGENTS.
 """
 
 from __future__ import annotations

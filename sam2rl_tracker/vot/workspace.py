@@ -18,7 +18,15 @@ from rich.markup import escape
 from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.video import IGNORED, StrPath, atomic_path, list_frames, object_masks, read_index_mask
+from sam2rl_tracker.video import (
+    IGNORED,
+    StrPath,
+    atomic_path,
+    is_binary_mask,
+    list_frames,
+    object_masks,
+    read_index_mask,
+)
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, write_sequence
 
 Item = TypeVar("Item")
@@ -172,7 +180,8 @@ def import_frames(source: StrPath, folder: StrPath) -> str:
 
     Args:
         source: A folder with `color/` (images in natural order) and `masks/`: index PNGs with the images' names, where
-            k = object k and 255 = does not count, unless the first mask is black and white: then 255 is object 1. Frames without a mask are unknown and do not count.
+            k = object k and 255 = does not count; if the first mask is black and white, 255 = object 1. Frames without
+            a mask are unknown and do not count.
         folder: The workspace.
 
     Returns:

@@ -34,10 +34,10 @@ def make(nano: Model, one_thread: None) -> Make:
     """Simulators of a part of a video in which the object is hard to keep."""
     video = load_video()
 
-    def simulator(frames: int = 10, capacity: int = 2) -> Simulator:
+    def simulator(frames: int = 10, capacity: int = 2, store_mb: float = 64) -> Simulator:
         part = slice(FIRST, FIRST + frames)
         clip = Clip(video.images[part], video.truth[part], np.ones(frames, dtype=bool))
-        return Simulator(Engine(nano), clip, capacity, rows=8)
+        return Simulator(Engine(nano), clip, capacity, rows=8, store_mb=store_mb)
 
     return simulator
 
@@ -140,21 +140,29 @@ def test_deterministic(make: Make) -> None:
     assert random_search(other, BUDGET, seed=2) != random
 
 
-def test_ties_keep_what_differs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all returns are equal, a beam spreads over the sets of stored frames instead of over copies of one."""
+def test_a_small_store_changes_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = beam(make(), 12)
+    monkeypatch.setattr("sam2rl_tracker.training.search._CHUNK", 5)
+    simulator = make(store_mb=0.3)
+    assert beam(simulator, 12) == expected
+    assert simulator.counters.recomputed > 0
+
+
+def test_beam_keeps_what_differs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A beam spreads over the sets of stored frames instead of over near copies of one."""
     simulator = make(frames=8)
-    monkeypatch.setattr(simulator, "reward", lambda state: 0.0)
-    sets: list[int] = []
-    step = simulator.step
+    step, beams = simulator.step, []
 
     def watched(states: list[int], actions: list[int]) -> list[int]:
-        beam_states = set(states)
-        sets.append(len(beam_states) - len({simulator.bank(state) for state in beam_states}))
+        beams.append(set(states))
         return step(states, actions)
 
     monkeypatch.setattr(simulator, "step", watched)
-    beam(simulator, 6)
-    assert sets == [0] * len(sets), "six different sets of frames at all times"
+    found = beam(simulator, 6)
+    assert len(found.actions) == len(beams)
+    assert max(map(len, beams)) == 6
+    for states in beams:
+        assert len({simulator.bank(state) for state in states}) == len(states)
 
 
 def test_bad_budgets(make: Make) -> None:

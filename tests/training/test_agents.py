@@ -1,0 +1,211 @@
+"""Training, interrupted and resumed; agents as files; and the same agent through the VOT toolkit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+from reference import load_video
+from safetensors.numpy import save_file
+
+from sam2rl_tracker import Tracker
+from sam2rl_tracker.engine import Engine, Model
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies import make_policy
+from sam2rl_tracker.policies.sam2rl import Agent, fingerprint, load_agent, save_agent
+from sam2rl_tracker.report import collect
+from sam2rl_tracker.training.agents import Task, agents_folder, replay, train_all, train_object
+from sam2rl_tracker.training.clips import load_clip, objects_of
+from sam2rl_tracker.training.ppo import Progress, Settings, train
+from sam2rl_tracker.training.simulator import Clip, Simulator
+from sam2rl_tracker.vot.sequences import AnnotatedFrame
+from sam2rl_tracker.vot.toolkit import evaluate
+from sam2rl_tracker.vot.workspace import Workspace, create
+
+FRAMES = 10
+QUICK = Settings(iterations=4, samples=64, hidden=16, batch=32)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    video = load_video("scene-930014")
+    part = slice(FRAMES)
+    return Clip(video.images[part], video.truth[part], np.ones(FRAMES, dtype=bool))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, clip: Clip) -> Workspace:
+    """Two sequences: the clip, and one of two objects, the second of which appears late."""
+    made = create(tmp_path / "work")
+    made.add("clip", (AnnotatedFrame(i, {1: m}) for i, m in zip(clip.images, clip.masks, strict=True)))
+    shifted = np.roll(clip.masks, 30, axis=2)
+    pairs = zip(clip.images, clip.masks, shifted, strict=True)
+    made.add("two", (AnnotatedFrame(i, {1: a} if t < 3 else {1: a, 4: b}) for t, (i, a, b) in enumerate(pairs)))
+    return made
+
+
+def simulator(model: Model, clip: Clip) -> Simulator:
+    return Simulator(Engine(model), clip, rows=8)
+
+
+def test_a_training_that_was_interrupted_ends_the_same(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    whole = train(simulator(nano, clip), QUICK, tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    def kill(progress: Progress) -> None:
+        if progress.iteration == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(simulator(nano, clip), QUICK, tmp_path / "halves", kill)
+    halves = train(simulator(nano, clip), QUICK, tmp_path / "halves")
+    for name, value in whole.tensors.items():
+        assert np.array_equal(value, halves.tensors[name])
+    assert halves.best_actions == whole.best_actions
+    assert halves.progress.steps == whole.progress.steps == 4 * (64 + 8)  # the greedy rollouts too
+    lines = (tmp_path / "halves" / "progress.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["iteration", "1", "2", "3", "4"]
+    # The best rollout is one that can be taken again.
+    again = simulator(nano, clip)
+    assert again.quality(again.rollout(whole.best_actions)) == pytest.approx(whole.progress.best, abs=1e-9)
+
+
+def test_learning_finds_the_better_of_two_banks(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    """With a reward that says so, PPO learns to discard everything."""
+    simulated = simulator(nano, clip)
+    simulated.reward = lambda state: -float(len(simulated.bank(state)))  # type: ignore[method-assign]
+    settings = dataclasses.replace(QUICK, iterations=40, samples=256, learning_rate=3e-3)
+    result = train(simulated, settings, tmp_path)
+    assert result.progress.best_greedy == 0
+    assert result.progress.mean > -12  # random decisions give about -30
+
+
+def test_patience_stops_early(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    simulated = simulator(nano, clip)
+    simulated.reward = lambda state: 0.0  # type: ignore[method-assign]
+    result = train(simulated, dataclasses.replace(QUICK, iterations=50, patience=2), tmp_path)
+    assert result.progress.iteration == 3
+
+
+def test_trouble_with_a_trainings_folder(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    train(simulator(nano, clip), dataclasses.replace(QUICK, iterations=1), tmp_path)
+    with pytest.raises(Sam2rlError, match=r"was begun with learning_rate=0\.0003"):
+        train(simulator(nano, clip), dataclasses.replace(QUICK, learning_rate=0.1), tmp_path)
+    with FileLock(tmp_path / ".lock"), pytest.raises(Sam2rlError, match="another training is at work"):
+        train(simulator(nano, clip), QUICK, tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"broken")
+    with pytest.raises(Sam2rlError, match="is damaged or of another training"):
+        train(simulator(nano, clip), QUICK, tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Sam2rlError, match="cannot be written"):
+        train(simulator(nano, clip), QUICK, tmp_path / "file" / "run")
+
+
+def test_a_full_disk_loses_the_last_iteration_only(
+    nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+    calls = []
+
+    def full(content: object, path: Path) -> None:
+        calls.append(path)
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        save(content, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(Sam2rlError, match="No space left on device"):
+        train(simulator(nano, clip), QUICK, tmp_path)
+    resumed: list[int] = []
+    train(simulator(nano, clip), QUICK, tmp_path, lambda progress: resumed.append(progress.iteration))
+    assert resumed == [3, 4]
+
+
+def test_the_toolkit_measures_what_training_reported(workspace: Workspace) -> None:
+    tasks = [Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder)]
+    assert [(task.sequence, task.object_id) for task in tasks] == [("clip", 1), ("two", 1), ("two", 4)]
+    results = [result for _, result in train_all(tasks)]
+    assert all(isinstance(result, dict) for result in results), results
+    assert evaluate(workspace.folder, ["SAM2RL"]) == []
+    sequences = collect(workspace.folder).analysis.sequences
+    qualities = [result["quality"] for result in results]  # type: ignore[index]
+    assert sequences["clip"]["SAM2RL"].quality == pytest.approx(qualities[0], abs=1e-4)
+    assert sequences["two"]["SAM2RL"].quality == pytest.approx(np.mean(qualities[1:]), abs=1e-4)
+
+
+def test_a_failed_object_does_not_stop_the_others(workspace: Workspace) -> None:
+    good, bad = (Task(workspace.folder, "clip", k, settings=QUICK, rows=8) for k in (1, 7))
+    (_, first), (_, second) = train_all([bad, good])
+    assert isinstance(first, Sam2rlError)
+    assert "clip has no object 7: it has 1" in str(first)
+    assert isinstance(second, dict)
+    assert Path(second["file"]).parent == agents_folder(workspace.folder)
+    with pytest.raises(Sam2rlError, match="has no sequence nothing: it has clip, two"):
+        objects_of(workspace.folder, ["nothing"])
+    again = train_object(good)  # finished: nothing is trained anew
+    assert (again["steps"], again["quality"]) == (second["steps"], second["quality"])
+
+
+# ------------------------------------------------------------------------------------------------------ agent files
+
+
+def scripted(nano: Model, clip: Clip, actions: list[int]) -> Agent:
+    key = fingerprint(clip.images[0], clip.masks[0], nano.hash)
+    return Agent(key, len(clip), 6, {"actions": np.array(actions)}, {"method": "by hand"})
+
+
+def test_an_agent_is_found_by_its_video(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    actions = [1, 1, 0, 0, 0, 0, 0, 0]
+    path = save_agent(scripted(nano, clip, actions), tmp_path)
+    tracker = Tracker(nano, f"sam2rl:agents={tmp_path}")
+    tracker.initialize(clip.images[0], clip.masks[:1])
+    for image in clip.images[1:]:
+        tracker.track(image)
+    assert [frame for frame, _ in tracker.trace()[0]["memories"]] == [0, 1, 2]
+    with pytest.raises(Sam2rlError, match=r"trained on a video of 10 frames, but this one has more.*sam2rl train"):
+        tracker.track(clip.images[0])
+    with pytest.raises(Sam2rlError, match=r"has no agent for this object.*sam2rl train"):
+        replay(nano, Clip(clip.images[1:], clip.masks[1:], clip.known[1:]), make_policy(f"sam2rl:agents={tmp_path}"))
+    with pytest.raises(Sam2rlError, match="trained on another video, object or model"):
+        replay(nano, Clip(clip.images[1:], clip.masks[1:], clip.known[1:]), make_policy(f"sam2rl:agents={path}"))
+
+
+def test_no_agents_named(nano: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAM2RL_AGENTS", raising=False)
+    with pytest.raises(Sam2rlError, match="needs its agents: set SAM2RL_AGENTS"):
+        replay(nano, clip, make_policy("sam2rl"))
+
+
+def test_files_that_are_no_agents(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    path = tmp_path / "agent.safetensors"
+    with pytest.raises(Sam2rlError, match="does not exist"):
+        load_agent(path)
+    path.write_bytes(b"not safetensors")
+    with pytest.raises(Sam2rlError, match="is no agent file"):
+        load_agent(path)
+    save_file({"x": np.zeros(2)}, path)
+    with pytest.raises(Sam2rlError, match="is no agent file"):
+        load_agent(path)
+    about = {"format": "sam2rl-agent-1", "fingerprint": "0", "frames": 10, "capacity": 6, "record": {}}
+    for tensors in ({"actions": np.array([9] * 8)}, {"actions": np.zeros(3, int)}, {"hidden.bias": np.zeros(3)}):
+        save_file(tensors, path, metadata={"sam2rl": json.dumps(about)})
+        with pytest.raises(Sam2rlError, match="is damaged"):
+            load_agent(path)
+    save_file({"actions": np.zeros(8, int)}, path, metadata={"sam2rl": json.dumps({**about, "format": "9"})})
+    with pytest.raises(Sam2rlError, match="of format '9'"):
+        load_agent(path)
+
+
+def test_clips_of_a_workspace(workspace: Workspace, clip: Clip) -> None:
+    late = load_clip(workspace, "two", 4)
+    assert len(late) == FRAMES - 3
+    assert np.array_equal(late.images[0], clip.images[3])
+    assert np.array_equal(late.masks, np.roll(clip.masks, 30, axis=2)[3:])

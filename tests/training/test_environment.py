@@ -1,0 +1,67 @@
+"""The environments: what gymnasium and stable-baselines3 demand, and the paper's observation and reward."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from reference import load_video
+from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+from sam2rl_tracker.engine import Engine, Model
+from sam2rl_tracker.training import ENV_ID
+from sam2rl_tracker.training.environment import MemoryVecEnv
+from sam2rl_tracker.training.simulator import Clip, Simulator
+
+FRAMES = 7
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def simulated(nano: Model) -> Simulator:
+    video = load_video()
+    return Simulator(Engine(nano), Clip(video.images[:FRAMES], video.truth[:FRAMES], np.ones(FRAMES, bool)), rows=4)
+
+
+def test_checkers_pass(simulated: Simulator) -> None:
+    env = gymnasium.make(ENV_ID, simulator=simulated)
+    check_env(env.unwrapped)
+    check_env_sb3(env.unwrapped)
+
+
+def test_observation_and_reward(simulated: Simulator) -> None:
+    env = gymnasium.make(ENV_ID, simulator=simulated)
+    seen, _ = env.reset(seed=0)
+    assert seen.tolist() == [1, 1, 0, 0, 0, 0, 0]  # the prompted frame, and the current one
+    rewards = []
+    for action, expected in [(1, [0, 1, 2]), (0, [0, 1, 3]), (3, [0, 1, 3, 4]), (2, [0, 1, 3, 4, 5])]:
+        seen, reward, done, truncated, info = env.step(action)
+        assert np.flatnonzero(seen).tolist() == expected
+        rewards.append(reward)
+        assert not done
+    seen, reward, done, truncated, info = env.step(0)
+    assert (done, truncated) == (True, False)
+    path = simulated.rollout([1, 0, 3, 2, 0])
+    assert sum(rewards) + reward == pytest.approx(simulated.quality(path))
+    assert info["quality"] == pytest.approx(simulated.quality(path))
+    assert rewards[0] == pytest.approx(simulated.reward(path[0]) + simulated.reward(path[1]))
+
+
+def test_rollouts_in_lockstep(simulated: Simulator) -> None:
+    env = MemoryVecEnv(simulated, 3)
+    seen = env.reset()
+    assert seen.shape == (3, FRAMES)
+    actions = np.random.default_rng(0).integers(0, 7, (FRAMES - 2, 3))
+    total = np.zeros(3)
+    for t, row in enumerate(actions):
+        seen, rewards, dones, infos = env.step(row)
+        total += rewards
+        assert dones.all() == (t == FRAMES - 3)
+    # Ended episodes begin again within the step; the last observation is in `info`.
+    assert seen.tolist() == [[1, 1, 0, 0, 0, 0, 0]] * 3
+    for index in range(3):
+        path = simulated.rollout(actions[:, index])
+        assert env.episodes[index] == path
+        assert total[index] == pytest.approx(simulated.quality(path), abs=1e-6)
+        assert infos[index]["terminal_observation"][-1] == 1

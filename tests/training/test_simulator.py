@@ -1,0 +1,146 @@
+"""The simulator: what it gives is what the tracker gives, whatever else it computes beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from reference import load_video
+
+from sam2rl_tracker import Tracker
+from sam2rl_tracker.engine import Engine, Model
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.measures import frame_overlaps, quality
+from sam2rl_tracker.policies.bank import BankPolicy, act
+from sam2rl_tracker.training.simulator import Clip, Simulator
+
+FRAMES = 12
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    video = load_video("scene-930014")
+    part = slice(FRAMES)
+    known = np.ones(FRAMES, dtype=bool)
+    known[4] = False
+    return Clip(video.images[part], video.truth[part], known)
+
+
+def simulator(model: Model, clip: Clip, **settings: object) -> Simulator:
+    return Simulator(Engine(model), clip, rows=8, **settings)  # type: ignore[arg-type]
+
+
+def random_actions(seed: int, rollouts: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 7, (rollouts, FRAMES - 2))
+
+
+def test_actions_on_a_bank() -> None:
+    assert act((), "a", 0) == ()
+    assert act(("a", "b"), "c", 1) == ("a", "b", "c")  # not full: any action inserts
+    full = tuple("abcdef")
+    assert act(full, "g", 1) == tuple("bcdefg")
+    assert act(full, "g", 6) == tuple("abcdeg")
+    assert act(full, "g", 0) == full
+    assert act(("a", "b"), "c", 2, capacity=2) == ("a", "c")
+
+
+@dataclass
+class Scripted(BankPolicy):
+    actions: Sequence[int] = ()
+
+    def decide(self, t: int, bank: Sequence[int]) -> int:
+        return int(self.actions[t - 1]) if t <= len(self.actions) else 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_tracker_gives_the_same_masks(nano: Model, clip: Clip, seed: int) -> None:
+    (actions,) = random_actions(seed)
+    simulated = simulator(nano, clip)
+    states = simulated.rollout(actions)
+    tracker = Tracker(nano, lambda: Scripted(actions=actions), num_frames=FRAMES)
+    tracker.initialize(clip.images[0], clip.masks[:1])
+    for t in range(1, FRAMES):
+        (mask,) = tracker.track(clip.images[t])
+        (line,) = tracker.trace()
+        assert tuple(frame for frame, slot in line["memories"] if slot != 6) == simulated.bank(states[t - 1])
+        # A batch of one and one of eight rows may differ in last bits, which may flip a pixel on an edge.
+        assert np.count_nonzero(mask != simulated.output(states[t - 1])) <= 2
+
+
+def test_rewards_sum_to_the_quality(nano: Model, clip: Clip) -> None:
+    simulated = simulator(nano, clip)
+    states = simulated.rollout(random_actions(5)[0])
+    masks = np.stack([clip.masks[0], *(simulated.output(state) for state in states)])
+    expected = quality(frame_overlaps(masks, clip.masks, clip.known))
+    assert simulated.quality(states) == pytest.approx(expected, abs=1e-6)
+    assert simulated.reward(states[3]) == 0  # frame 4, whose truth is unknown
+
+
+def returns(simulated: Simulator, actions: np.ndarray, trim: bool = False) -> list[list[float]]:
+    """Rewards of rollouts in lockstep."""
+    states = [simulated.start()] * len(actions)
+    rewards = [[simulated.reward(state)] for state in states]
+    for column in actions.T:
+        if trim:
+            simulated.trim()
+        states = simulated.step(states, column.tolist())
+        for row, state in zip(rewards, states, strict=True):
+            row.append(simulated.reward(state))
+    return rewards
+
+
+def test_results_depend_neither_on_the_store_nor_on_the_order(nano: Model, clip: Clip) -> None:
+    actions = random_actions(1, rollouts=20)
+    plain = returns(simulator(nano, clip), actions)
+    small = simulator(nano, clip, store_mb=0.3)
+    assert returns(small, actions, trim=True) == plain
+    assert small.counters.recomputed > 0, "nothing was dropped: the store is not small enough for this test"
+    assert returns(simulator(nano, clip), actions[::-1]) == plain[::-1]
+    alone = [returns(simulator(nano, clip), row[None])[0] for row in actions[:3]]
+    assert alone == plain[:3]
+
+
+def test_a_state_is_evaluated_once(nano: Model, clip: Clip) -> None:
+    simulated = simulator(nano, clip)
+    actions = random_actions(2, rollouts=6)
+    first = returns(simulated, actions)
+    evaluated = simulated.counters.evaluated
+    assert returns(simulated, actions) == first
+    assert simulated.counters.evaluated == evaluated
+    assert simulated.counters.steps == 2 * actions.size
+    assert simulated.counters.reuse >= 0.5
+    # Until the bank is full, all insertions are one: 1 and 6 lead to the same state.
+    start = simulated.start()
+    assert simulated.step([start], [1]) == simulated.step([start], [6])
+    # Histories that stored the same memories merge.
+    assert simulated.rollout([0, 0, 1])[-1] != simulated.rollout([0, 1, 0])[-1]
+    (kept,) = simulated.step(simulated.step([start], [1]), [0])
+    assert simulated.bank(kept) == (1,)
+
+
+def test_misuse_is_an_error(nano: Model, clip: Clip) -> None:
+    simulated = simulator(nano, clip)
+    start = simulated.start()
+    with pytest.raises(ValueError, match="actions are 0 to 6"):
+        simulated.step([start], [7])
+    last = simulated.rollout([0] * (FRAMES - 2))[-1]
+    with pytest.raises(ValueError, match="not at the last one"):
+        simulated.step([last], [0])
+    with pytest.raises(ValueError, match="the same frame"):
+        simulated.step([start, last], [0, 0])
+
+
+def test_clips_that_teach_nothing_are_refused(nano: Model, clip: Clip) -> None:
+    with pytest.raises(Sam2rlError, match="the video has 2 frames"):
+        Clip(clip.images[:2], clip.masks[:2], clip.known[:2])
+    with pytest.raises(Sam2rlError, match="not visible on the first frame"):
+        Clip(clip.images, np.zeros_like(clip.masks), clip.known)
+    with pytest.raises(Sam2rlError, match="no frame after the first one has a known truth"):
+        Clip(clip.images, clip.masks, np.arange(FRAMES) == 0)
+    with pytest.raises(Sam2rlError, match=r"a store of 0\.01 MB is too small for one batch of 8"):
+        simulator(nano, clip, store_mb=0.01)
+    with pytest.raises(Sam2rlError, match="holds 1 to 6 memories"):
+        simulator(nano, clip, capacity=7)
