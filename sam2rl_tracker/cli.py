@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -30,7 +31,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(agent_app, name="agent")
 app.add_typer(bench_app, name="bench")
 
-TRAINED_ON_TEST = "Trained on the ground truth that they are scored on"
+ON_TEST = "on the ground truth that they are scored on"
 
 console = Console(stderr=True)  # for people; stdout is for results
 
@@ -294,13 +295,51 @@ def train(
         raise typer.Exit(1)
 
 
+@app.command()
+def search(
+    folder: Folder,
+    sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
+    object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
+    model: Model = "nano",
+    device: Device = None,
+    budget: Annotated[int, typer.Option(min=1, help="Simulated steps for each search.")] = 4096,
+    width: Annotated[int, typer.Option(min=1, help="Of the wide beam that estimates the ceiling.")] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    plots: Annotated[Path | None, typer.Option(help="Folder for a plot per object: return against steps.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder for agents of the best found: see SAM2RL_AGENTS.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
+    from sam2rl_tracker.training.agents import Task, search_object
+    from sam2rl_tracker.training.clips import objects_of
+    from sam2rl_tracker.training.ppo import Settings
+
+    if plots:
+        plots.mkdir(parents=True, exist_ok=True)
+    keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
+    heads = ("SAM 2", "oldest", "random", "greedy", "beam", "PPO", "ceiling")
+    table = Table("Sequence", "", *heads, title=f"Quality; {budget} steps each. Searched {ON_TEST}")
+    results = []
+    with console.status("Searching") as status:
+        for name, k in objects_of(folder, sequence or (), object_id):
+            status.update(f"Searching {escape(name)}, object {k}")
+            task = Task(folder, name, k, model, device, Settings(seed=seed))
+            results.append(search_object(task, budget, width, plots / f"{name}_{k}.png" if plots else None, save))
+            values = [results[-1][key] for key in keys]
+            table.add_row(escape(name), str(k), *("-" if value is None else f"{value:.3f}" for value in values))
+    if as_json:
+        _print_json({"sequences": results})
+    else:
+        Console().print(table)
+
+
 @agent_app.command("list")
 def agent_list(folder: Folder) -> None:
     """The agents of a workspace. Qualities are on the ground truth that the agents were trained on."""
     from sam2rl_tracker.policies.sam2rl import load_agent
     from sam2rl_tracker.training.agents import agents_folder
 
-    table = Table("Agent", "Sequence", "Object", "Model", "Quality", "SAM 2's", "Steps", title=TRAINED_ON_TEST)
+    table = Table("Agent", "Sequence", "Object", "Model", "Quality", "SAM 2's", "Steps", title=f"Trained {ON_TEST}")
     files = sorted(agents_folder(folder).glob("*.safetensors"))
     if not files:
         raise Sam2rlError(f"{agents_folder(folder)} has no agents: `sam2rl train {folder}` makes them")

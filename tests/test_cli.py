@@ -146,6 +146,64 @@ def test_bad_input_is_one_sentence(run: Run, clip: Path, case: str) -> None:
     assert re.search(message, said), said
 
 
+def readme_policy() -> str:
+    """The README's own example, so that it cannot go stale."""
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    return next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class FirstSix" in block)
+
+
+def test_the_readmes_policy_runs_from_the_current_folder(run: Run, clip: Path) -> None:
+    Path("mine.py").write_text(readme_policy())
+    arguments = ("--init", "init.png", "--out", "masks", "--trace", "t.jsonl", "--policy", "mine:FirstSix:count=2")
+    status, _, said = run("track", clip, *arguments)
+    assert status == 0, said
+    last = json.loads(Path("t.jsonl").read_text().splitlines()[-1])
+    assert last["memories"] == [[0, 6], [1, 1], [2, 0]]
+
+
+def test_masks_of_another_run_do_not_stay(run: Run, clip: Path) -> None:
+    assert run("track", clip, "--init", "init.png", "--out", "masks")[0] == 0
+    (clip / "13.png").unlink()
+    assert run("track", clip, "--init", "init.png", "--out", "masks")[0] == 0
+    assert not Path("masks/13.png").exists()
+
+
+def test_names_that_look_like_markup(run: Run, clip: Path) -> None:
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "x[/b] [red]")
+    assert status == 0
+    assert "masks in x[/b] [red]" in said
+    assert "y[b] does not exist" in run("track", clip, "--init", "y[b]")[2]
+    assert "z[/b]: added scene-00000" in run("workspace", "generate", "z[/b]", "--count", 1, "--frames", 4)[2]
+
+
+def test_a_black_and_white_mask_is_one_object(run: Run, clip: Path, video: Video) -> None:
+    Image.fromarray(video.truth[0].astype(np.uint8) * 255).save("init.png")
+    assert run("track", clip, "--init", "init.png", "--out", "masks")[0] == 0
+    assert np.array_equal(np.asarray(Image.open("masks/8.png")), video.truth[0])
+
+
+def test_train_search_and_agents(run: Run) -> None:
+    assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
+    assert "has no agents" in run("agent", "list", "w")[2]
+    status, out, said = run("train", "w", "--iterations", 2, "--samples", 32, "--json")
+    assert status == 0, said
+    (agent,) = json.loads(out)["agents"]
+    assert (agent["sequence"], agent["object"], agent["steps"]) == ("scene-00002", 1, 2 * (32 + 4))
+    assert "on the video it was trained on" in said
+    assert "Trained on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
+    about = json.loads(run("agent", "info", agent["file"])[1])
+    assert about["quality"] == agent["quality"]
+    assert about["settings"]["seed"] == 0
+    status, out, said = run("search", "w", "--budget", 100, "--width", 3, "--plots", "p", "--save", "best", "--json")
+    assert status == 0, said
+    (found,) = json.loads(out)["sequences"]
+    assert found["ceiling"] >= max(found["random"], found["greedy"], found["beam"])
+    assert found["agent"] == pytest.approx(agent["batched_quality"], abs=1e-6)
+    assert Path("p/scene-00002_1.png").stat().st_size > 0
+    assert [path.name for path in Path("best").iterdir()] == [Path(agent["file"]).name]
+    assert run("train", "w", "--sequence", "nothing")[0] == 2
+
+
 def test_missing_source_and_unwritable_output(run: Run, clip: Path) -> None:
     status, _, said = run("track", "nowhere", "--init", "init.png")
     assert status == 2

@@ -156,6 +156,8 @@ BAD_STARTS = {
     "mask of another size": (lambda v: (v.images[0], np.ones((1, 64, 64), bool)), r"\[objects, 128, 128\]"),
     "a single mask without its axis": (lambda v: (v.images[0], mask(v)[0]), r"\[objects, 128, 128\]"),
     "empty mask": (lambda v: (v.images[0], np.zeros_like(mask(v))), "object 1 is empty"),
+    "no masks": (lambda v: (v.images[0], mask(v)[:0]), "no masks were given"),
+    "id of the background": (lambda v: (v.images[0], mask(v), [0]), "ids count from 1"),
     "ids": (lambda v: (v.images[0], mask(v), [1, 2]), "2 ids were given for 1 objects"),
     "same ids": (lambda v: (v.images[0], two_masks(v), [2, 2]), "object 2 is given twice"),
 }

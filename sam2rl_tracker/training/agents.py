@@ -21,10 +21,11 @@ from sam2rl_tracker.engine import Engine, Model, load_model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import frame_overlaps, quality
 from sam2rl_tracker.policies import Policy, make_policy
-from sam2rl_tracker.policies.sam2rl import Agent, Sam2Rl, fingerprint, save_agent
+from sam2rl_tracker.policies.sam2rl import Agent, Sam2Rl, fingerprint, load_agent, save_agent
 from sam2rl_tracker.tracking import Tracker
 from sam2rl_tracker.training.clips import load_clip
 from sam2rl_tracker.training.ppo import Progress, Settings, train
+from sam2rl_tracker.training.search import compare
 from sam2rl_tracker.training.simulator import Clip, Simulator
 from sam2rl_tracker.vot.workspace import open_workspace
 
@@ -75,41 +76,22 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
         Sam2rlError: see `load_clip` and `ppo.train`.
     """
     started = time.perf_counter()
-    torch.set_num_threads(1)  # the batches are small, and tasks run side by side
-    model = load_model(task.model, task.device)
-    clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
-    simulator = Simulator(Engine(model), clip, rows=task.rows, store_mb=task.store_mb)
+    model, simulator = _prepare(task)
     trained = train(simulator, task.settings, task.folder, on_iteration)
     progress = trained.progress
-    agent = Agent(
-        fingerprint(clip.images[0], clip.masks[0], model.hash),
-        len(clip),
-        simulator.capacity,
-        trained.tensors,
-        {
-            "sequence": task.sequence,
-            "object": task.object_id,
-            "model": model.name,
-            "model_hash": model.hash,
-            "method": "ppo, trained on the ground truth that it is scored on",
-            "settings": dataclasses.asdict(task.settings),
-            "iterations": progress.iteration,
-            "steps": progress.steps,
-            "batched_quality": progress.best_greedy,
-            "versions": {name: version(name) for name in ("sam2rl_tracker", "torch", "sam2", "stable-baselines3")},
-            "python": platform.python_version(),
-        },
-    )
-    make_sam2rl = partial(Sam2Rl, agents=str(save_agent(agent, agents_folder(task.workspace))))
-    found = replay(model, clip, make_sam2rl)
-    sam2 = replay(model, clip, make_policy("recency"))
-    agent.record.update({"quality": found, "sam2_quality": sam2})
-    path = save_agent(agent, agents_folder(task.workspace))
+    record = {
+        "method": "ppo",
+        "settings": dataclasses.asdict(task.settings),
+        "iterations": progress.iteration,
+        "steps": progress.steps,
+        "batched_quality": progress.best_greedy,
+    }
+    path, agent = _keep(task, model, simulator, trained.tensors, record, agents_folder(task.workspace))
     return {
         "sequence": task.sequence,
         "object": task.object_id,
-        "quality": found,
-        "sam2_quality": sam2,
+        "quality": agent.record["quality"],
+        "sam2_quality": agent.record["sam2_quality"],
         "batched_quality": progress.best_greedy,
         "best_rollout": progress.best,
         "steps": progress.steps,
@@ -118,6 +100,90 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
         "iterations": progress.iteration,
         "file": str(path),
     }
+
+
+def _prepare(task: Task) -> tuple[Model, Simulator]:
+    torch.set_num_threads(1)  # the batches are small, and tasks run side by side
+    model = load_model(task.model, task.device)
+    clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
+    return model, Simulator(Engine(model), clip, rows=task.rows, store_mb=task.store_mb)
+
+
+def _keep(
+    task: Task,
+    model: Model,
+    simulator: Simulator,
+    tensors: dict[str, np.ndarray],
+    record: dict[str, Any],
+    folder: Path,
+) -> tuple[Path, Agent]:
+    """Save an agent with its quality and SAM 2's, both replayed through the tracker."""
+    clip = simulator.clip
+    about = {
+        "sequence": task.sequence,
+        "object": task.object_id,
+        "model": model.name,
+        "model_hash": model.hash,
+        "trained_on": "the ground truth that it is scored on",
+        "versions": {name: version(name) for name in ("sam2rl_tracker", "torch", "sam2", "stable-baselines3")},
+        "python": platform.python_version(),
+    }
+    key = fingerprint(clip.images[0], clip.masks[0], model.hash)
+    agent = Agent(key, len(clip), simulator.capacity, tensors, {**about, **record})
+    path = save_agent(agent, folder)
+    agent.record["quality"] = replay(model, clip, partial(Sam2Rl, agents=str(path)))
+    agent.record["sam2_quality"] = replay(model, clip, make_policy("recency"))
+    return save_agent(agent, folder), agent
+
+
+def search_object(
+    task: Task, budget: int, width: int, plot: Path | None = None, save: Path | None = None
+) -> dict[str, Any]:
+    """Search for good decisions at equal numbers of simulated steps, beside the trained agent if there is one.
+
+    Args:
+        budget: steps for random search and beam; greedy search takes what it takes.
+        width: of the wide beam that estimates the ceiling.
+        plot: where to draw return against steps.
+        save: folder for an agent of the best decisions found, for the tracker SAM2RL.
+
+    Returns:
+        sequence, object, steps (the budget), random, greedy, beam, ceiling (simulated qualities), agent (the trained
+        one's, simulated, or None), always (every frame replaces the oldest), sam2 (through the tracker).
+    """
+    from sam2rl_tracker.report.curves import plot_curves
+
+    model, simulator = _prepare(task)
+    clip = simulator.clip
+    founds = compare(simulator, budget, task.settings.seed, width)
+    path = agents_folder(task.workspace) / f"{fingerprint(clip.images[0], clip.masks[0], model.hash)}.safetensors"
+    result: dict[str, Any] = {
+        "sequence": task.sequence,
+        "object": task.object_id,
+        "steps": budget,
+        **{found.name: found.quality for found in founds},
+        "agent": _simulate(simulator, load_agent(path)) if path.is_file() else None,
+        "always": simulator.quality(simulator.rollout([1] * simulator.decisions)),
+        "sam2": replay(model, clip, make_policy("recency")),
+    }
+    best = max(founds, key=lambda found: found.quality)
+    if plot:
+        lines = {name: result[key] for name, key in (("SAM 2", "sam2"), ("PPO", "agent")) if result[key] is not None}
+        plot_curves(
+            founds, plot, f"{task.sequence}, object {task.object_id}: found on the truth it is scored on", lines
+        )
+    if save:
+        record = {"method": f"search ({best.name})", "steps": best.steps, "batched_quality": best.quality}
+        _, agent = _keep(task, model, simulator, {"actions": np.array(best.actions)}, record, save)
+        result["replayed"] = agent.record["quality"]
+    return result
+
+
+def _simulate(simulator: Simulator, agent: Agent) -> float:
+    states = [simulator.start()]
+    for t in range(1, simulator.decisions + 1):
+        states += simulator.step(states[-1:], [agent.action(t, simulator.bank(states[-1]))])
+    return simulator.quality(states)
 
 
 def train_all(

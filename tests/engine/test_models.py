@@ -69,6 +69,21 @@ def test_a_configuration_may_only_name_sam2s_classes(folder: Path, target: str) 
         load_model(str(folder), "cpu")
 
 
+def test_a_configuration_cannot_have_another_file_unpickled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SAM 2's Hiera loads `weights_path` by itself, before PyTorch 2.6 with code and all."""
+    trap = folder / "trap"
+    (folder / "evil.pt").write_bytes(pickle.dumps(Malicious(trap)))
+    text = (folder / "config.yaml").read_text()
+    line = "_target_: sam2.modeling.backbones.hieradet.Hiera"
+    assert line in text
+    indent = text[: text.index(line)].rsplit("\n", 1)[1]
+    (folder / "config.yaml").write_text(text.replace(line, f"{line}\n{indent}weights_path: {folder / 'evil.pt'}"))
+    shutil.copyfile(NANO / "model.safetensors", folder / "model.safetensors")
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    load_model(str(folder), "cpu")
+    assert not trap.exists()
+
+
 def test_weights_that_do_not_fit(folder: Path, nano: Model) -> None:
     weights = {name: value.clone() for name, value in nano.network.state_dict().items()}
     name = sorted(weights)[0]

@@ -11,7 +11,7 @@ import pytest
 
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies import make_policy, policy_names
+from sam2rl_tracker.policies import describe_policies, make_policy, policy_names
 
 PACKAGE = '''
 """Somebody else's package."""
@@ -26,6 +26,14 @@ class Forgetful(Recency):
 
 class NoPolicy:
     pass
+
+@dataclass
+class Optional(Recency):
+    keep: "int | None" = None
+
+@dataclass
+class Integral(Recency):
+    weight: float = 1
 '''
 ENTRY_POINTS = "[sam2rl.policies]\nforgetful = elsewhere:Forgetful\nbroken = nowhere_at_all:Policy\n"
 
@@ -52,14 +60,24 @@ def test_another_package_registers_a_policy() -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
+def test_a_broken_package_hides_no_other_policy() -> None:
+    lines = describe_policies()
+    assert any(line.startswith("broken  (policy 'broken'") for line in lines)
+    assert "forgetful:keep=2,wise=False  Remembers less." in lines
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_a_class_by_its_path() -> None:
     policy = make_policy("elsewhere:Forgetful:keep=3")()
     assert policy.keep == 3  # type: ignore[attr-defined]
+    assert make_policy("elsewhere:Integral:weight=0.5")().weight == 0.5  # type: ignore[attr-defined]
     assert type(make_policy("elsewhere:Forgetful")()).__name__ == "Forgetful"
     for path, message in {
         "elsewhere:Nothing": "no class 'Nothing'",
         "elsewhere:NoPolicy": "not a subclass",
         "missing_module:Class": "'missing_module' cannot be imported",
+        "elsewhere:Optional": "'keep' must be an int, float, bool or str with a default",
+        ".relative:Class": "cannot be imported",
     }.items():
         with pytest.raises(Sam2rlError, match=message):
             make_policy(path)
@@ -77,6 +95,9 @@ def test_each_factory_call_gives_a_fresh_policy() -> None:
         ("samurai:typo=1", "no parameter 'typo': it takes appear_score=-1.0"),
         ("samurai:stable_frames=many", "stable_frames=many is no int"),
         ("recency:x=1", "it takes none"),
+        ("samurai:kalman_weight=nan", "no finite float"),
+        ("samurai:stable_frames=-3", "stable_frames must be at least 1"),
+        ("dam4sam:ram_stride=0", "ram_stride must be at least 1"),
         ("samurai:kalman_weight", "unknown|no parameter|cannot be imported"),
     ],
 )

@@ -115,7 +115,7 @@ def test_a_state_is_evaluated_once(nano: Model, clip: Clip) -> None:
     # Until the bank is full, all insertions are one: 1 and 6 lead to the same state.
     start = simulated.start()
     assert simulated.step([start], [1]) == simulated.step([start], [6])
-    # Histories that stored the same memories merge.
+    # A memory that was computed under another bank is another memory.
     assert simulated.rollout([0, 0, 1])[-1] != simulated.rollout([0, 1, 0])[-1]
     (kept,) = simulated.step(simulated.step([start], [1]), [0])
     assert simulated.bank(kept) == (1,)
