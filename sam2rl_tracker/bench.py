@@ -100,14 +100,20 @@ def bench_track(
         lines.append(line)
     return {
         "track": lines,
-        "settings": {
-            "model": loaded.name,
-            "model_hash": loaded.hash,
-            "device": _device_name(loaded.device),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "seed": seed,
-        },
+        "settings": describe(loaded, seed),
+    }
+
+
+def describe(model: Model, seed: int) -> dict[str, Any]:
+    """What a measurement depends on, for its record."""
+    name = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type
+    return {
+        "model": model.name,
+        "model_hash": model.hash,
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "seed": seed,
     }
 
 
@@ -214,7 +220,3 @@ def _memory_mb(device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

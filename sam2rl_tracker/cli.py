@@ -417,6 +417,35 @@ def model_fetch(name: str) -> None:
 # ------------------------------------------------------------------------------------------------------- benchmarks
 
 
+@bench_app.command("simulate")
+def bench_simulate(
+    frames: Annotated[int, typer.Option(min=3)] = 80,
+    rows: Annotated[int, typer.Option(min=1, help="States computed in one batch.")] = 32,
+    iterations: Annotated[int, typer.Option(min=1, help="Of the training that memoisation is measured on.")] = 10,
+    samples: Annotated[int, typer.Option(min=1)] = 4096,
+    model: Model = "nano",
+    device: Device = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Simulated frames per second: stock SAM 2 rollout by rollout, batched, and memoised over a training."""
+    from sam2rl_tracker.training.bench import bench_simulate as run
+
+    with console.status("Measuring") as status:
+        result = run(model, device, frames, rows, iterations, samples, seed, report=status.update)
+    if as_json:
+        _print_json(result)
+        return
+    numbers = result["simulate"]
+    table = Table("", "frames/s", "ratio to stock")
+    table.add_row("stock, rollout by rollout", f"{numbers['stock_fps']:g}", "1")
+    table.add_row("batched", f"{numbers['batched_fps']:g}", f"{numbers['ratio_batched']:g}")
+    table.add_row("memoised, over a training", f"{numbers['memoised_fps']:g}", f"{numbers['ratio_memoised']:g}")
+    Console().print(table)
+    _say(f"reuse {numbers['reuse_rate']:.1%}, learning {numbers['learning_share']:.0%} of the training's time")
+    _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+
+
 @bench_app.command("track")
 def bench_track(
     case: Annotated[

@@ -265,6 +265,16 @@ def test_bench_track_prints_json_alone(run: Run) -> None:
     assert run("bench", "track", "--case", "many")[0] == 2
 
 
+def test_bench_simulate(run: Run) -> None:
+    arguments = ("--frames", 8, "--rows", 4, "--iterations", 2, "--samples", 24, "--json", "--device", "cpu")
+    status, out, said = run("bench", "simulate", *arguments)
+    assert status == 0, said
+    numbers = json.loads(out)["simulate"]
+    assert numbers["ratio_batched"] == pytest.approx(numbers["batched_fps"] / numbers["stock_fps"], rel=0.02)
+    assert len(numbers["curve"]) == 2
+    assert 0 < numbers["reuse_rate"] < 1
+
+
 def test_bench_measures_memory_in_processes_of_its_own() -> None:
     from sam2rl_tracker.bench import Case, _endure, _in_own_process
 

@@ -95,6 +95,7 @@ class Simulator:
         pointers: whether object pointers take part (SAM2RL: those of the stored frames).
         rows: states computed in one batch. Fixed: results depend on it in their last bits.
         store_mb: memory for what may be computed again, in MB; rewards are kept for good.
+        memoise: False predicts every step anew, to measure what memoisation saves.
     """
 
     def __init__(
@@ -105,12 +106,14 @@ class Simulator:
         pointers: bool = True,
         rows: int = 16,
         store_mb: float = 512,
+        memoise: bool = True,
     ):
         if not 1 <= capacity <= CAPACITY:
             raise Sam2rlError(f"a bank holds 1 to {CAPACITY} memories beside the prompted frame, not {capacity}")
         self.clip = clip
         self.capacity = capacity
         self.counters = Counters()
+        self._memoise = memoise
         self._engine = engine
         self._pointers = pointers
         self._span = min(len(clip), MAX_POINTERS)
@@ -212,13 +215,19 @@ class Simulator:
 
     def _evaluate(self, t: int, banks: Sequence[tuple[int, ...]]) -> list[State]:
         """States of frame t under banks; those that are not known yet are predicted in batches."""
-        new = [bank for bank in dict.fromkeys(banks) if (t, bank) not in self._numbers]
+        if self._memoise:
+            new = [bank for bank in dict.fromkeys(banks) if (t, bank) not in self._numbers]
+        else:
+            new = list(banks)
+        first = len(self._nodes)
         self._require({number for bank in new for number in bank}, memories=True)
         for batch in self._batches(new):
             for bank, (record, logits, reward) in zip(batch, self._predict(t, batch), strict=True):
                 self._numbers[t, bank] = len(self._nodes)
                 self._nodes.append(_Node(t, bank, reward, record.object_score, record, logits, self._epoch))
             self.counters.evaluated += len(batch)
+        if not self._memoise:
+            return list(range(first, len(self._nodes)))
         return [self._numbers[t, bank] for bank in banks]
 
     @torch.inference_mode()
