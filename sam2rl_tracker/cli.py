@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -243,11 +244,14 @@ def train(
     object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
     model: Model = "nano",
     device: Device = None,
-    iterations: Annotated[int, typer.Option(min=1)] = 150,
+    preset: Annotated[
+        str, typer.Option(help="default, or paper: SAM2RL's own setting, which takes hours.")
+    ] = "default",
+    iterations: Annotated[int | None, typer.Option(min=1, help="By default the preset's, as below.")] = None,
     samples: Annotated[
-        int, typer.Option(min=1, help="Transitions an iteration, rounded up to whole episodes.")
-    ] = 16384,
-    epochs: Annotated[int, typer.Option(min=1)] = 2,
+        int | None, typer.Option(min=1, help="Transitions an iteration, rounded up to whole episodes.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
     patience: Annotated[
         int, typer.Option(min=0, help="Stop after as many iterations without a better policy; 0 = never.")
     ] = 0,
@@ -259,10 +263,14 @@ def train(
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
     from sam2rl_tracker.training.agents import Task, train_all
     from sam2rl_tracker.training.clips import objects_of
+    from sam2rl_tracker.training.ppo import PRESETS
     from sam2rl_tracker.training.ppo import Progress as State
-    from sam2rl_tracker.training.ppo import Settings
 
-    settings = Settings(iterations=iterations, samples=samples, epochs=epochs, seed=seed, patience=patience)
+    if preset not in PRESETS:
+        raise Sam2rlError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
+    given = {"iterations": iterations, "samples": samples, "epochs": epochs}
+    chosen = {key: value for key, value in given.items() if value is not None}
+    settings = replace(PRESETS[preset], seed=seed, patience=patience, **chosen)
     tasks = [
         Task(folder, name, k, model, device, settings, store_mb=store_mb)
         for name, k in objects_of(folder, sequence or (), object_id)
@@ -270,7 +278,10 @@ def train(
     results, failures = [], 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        bars = {one: progress.add_task(f"{one.sequence}:{one.object_id}", total=iterations, said="") for one in tasks}
+        bars = {
+            one: progress.add_task(f"{one.sequence}:{one.object_id}", total=settings.iterations, said="")
+            for one in tasks
+        }
 
         def on_iteration(one: Task, state: State) -> None:
             said = f"mean {state.mean:.3f}  agent {state.best_greedy:.3f}  best rollout {state.best:.3f}"

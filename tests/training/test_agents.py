@@ -22,13 +22,14 @@ from sam2rl_tracker.report import collect
 from sam2rl_tracker.training.agents import Task, agents_folder, replay, train_all, train_object
 from sam2rl_tracker.training.clips import load_clip, objects_of
 from sam2rl_tracker.training.ppo import Progress, Settings, train
+from sam2rl_tracker.training.search import greedy
 from sam2rl_tracker.training.simulator import Clip, Simulator
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 FRAMES = 10
-QUICK = Settings(iterations=4, samples=64, hidden=16, batch=32)
+QUICK = Settings(iterations=4, samples=64, hidden=16, batch=32, imitation=0)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -86,6 +87,21 @@ def test_learning_finds_the_better_of_two_banks(nano: Model, clip: Clip, tmp_pat
     result = train(simulated, settings, tmp_path)
     assert result.progress.best_greedy == 0
     assert result.progress.mean > -12  # random decisions give about -30
+
+
+def test_imitation_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    """From the first iteration on the policy is as good as greedy search, and then as the best rollout seen."""
+    found = greedy(simulator(nano, clip))
+    seen: list[Progress] = []
+    settings = dataclasses.replace(QUICK, imitation=0.9, hidden=64)
+    result = train(
+        simulator(nano, clip), settings, tmp_path, lambda progress: seen.append(dataclasses.replace(progress))
+    )
+    assert [progress.greedy for progress in seen] == pytest.approx([progress.best for progress in seen])
+    assert seen[0].best >= found.quality
+    assert result.progress.steps == found.steps + 4 * (
+        64 + 8 + 8
+    )  # rollouts, the likeliest one, and the one to imitate
 
 
 def test_patience_stops_early(nano: Model, clip: Clip, tmp_path: Path) -> None:
