@@ -2,62 +2,86 @@
 
 from __future__ import annotations
 
+import os
 import time
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import collect, render
+from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.report.comparison import write_comparison
-from sam2rl_tracker.report.table import Report
+from sam2rl_tracker.report.table import BASELINE, Report
+from sam2rl_tracker.tracking import Tracker
+from sam2rl_tracker.training.agents import Task, agents_folder, train_all
+from sam2rl_tracker.training.clips import load_clip
+from sam2rl_tracker.training.ppo import Settings
 from sam2rl_tracker.vot.toolkit import evaluate
-from sam2rl_tracker.vot.workspace import generate
+from sam2rl_tracker.vot.workspace import generate, open_workspace
 
-TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM")
+TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM", "SAM2RL")
+TRAINING = Settings(iterations=4, samples=1024, patience=2)
 
 
 def run_demo(out: Path, console: Console, count: int = 5, frames: int = 60, seed: int = 930001) -> Report:
-    """Generate sequences, evaluate the registered trackers by the VOT toolkit, print the table, draw a comparison.
+    """Generate sequences, train an agent on each, evaluate all trackers by the VOT toolkit, show what came of it.
 
     Args:
         out: a new folder; it becomes a VOT workspace.
 
     Raises:
-        Sam2rlError: the folder is not new, or a tracker failed.
+        Sam2rlError: the folder is not new, or a training or a tracker failed.
     """
     started = time.perf_counter()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Sam2rlError(f"{out} is not empty, expected a new folder for the demo: give another one with --out")
-    console.print(f"[bold]1/4[/] Generating {count} sequences of {frames} frames")
-    generate(out, count, seed, frames)
-    console.print(f"[bold]2/4[/] vot evaluate --workspace {escape(str(out))} {' '.join(TRACKERS)}")
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    say(f"1/5 Generating {count} sequences of {frames} frames")
+    names = generate(out, count, seed, frames)
+    say(f"2/5 sam2rl train {out} --iterations {TRAINING.iterations} --samples {TRAINING.samples}")
+    tasks = [Task(out, name, 1, settings=TRAINING) for name in names]
+    for task, result in train_all(tasks, jobs=min(count, os.cpu_count() or 1)):
+        if isinstance(result, Sam2rlError):
+            raise Sam2rlError(f"{task.sequence}: {result}")
+        say(f"    {task.sequence}: quality {result['quality']:.3f} (SAM 2 {result['sam2_quality']:.3f})")
+    say(f"3/5 vot evaluate --workspace {out} {' '.join(TRACKERS)}")
     failures = evaluate(out, TRACKERS)
     if failures:
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
-    console.print("[bold]3/4[/] vot analysis")
+    say("4/5 vot analysis")
     report = collect(out)
     render(report, console)
-    console.print("[bold]4/4[/] Drawing where the trackers differ most")
-    sequence = _most_different(report)
-    video = write_comparison(out, sequence, list(TRACKERS), out / f"{sequence}.mp4")
-    print_plainly = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-    print_plainly(
+    say("5/5 Drawing where the agent gains most over SAM 2")
+    gains = {
+        name: scores["SAM2RL"].quality - scores[BASELINE].quality for name, scores in report.analysis.sequences.items()
+    }
+    best = max(gains, key=lambda name: gains[name])
+    video = write_comparison(out, best, list(TRACKERS), out / f"{best}.mp4")
+    banks = {name: _trace(out, best, policy) for name, policy in (("SAM2", "recency"), ("SAM2RL", "sam2rl"))}
+    picture = plot_banks(banks, out / f"{best}-bank.png", f"{best}: what the trackers remember")
+    say(
         f"Done in {time.perf_counter() - started:.0f} s. In {out}:\n"
-        f"  {video.name}: {sequence}, true mask and trackers side by side (and {video.stem}.png, some of its frames)\n"
-        f"  results/: what the trackers said; sequences/: the videos and their truth\n"
+        f"  {video.name}: true mask and trackers side by side on {best} (some frames in {video.stem}.png)\n"
+        f"  {picture.name}: the frames in the memory banks of SAM 2 and of the agent\n"
+        f"  results/: what the trackers said; agents/: the agents; sequences/: the videos and their truth\n"
         f"Next: sam2rl report {out}, or vot report --workspace {out} --format html --name demo"
     )
     return report
 
 
-def _most_different(report: Report) -> str:
-    """The sequence whose qualities spread most."""
-
-    def spread(name: str) -> float:
-        return float(np.ptp([scores.quality for scores in report.analysis.sequences[name].values()]))
-
-    return max(report.analysis.sequences, key=spread)
+def _trace(out: Path, sequence: str, policy: str) -> list[dict[str, Any]]:
+    """A tracker's trace on the sequence's first object."""
+    clip = load_clip(open_workspace(out), sequence, 1)
+    spec = f"{policy}:agents={agents_folder(out)}" if policy == "sam2rl" else policy
+    tracker = Tracker(policy=spec, num_frames=len(clip))
+    tracker.initialize(clip.images[0], clip.masks[:1])
+    lines = tracker.trace()
+    for image in clip.images[1:]:
+        tracker.track(image)
+        lines += tracker.trace()
+    return lines

@@ -24,6 +24,9 @@ from sam2rl_tracker.vot.toolkit import (
 BASELINE = "SAM2"
 """The tracker that the others are compared with."""
 
+TRAINED_ON_TEST = {"SAM2RL"}
+"""Trackers whose agents have seen the ground truth that they are scored on."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -81,16 +84,19 @@ def render(report: Report, console: Console) -> None:
         base = trackers.get(BASELINE)
         for name, scores in trackers.items():
             compared = base if name != BASELINE else None
-            table.add_row(name, *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness")))
+            label = f"{name} *" if name in TRAINED_ON_TEST else name
+            table.add_row(label, *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness")))
         console.print(table)
     if len(report.analysis.sequences) > 1:
         table = Table(title="Quality by sequence, %")
         table.add_column("Sequence")
         for name in trackers:
-            table.add_column(name, justify="right")
+            table.add_column(f"{name} *" if name in TRAINED_ON_TEST else name, justify="right")
         for sequence, row in report.analysis.sequences.items():
             table.add_row(sequence, *(_cell(row[name], None, "quality") for name in trackers))
         console.print(table)
+    if TRAINED_ON_TEST & trackers.keys():
+        console.print("* trained on the ground truth that it is scored on", highlight=False)
     for failure in report.failures:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
 
