@@ -25,7 +25,7 @@ TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM", "SAM2RL")
 TRAINING = Settings(iterations=4, samples=1024, patience=2)
 
 
-def run_demo(out: Path, console: Console, count: int = 5, frames: int = 60, seed: int = 930001) -> Report:
+def run_demo(out: Path, console: Console, count: int = 4, frames: int = 60, seed: int = 930001) -> Report:
     """Generate sequences, train an agent on each, evaluate all trackers by the VOT toolkit, show what came of it.
 
     Args:

@@ -6,8 +6,8 @@ let each policy choose its mask and say how to remember it; encode the memories;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -17,7 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2rl_tracker.engine import Candidates, Chosen, Engine, Features, FrameRecord, MemorySelection, Model, load_model
+from sam2rl_tracker.engine import (
+    Candidates,
+    Chosen,
+    Engine,
+    Features,
+    FrameRecord,
+    MemorySelection,
+    Model,
+    load_model,
+    one_thread,
+)
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import Encoding, Outcome, Policy, Prediction, Start, make_policy
 
@@ -319,17 +329,8 @@ class Tracker:
 
     # ----------------------------------------------------------------------------------------------- checks
 
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        """One CPU thread in exact mode: more of them split sums otherwise."""
-        threads = torch.get_num_threads()
-        if self._exact and threads > 1:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if threads != torch.get_num_threads():
-                torch.set_num_threads(threads)
+    def _threads(self) -> AbstractContextManager[None]:
+        return one_thread() if self._exact else nullcontext()
 
     def _require_features(self) -> Features:
         if self._features is None:

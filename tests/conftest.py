@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.engine import Model, load_model, one_thread
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.toolkit import Failure, evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
@@ -24,13 +23,10 @@ def nano() -> Model:
     return load_model("nano", "cpu")
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Exact mode's promise holds on one thread: more of them split sums otherwise."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(name="one_thread")
+def fixture_one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @dataclass(frozen=True)

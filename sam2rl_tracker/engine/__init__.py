@@ -10,6 +10,7 @@ from sam2rl_tracker.engine.models import (
     resolve_device,
     resolve_model,
 )
+from sam2rl_tracker.engine.threads import one_thread
 from sam2rl_tracker.engine.types import (
     CONDITIONING_SLOT,
     MAX_POINTERS,
@@ -38,6 +39,7 @@ __all__ = [
     "Model",
     "Prompt",
     "load_model",
+    "one_thread",
     "packaged_models",
     "random_model",
     "resolve_device",

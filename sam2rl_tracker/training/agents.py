@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from sam2rl_tracker.engine import Engine, Model, load_model
+from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import frame_overlaps, quality
 from sam2rl_tracker.policies import Policy, make_policy
@@ -64,6 +63,7 @@ def replay(model: Model, clip: Clip, policy: Callable[[], Policy]) -> float:
     return quality(np.append(np.nan, overlaps) if clip.start_counts else overlaps)
 
 
+@one_thread()  # the batches are small, and tasks run side by side
 def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
     """Train one agent, or continue, and save it.
 
@@ -103,7 +103,6 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
 
 
 def _prepare(task: Task) -> tuple[Model, Simulator]:
-    torch.set_num_threads(1)  # the batches are small, and tasks run side by side
     model = load_model(task.model, task.device)
     clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
     return model, Simulator(Engine(model), clip, rows=task.rows, store_mb=task.store_mb)
@@ -136,6 +135,7 @@ def _keep(
     return save_agent(agent, folder), agent
 
 
+@one_thread()
 def search_object(
     task: Task, budget: int, width: int, plot: Path | None = None, save: Path | None = None
 ) -> dict[str, Any]:

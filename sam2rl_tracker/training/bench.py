@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from sam2rl_tracker.bench import describe
-from sam2rl_tracker.engine import Engine, load_model
+from sam2rl_tracker.engine import Engine, load_model, one_thread
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.training.ppo import Progress, Settings, train
@@ -23,6 +23,7 @@ from sam2rl_tracker.training.simulator import Clip, Simulator
 REPEATS = 3
 
 
+@one_thread()
 def bench_simulate(
     model: str = "nano",
     device: str | None = None,
@@ -44,7 +45,6 @@ def bench_simulate(
         (of the training's time that is not simulation), resident_mb, curve [[steps, frames/s, reuse so far], ...]},
         "settings": {...}}.
     """
-    torch.set_num_threads(1)
     loaded = load_model(model, device)
     scene = generate_scene(seed, frames=frames, size=loaded.network.image_size)
     clip = Clip(list(scene.images), scene.labels == 1, np.ones(frames, dtype=bool))

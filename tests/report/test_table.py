@@ -45,7 +45,15 @@ def test_a_report_without_sam2_or_any_complete_tracker():
     assert "difference" not in text_of(report)
     failed = Report(Analysis({}, {}), [Failure("SAM2", "one", "it [died]")])
     assert text_of(failed) == "FAILED: SAM2 has no complete results on sequence one: it [died]\n"
-    assert to_json(failed) == {"trackers": {}, "sequences": {}}
+    said = "SAM2 has no complete results on sequence one: it [died]"
+    assert to_json(failed) == {"trackers": {}, "sequences": {}, "failures": {"SAM2": said}}
+
+
+def test_agents_that_have_seen_their_test_are_labelled():
+    scores = {"SAM2": Scores(0.5, 0.6, 0.7), "SAM2RL": Scores(0.6, 0.6, 0.7)}
+    text = text_of(Report(Analysis(scores, {"one": scores, "two": scores}), []))
+    assert text.count("SAM2RL *") == 2
+    assert "* trained on the ground truth that it is scored on" in text
 
 
 def test_a_workspace_without_results(evaluated, tmp_path):
