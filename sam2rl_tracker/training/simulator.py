@@ -249,10 +249,11 @@ class Simulator:
             [overlap, candidates.ious[rows, picks], candidates.object_scores, masks.sum(dim=(1, 2)).float()]
         )
         host = table.T.tolist()
+        # Records keep views of their batch: a small copy for each would fragment the heap by gigabytes.
         return [
             (
-                FrameRecord(t, None, chosen.pointers[row].clone(), host[row][1], host[row][2], int(host[row][3])),
-                chosen.logits[row].clone(),
+                FrameRecord(t, None, chosen.pointers[row], host[row][1], host[row][2], int(host[row][3])),
+                chosen.logits[row],
                 float(host[row][0] * self._weight[t]) + (float(self._weight[0]) if t == 1 else 0.0),
             )
             for row in range(count)
@@ -314,7 +315,7 @@ class Simulator:
         memories = self._engine.encode_memory(self._features[t], chosen, [False] * len(padded))
         for node, memory in zip(nodes, memories, strict=False):
             assert node.record is not None
-            node.record = replace(node.record, memory=memory.clone())
+            node.record = replace(node.record, memory=memory)
             node.logits = None  # a memory is never encoded twice
         self.counters.encoded += len(nodes)
 
