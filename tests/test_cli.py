@@ -188,7 +188,11 @@ def test_train_search_and_agents(run: Run) -> None:
     status, out, said = run("train", "w", "--iterations", 2, "--samples", 32, "--json")
     assert status == 0, said
     (agent,) = json.loads(out)["agents"]
-    assert (agent["sequence"], agent["object"], agent["steps"]) == ("scene-00002", 1, 2 * (32 + 4))
+    assert (agent["sequence"], agent["object"], agent["steps"]) == (
+        "scene-00002",
+        1,
+        88,
+    )  # greedy 8, then 2 * (32 + 4 + 4)
     assert "on the video it was trained on" in said
     assert "Trained on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
     about = json.loads(run("agent", "info", agent["file"])[1])
