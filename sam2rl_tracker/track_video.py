@@ -65,6 +65,8 @@ def track_video(
     Raises:
         Sam2rlError: bad input. What was computed before a bad frame stays on disk, and the message says how much.
     """
+    if out.resolve() == source.resolve():
+        raise Sam2rlError(f"{out} is the source: give another folder for the masks")
     frames = open_frames(source)
     masks, ids = _read_init(init, boxes)
     _check_size(frames, masks, init)

@@ -191,8 +191,8 @@ def test_train_search_and_agents(run: Run) -> None:
     assert (agent["sequence"], agent["object"], agent["steps"]) == (
         "scene-00002",
         1,
-        88,
-    )  # greedy 8, then 2 * (32 + 4 + 4)
+        92,
+    )  # greedy 8, imitation 4, then 2 * (32 + 4 + 4)
     assert "on the video it was trained on" in said
     assert "Trained on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
     about = json.loads(run("agent", "info", agent["file"])[1])

@@ -11,6 +11,7 @@ from PIL import ImageDraw, ImageFont
 
 from sam2rl_tracker.measures import frame_overlaps
 from sam2rl_tracker.report.overlay import VideoWriter, overlay
+from sam2rl_tracker.report.table import labelled
 from sam2rl_tracker.video import Image, StrPath, atomic_path, read_image
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.toolkit import checked_workspace, read_results
@@ -57,7 +58,7 @@ def write_comparison(folder: StrPath, sequence: str, trackers: Sequence[str], pa
                 title = (
                     f"{name}  frame {t + 1}"
                     if name == "truth"
-                    else name + ("" if t == 0 else f"  {overlaps[name][t]:.2f}")
+                    else labelled(name) + ("" if t == 0 else f"  {overlaps[name][t]:.2f}")
                 )
                 panels.append(_panel(overlay(image, labels), title))
             row = np.concatenate(panels, axis=1)
@@ -82,5 +83,5 @@ def _panel(image: Image, title: str) -> Image:
     height, width = large.shape[:2]
     canvas = PILImage.new("RGB", (width + 4, height + _TITLE), "white")
     canvas.paste(PILImage.fromarray(large), (2, _TITLE))
-    ImageDraw.Draw(canvas).text((6, 5), title, fill="black", font=ImageFont.load_default(15))
+    ImageDraw.Draw(canvas).text((6, 5), title, fill="black", font=ImageFont.load_default(14))
     return np.asarray(canvas)

@@ -28,6 +28,11 @@ TRAINED_ON_TEST = {"SAM2RL"}
 """Trackers whose agents have seen the ground truth that they are scored on."""
 
 
+def labelled(tracker: str) -> str:
+    """A tracker's name for pictures, which says so if it has seen the truth it is scored on."""
+    return f"{tracker} (trained on this truth)" if tracker in TRAINED_ON_TEST else tracker
+
+
 @dataclass(frozen=True)
 class Report:
     """What the toolkit measured, and the trackers it could not measure as their results are incomplete."""

@@ -124,9 +124,9 @@ def _train(simulator: Simulator, settings: Settings, folder: Path, on_iteration:
     _check_settings(folder, settings)
     progress, trained = _load(folder, model, settings)
     progress.iterations = settings.iterations
+    mark = _Mark(simulator)
     if settings.imitation and progress.iteration == 0:
         found = greedy(simulator)
-        progress.steps, progress.evaluated = found.steps, simulator.counters.evaluated
         progress.best, trained.best_actions = found.quality, list(found.actions)
         _distil(model, simulator, trained.best_actions, settings)
     with SummaryWriter(str(folder), purge_step=progress.iteration + 1) as board:
@@ -134,12 +134,7 @@ def _train(simulator: Simulator, settings: Settings, folder: Path, on_iteration:
             # The random state follows from the iteration, so that a training that resumes is the one that went on.
             torch.manual_seed(settings.seed * 1_000_003 + progress.iteration)
             np.random.seed((settings.seed * 1_000_003 + progress.iteration) % 2**32)
-            counters, start = simulator.counters, time.perf_counter()
-            steps, evaluated = counters.steps, counters.evaluated + counters.recomputed
-            timed = _TimedEnv(env)
-            env.step_wait = timed  # type: ignore[method-assign]
             model.learn(episodes * simulator.decisions, reset_num_timesteps=False)
-            del env.step_wait
             qualities = [simulator.quality(path) for path in env.episodes]
             if max(qualities) > progress.best:
                 progress.best = max(qualities)
@@ -147,11 +142,8 @@ def _train(simulator: Simulator, settings: Settings, folder: Path, on_iteration:
             if settings.imitation:
                 _distil(model, simulator, trained.best_actions, settings)
             likeliest = _likeliest(simulator, model)
-            progress.simulating += timed.seconds
-            progress.learning += time.perf_counter() - start - timed.seconds
+            mark = mark.add_to(progress)
             progress.iteration += 1
-            progress.steps += counters.steps - steps
-            progress.evaluated += counters.evaluated + counters.recomputed - evaluated
             progress.mean, progress.greedy = float(np.mean(qualities)), simulator.quality(likeliest)
             progress.stale += 1
             if progress.greedy > progress.best_greedy:
@@ -193,17 +185,24 @@ def _finished(progress: Progress, settings: Settings) -> bool:
     return 0 < settings.patience <= progress.stale
 
 
-class _TimedEnv:
-    """`step_wait` of an environment, with the time it takes."""
+class _Mark:
+    """A moment of a training, from which the work done since is counted."""
 
-    def __init__(self, env: MemoryVecEnv):
-        self._step, self.seconds = env.step_wait, 0.0
+    def __init__(self, simulator: Simulator):
+        counters = simulator.counters
+        self._simulator = simulator
+        self._counted = (counters.steps, counters.evaluated + counters.recomputed, counters.seconds)
+        self._time = time.perf_counter()
 
-    def __call__(self) -> Any:
-        start = time.perf_counter()
-        result = self._step()
-        self.seconds += time.perf_counter() - start
-        return result
+    def add_to(self, progress: Progress) -> _Mark:
+        """Add steps, predicted states and seconds since this mark; the new mark."""
+        now = _Mark(self._simulator)
+        steps, evaluated, seconds = (b - a for a, b in zip(self._counted, now._counted, strict=True))
+        progress.steps += int(steps)
+        progress.evaluated += int(evaluated)
+        progress.simulating += seconds
+        progress.learning += now._time - self._time - seconds
+        return now
 
 
 def _distil(model: PPO, simulator: Simulator, actions: Sequence[int], settings: Settings) -> None:

@@ -10,6 +10,7 @@ beside it, on the order of rollouts, or on whether its memory was dropped in bet
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -78,6 +79,7 @@ class Counters:
     evaluated: int = 0  # states predicted for the first time
     recomputed: int = 0  # states predicted again because they had been dropped
     encoded: int = 0  # memories encoded
+    seconds: float = 0.0  # spent in steps
 
     @property
     def reuse(self) -> float:
@@ -165,8 +167,11 @@ class Simulator:
             act(self._nodes[state].bank, state, action, self.capacity)
             for state, action in zip(states, actions, strict=True)
         ]
+        start = time.perf_counter()
+        after = self._evaluate(t + 1, banks)
+        self.counters.seconds += time.perf_counter() - start
         self.counters.steps += len(banks)
-        return self._evaluate(t + 1, banks)
+        return after
 
     def frame(self, state: State) -> int:
         """The frame that a state has predicted."""

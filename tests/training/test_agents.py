@@ -99,9 +99,8 @@ def test_imitation_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Pat
     )
     assert [progress.greedy for progress in seen] == pytest.approx([progress.best for progress in seen])
     assert seen[0].best >= found.quality
-    assert result.progress.steps == found.steps + 4 * (
-        64 + 8 + 8
-    )  # rollouts, the likeliest one, and the one to imitate
+    # The first imitation, then rollouts, the one to imitate, and the likeliest one.
+    assert result.progress.steps == found.steps + 8 + 4 * (64 + 8 + 8)
 
 
 def test_patience_stops_early(nano: Model, clip: Clip, tmp_path: Path) -> None:
