@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reference import DATA
 
 from sam2rl_tracker.engine import Model, load_model, one_thread
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
@@ -21,6 +22,12 @@ SCRIPTED = {"Perfect": "perfect", "Mixed": "mixed", "Dies": "late-death", "Refus
 @pytest.fixture(scope="session")
 def nano() -> Model:
     return load_model("nano", "cpu")
+
+
+@pytest.fixture(scope="session")
+def reference_model() -> Model:
+    """The model that the golden masks were made with; it stays when nano improves."""
+    return load_model(str(DATA / "model"), "cpu")
 
 
 @pytest.fixture(name="one_thread")

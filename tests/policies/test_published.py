@@ -22,10 +22,10 @@ DRM_FRAMES = {
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("golden", PUBLISHED)
 @pytest.mark.parametrize("scene", SCENES)
-def test_masks_are_the_published_codes(nano: Model, scene: str, golden: str) -> None:
+def test_masks_are_the_published_codes(reference_model: Model, scene: str, golden: str) -> None:
     video = load_video(scene)
     masks, conditioning = [], set()
-    for mask, tracker in track_exactly(nano, video, PUBLISHED[golden]):
+    for mask, tracker in track_exactly(reference_model, video, PUBLISHED[golden]):
         masks.append(mask)
         (line,) = tracker.trace()
         conditioning |= {frame for frame, slot in line["memories"] if slot == CONDITIONING_SLOT and frame > 0}
