@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +37,17 @@ class Summary:
     frames: int
     objects: list[int]
     seconds: float  # of tracking and writing, without loading the model
+    revised: bool  # whether the policy chose the masks when it had seen the whole video
+
+
+@dataclass(frozen=True)
+class _Tracked:
+    """One frame of the output."""
+
+    name: str
+    image: np.ndarray  # uint8 [height, width, 3]
+    labels: np.ndarray  # uint8 [height, width]
+    trace: list[dict[str, Any]]
 
 
 def track_video(
@@ -52,6 +65,9 @@ def track_video(
     on_frame: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Summary:
     """Track from the first frame to the last.
+
+    With a policy that revises its output, masks are written as they come and again at the end, in hindsight; overlay
+    and trace show the final ones.
 
     Args:
         source: a folder of frames or a video file.
@@ -79,25 +95,34 @@ def track_video(
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(overlay_file, frames.fps)) if overlay_file else None
         trace = stack.enter_context(stack.enter_context(atomic_path(trace_file)).open("w")) if trace_file else None
+
+        def write(tracked: _Tracked, last_word: bool) -> None:
+            write_index_mask(out / f"{tracked.name}.png", tracked.labels)
+            if video and last_word:
+                video.write(overlay(tracked.image, tracked.labels))
+            if trace and last_word:
+                trace.writelines(json.dumps(line) + "\n" for line in tracked.trace)
+
+        first: _Tracked | None = None
         try:
-            for name, image, labels in _label_maps(tracker, frames, masks, ids, boxes):
-                write_index_mask(out / f"{name}.png", labels)
-                if video:
-                    video.write(overlay(image, labels))
-                if trace:
-                    trace.writelines(json.dumps(line) + "\n" for line in tracker.trace())
+            for tracked in _track(tracker, frames, masks, ids, boxes):
+                write(tracked, last_word=not tracker.revises)
+                first = first or tracked
                 done += 1
                 on_frame(done, frames.count)
         except (Sam2rlError, KeyboardInterrupt) as error:
             if done == 0:
                 raise
             failure = error  # raised below: first the files are closed and get their names
+        if tracker.revises and first:
+            for tracked in _revise(tracker, frames, first, ids):
+                write(tracked, last_word=True)
     if isinstance(failure, Sam2rlError):
         raise Sam2rlError(f"{failure} The masks of the {done} frames before it are in {out}.") from failure
     if failure:
         print(f"Interrupted: the masks of {done} frames are in {out}", file=sys.stderr)
         raise failure
-    return Summary(done, tracker.ids, time.perf_counter() - started)
+    return Summary(done, tracker.ids, time.perf_counter() - started, tracker.revises)
 
 
 def _clear_masks(folder: Path) -> None:
@@ -106,23 +131,35 @@ def _clear_masks(folder: Path) -> None:
         path.unlink()
 
 
-def _label_maps(
+def _track(
     tracker: Tracker,
     frames: FrameSource,
     masks: np.ndarray | None,
     ids: list[int],
     boxes: Sequence[Sequence[float]],
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, image and labels uint8 [height, width] of every frame."""
-    numbers = np.array(ids, dtype=np.uint8)[:, None, None]
+) -> Iterator[_Tracked]:
+    """Every frame, as the tracker sees it when it comes."""
     for index, (name, image) in enumerate(frames):
         if index == 0:
             given = {"masks": masks} if masks is not None else {"boxes": np.array(boxes, dtype=np.float32)}
             found = tracker.initialize(image, ids=ids, **given)
         else:
             found = tracker.track(image)
-        # Boxes may give overlapping masks on the first frame; later ones never overlap.
-        yield name, image, (found * numbers).max(axis=0)
+        yield _Tracked(name, image, _labels(found, ids), tracker.trace())
+
+
+def _revise(tracker: Tracker, frames: FrameSource, first: _Tracked, ids: list[int]) -> Iterator[_Tracked]:
+    """Every frame that was tracked, as the tracker sees it at the end."""
+    later = ((_labels(masks, ids), lines) for masks, lines in tracker.revise())
+    known = chain([(first.labels, first.trace)], later)
+    # What is known comes first in `zip`: a frame that was not tracked, as it is damaged, is not read again.
+    for (labels, lines), (name, image) in zip(known, frames, strict=False):
+        yield _Tracked(name, image, labels, lines)
+
+
+def _labels(masks: np.ndarray, ids: list[int]) -> np.ndarray:
+    """bool [objects, height, width] -> uint8 [height, width]; where boxes gave overlapping masks, the highest id."""
+    return (masks * np.array(ids, dtype=np.uint8)[:, None, None]).max(axis=0)
 
 
 def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.ndarray | None, list[int]]:

@@ -6,7 +6,7 @@ let each policy choose its mask and say how to remember it; encode the memories;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ from sam2rl_tracker.engine import (
     one_thread,
 )
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.hindsight import Hindsight
 from sam2rl_tracker.policies import Encoding, Outcome, Policy, Prediction, Start, make_policy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -90,6 +91,7 @@ class Tracker:
         self._non_overlap = non_overlap
         self._num_frames = num_frames
         self._objects: list[_Object] = []
+        self._past = Hindsight(non_overlap) if rule.revises else None
         self._features: Features | None = None  # of the most recent image
         self._image = np.zeros((0, 0, 3), dtype=np.uint8)
         self._frame = 0
@@ -103,6 +105,11 @@ class Tracker:
     def frame(self) -> int:
         """The most recent frame, counted from 0."""
         return self._frame
+
+    @property
+    def revises(self) -> bool:
+        """Whether the policy may give other masks once it has seen the whole video: `revise` hands them out."""
+        return self._past is not None
 
     def initialize(
         self,
@@ -126,6 +133,7 @@ class Tracker:
         """
         self._check_image(image)
         self._objects = []
+        self._past = None if self._past is None else Hindsight(self._non_overlap)
         self._frame = 0
         with self._threads():
             self._features, self._image = self._engine.encode_image(image), image
@@ -206,7 +214,10 @@ class Tracker:
         features = self._features
         self._frame += 1
         if not self._objects:
-            return np.zeros((0, *features.video_size), dtype=bool)
+            nothing = np.zeros((0, *features.video_size), dtype=bool)
+            if self._past is not None:
+                self._past.add([], nothing, torch.from_numpy(nothing), [])
+            return nothing
 
         # A row is one hypothesis of one object: `asked` and `kept` say which rows belong to which object.
         objects = [(one.policy, self._frame - one.start) for one in self._objects]
@@ -241,6 +252,13 @@ class Tracker:
         for one, (policy, t), span in zip(self._objects, objects, kept, strict=True):
             policy.store(t, records[span])
             one.record, one.selection = records[span.start], selections[rows[span.start]]
+        if self._past is not None:
+            lines = [
+                self._trace(one, record, selections[row])
+                for one, span in zip(self._objects, kept, strict=True)
+                for record, row in zip(records[span], rows[span], strict=True)
+            ]
+            self._past.add([(*pair, span) for pair, span in zip(objects, kept, strict=True)], masks, logits, lines)
         outputs = [span.start for span in kept]  # an object's first choice
         return self._separate(masks[outputs], logits, outputs)
 
@@ -251,10 +269,23 @@ class Tracker:
         [[frame, distance], ...], predicted_iou, object_score (a logit), area (pixels, before `non_overlap`), stored
         (whether the policy can still select the frame's memory).
         """
-        return [self._trace(one) for one in self._objects]
+        return [self._trace(one, one.record, one.selection) for one in self._objects]
 
-    def _trace(self, one: _Object) -> dict[str, Any]:
-        selection, record = one.selection, one.record
+    def revise(self) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
+        """Every frame again, as the policies see it in the light of the later ones.
+
+        Returns:
+            For each call of `track` since `initialize`, the masks that it should have returned and the trace that
+            belongs to them.
+
+        Raises:
+            Sam2rlError: the policy does not revise (see `revises`): what `track` returned stands.
+        """
+        if self._past is None:
+            raise Sam2rlError("the policy does not look back: the masks that track(image) returned are its last word")
+        return self._past.frames()
+
+    def _trace(self, one: _Object, record: FrameRecord, selection: MemorySelection | None) -> dict[str, Any]:
         return {
             "frame": self._frame,
             "object": one.id,

@@ -10,6 +10,9 @@ For every frame t = 1, 2, ... of one object the tracker asks, in this order:
 Most rules follow one hypothesis: they write `select` and `store`, and inherit the rest. A rule keeps the records that
 it can still reach and nothing else; `reachable` names them. The tracker holds none, so memory stays flat on a video of
 any length. A policy never sees ground truth.
+
+A rule that judges a frame only in the light of later ones says so by `revises`; at the end of the video `revise` names
+the choices that were right.
 """
 
 from __future__ import annotations
@@ -121,6 +124,15 @@ class Policy(ABC):
     @abstractmethod
     def reachable(self) -> Collection[FrameRecord]:
         """Every record that some future `select` may still name."""
+
+    @property
+    def revises(self) -> bool:
+        """Whether the output of past frames may change by `revise`. Such a policy cannot serve a stream."""
+        return False
+
+    def revise(self) -> Sequence[int]:
+        """In hindsight: which choice is the output, one index a frame, for frames 1, 2, ... until now."""
+        raise NotImplementedError(f"{type(self).__name__} does not revise")
 
 
 class PointerWindow:

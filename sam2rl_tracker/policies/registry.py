@@ -19,6 +19,7 @@ BUILTIN = {
     "recency": "sam2rl_tracker.policies.recency:Recency",
     "samurai": "sam2rl_tracker.policies.samurai:Samurai",
     "dam4sam": "sam2rl_tracker.policies.dam4sam:Dam4Sam",
+    "sam2long": "sam2rl_tracker.policies.sam2long:Sam2Long",
     "sam2rl": "sam2rl_tracker.policies.sam2rl:Sam2Rl",
 }
 ALIASES = {"sam2": "recency"}

@@ -56,10 +56,17 @@ def serve(policy: str) -> None:
 
 def answer_requests(server: trax.Server, policy: str) -> None:
     """Load the model once and follow the toolkit through its sequences."""
+    from sam2rl_tracker.policies import make_policy
     from sam2rl_tracker.tracking import Tracker
 
+    fresh_policy = make_policy(policy)
+    if fresh_policy().revises:
+        raise Sam2rlError(
+            f"policy {policy!r} looks back over the whole video, but the toolkit takes every frame's masks at once: "
+            "give one that does not (`sam2rl track` runs this one)"
+        )
     model = os.environ.get("SAM2RL_MODEL") or "nano"
-    session = Session(Tracker(model=model, policy=policy, device=os.environ.get("SAM2RL_DEVICE") or None))
+    session = Session(Tracker(model=model, policy=fresh_policy, device=os.environ.get("SAM2RL_DEVICE") or None))
     given_agents = os.environ.get(AGENTS_VARIABLE)
     while True:
         request = server.wait()

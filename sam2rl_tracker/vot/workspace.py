@@ -141,7 +141,15 @@ def open_or_create(folder: StrPath) -> Workspace:
 # ---------------------------------------------------------------- filling it
 
 
-def generate(folder: StrPath, count: int, seed: int, frames: int = 80, size: int = 128, objects: int = 1) -> list[str]:
+def generate(
+    folder: StrPath,
+    count: int,
+    seed: int,
+    frames: int = 80,
+    size: int = 128,
+    objects: int = 1,
+    preset: str = "default",
+) -> list[str]:
     """Add generated sequences to a workspace, which is created if it is new.
 
     Args:
@@ -151,19 +159,22 @@ def generate(folder: StrPath, count: int, seed: int, frames: int = 80, size: int
         frames: Frames per sequence.
         size: Width and height in pixels.
         objects: Objects per sequence.
+        preset: How hard they are: a name in `synthetic.presets.PRESETS`.
 
     Returns:
         The new names, `scene-<seed>`.
 
     Raises:
-        Sam2rlError: A sequence of this seed is there already, or the folder is unsuitable.
+        Sam2rlError: A sequence of this seed is there already, the folder is unsuitable, or the preset is unknown.
     """
+    from sam2rl_tracker.synthetic.presets import find_preset
     from sam2rl_tracker.synthetic.scenes import generate_scene
 
+    find_preset(preset)  # before a workspace is made for nothing
     workspace = open_or_create(folder)
     names = []
     for number in progress(range(seed, seed + count), "Generating sequences"):
-        scene = generate_scene(number, frames=frames, size=size, objects=objects)
+        scene = generate_scene(number, frames=frames, size=size, objects=objects, preset=preset)
         names.append(f"scene-{number:05d}")
         workspace.add(
             names[-1],

@@ -10,8 +10,9 @@ import trax
 from PIL import Image
 from trax.client import Client
 
+from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.tracking import Tracker
-from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, reply, storable, to_mask
+from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, answer_requests, reply, storable, to_mask
 
 SIZE = (40, 56)
 
@@ -177,6 +178,11 @@ def test_the_process(tmp_path, tracker):
             assert properties == {key: str(value) for key, value in own_properties.items()}
     client.quit()
     assert process.wait(20) == 0
+
+
+def test_a_policy_that_looks_back_is_refused():
+    with pytest.raises(Sam2rlError, match="'sam2long:output=final' looks back over the whole video, but the toolkit"):
+        answer_requests(None, "sam2long:output=final")
 
 
 @pytest.mark.parametrize(
