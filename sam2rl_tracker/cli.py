@@ -42,6 +42,8 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps; by d
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alone on stdout.")]
 Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
 Source = Annotated[Path, typer.Argument(metavar="SRC")]
+Objects = Annotated[int, typer.Option(min=1, max=8, help="Targets in each.")]
+Preset = Annotated[str, typer.Option(help="How hard the scenes are: easy, default or hard.")]
 
 
 def main() -> None:
@@ -142,7 +144,8 @@ def track(
     count = len(summary.objects)
     _say(
         f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.frames / summary.seconds:.1f} fps: "
-        f"masks in {folder}" + "".join(f", {path}" for path in (overlay, trace) if path)
+        f"masks in {folder}{' (chosen over the whole video)' * summary.revised}"
+        + "".join(f", {path}" for path in (overlay, trace) if path)
     )
 
 
@@ -173,12 +176,29 @@ def workspace_generate(
     seed: Annotated[int, typer.Option(min=0, help="Of the first; the others count up.")] = 0,
     frames: Annotated[int, typer.Option(min=2)] = 80,
     size: Annotated[int, typer.Option(min=32, help="Width and height in pixels.")] = 128,
-    objects: Annotated[int, typer.Option(min=1, max=20)] = 1,
+    objects: Objects = 1,
+    preset: Preset = "default",
 ) -> None:
     """Add generated sequences; the workspace is created if it is new."""
     from sam2rl_tracker.vot.workspace import generate
 
-    _tell_added(generate(folder, count, seed, frames, size, objects), folder)
+    _tell_added(generate(folder, count, seed, frames, size, objects, preset), folder)
+
+
+@workspace_app.command("preview")
+def workspace_preview(
+    out: Annotated[Path, typer.Argument(metavar="OUT.png")],
+    count: Annotated[int, typer.Option(min=1, help="How many scenes, a row each.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first; the others count up.")] = 0,
+    preset: Preset = "default",
+    frames: Annotated[int, typer.Option(min=2)] = 80,
+    size: Annotated[int, typer.Option(min=32, help="Width and height in pixels.")] = 128,
+    objects: Objects = 1,
+) -> None:
+    """Draw what `generate` would add: some frames of every scene, with the targets outlined."""
+    from sam2rl_tracker.synthetic.contact import write_contact_sheet
+
+    _say(f"{write_contact_sheet(out, range(seed, seed + count), preset, frames, size, objects)}: {count} scenes")
 
 
 @import_app.command("frames")
@@ -253,9 +273,14 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     patience: Annotated[
-        int, typer.Option(min=0, help="Stop after as many iterations without a better policy; 0 = never.")
-    ] = 0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+        int | None, typer.Option(min=0, help="Stop after as many iterations without a better policy; 0 = never.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Repeat it for several; the best agent stays. [default: 0]")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, each training one agent at a time.")] = 1,
     store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
     as_json: Json = False,
@@ -263,23 +288,24 @@ def train(
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
     from sam2rl_tracker.training.agents import Task, train_all
     from sam2rl_tracker.training.clips import objects_of
-    from sam2rl_tracker.training.ppo import PRESETS
     from sam2rl_tracker.training.ppo import Progress as State
+    from sam2rl_tracker.training.ppo import parse_settings
 
-    if preset not in PRESETS:
-        raise Sam2rlError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
-    given = {"iterations": iterations, "samples": samples, "epochs": epochs}
-    chosen = {key: value for key, value in given.items() if value is not None}
-    settings = replace(PRESETS[preset], seed=seed, patience=patience, **chosen)
+    given = {"iterations": iterations, "samples": samples, "epochs": epochs, "patience": patience}
+    changes = [f"{key}={value}" for key, value in given.items() if value is not None]
+    chosen = parse_settings(preset, [*changes, *(settings or [])])
     tasks = [
-        Task(folder, name, k, model, device, settings, store_mb=store_mb)
+        Task(folder, name, k, model, device, replace(chosen, seed=one), store_mb=store_mb)
         for name, k in objects_of(folder, sequence or (), object_id)
+        for one in (seed if seed else [chosen.seed])
     ]
     results, failures = [], 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         bars = {
-            one: progress.add_task(f"{one.sequence}:{one.object_id}", total=settings.iterations, said="")
+            one: progress.add_task(
+                f"{one.sequence}:{one.object_id} seed {one.settings.seed}", total=chosen.iterations, said=""
+            )
             for one in tasks
         }
 
@@ -289,7 +315,7 @@ def train(
             progress.update(bars[one], completed=state.iteration, said=said)
 
         for one, result in train_all(tasks, jobs, on_iteration):
-            name = f"{one.sequence}, object {one.object_id}"
+            name = f"{one.sequence}, object {one.object_id}, seed {one.settings.seed}"
             if isinstance(result, Sam2rlError):
                 failures += 1
                 _say(f"FAILED {name}: {result}", style="red")

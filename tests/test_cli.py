@@ -75,6 +75,33 @@ def test_track_writes_masks_overlay_and_trace(run: Run, clip: Path, video: Video
         assert sum(1 for _ in container.decode(video=0)) == FRAMES
 
 
+def test_track_writes_the_last_word(run: Run, clip: Path, video: Video, nano: Model) -> None:
+    """A policy that looks back: masks, overlay and trace are those of the end, also of a video that breaks off."""
+    spec = "sam2long:uncertainty=1000,output=2"
+    tracker = Tracker(nano, spec, num_frames=FRAMES)
+    live = [tracker.initialize(video.images[0], video.truth[:1])[0]]
+    live += [tracker.track(image)[0] for image in video.images[1 : FRAMES - 1]]
+    expected = [live[0], *(mask for (mask,), _ in tracker.revise())]
+    assert not np.array_equal(expected, live), "the last word is the first one: this test shows nothing"
+
+    (clip / f"{FRAMES + 7}.png").write_bytes(b"broken")
+    arguments = ("--policy", spec, "--overlay", "o.mp4", "--trace", "t.jsonl", "--device", "cpu")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    assert status == 2
+    assert f"The masks of the {FRAMES - 1} frames before it are in masks" in said
+    found = [np.asarray(Image.open(f"masks/{t + 8}.png")) == 3 for t in range(FRAMES - 1)]
+    assert np.array_equal(found, expected)
+    lines = [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["area"]) for line in lines] == [(t, mask.sum()) for t, mask in enumerate(expected)]
+    with av.open("o.mp4") as container:
+        assert sum(1 for _ in container.decode(video=0)) == FRAMES - 1
+
+    (clip / f"{FRAMES + 7}.png").unlink()
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    assert status == 0, said
+    assert "masks in masks (chosen over the whole video), o.mp4" in said
+
+
 def test_track_by_boxes(run: Run, clip: Path) -> None:
     status, _, said = run("track", clip, "--box", "20,20,60,60", "--box", "50,60,40,40", "--out", "masks")
     assert status == 0, said

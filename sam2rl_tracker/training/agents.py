@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -23,7 +23,7 @@ from sam2rl_tracker.policies import Policy, make_policy
 from sam2rl_tracker.policies.sam2rl import Agent, Sam2Rl, fingerprint, load_agent, save_agent
 from sam2rl_tracker.tracking import Tracker
 from sam2rl_tracker.training.clips import load_clip
-from sam2rl_tracker.training.ppo import Progress, Settings, train
+from sam2rl_tracker.training.ppo import Progress, Settings, read_progress, train
 from sam2rl_tracker.training.search import compare
 from sam2rl_tracker.training.simulator import Clip, Simulator
 from sam2rl_tracker.vot.workspace import open_workspace
@@ -65,11 +65,11 @@ def replay(model: Model, clip: Clip, policy: Callable[[], Policy]) -> float:
 
 @one_thread()  # the batches are small, and tasks run side by side
 def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda progress: None) -> dict[str, Any]:
-    """Train one agent, or continue, and save it.
+    """Train one agent, or continue, and save it in the training's folder.
 
     Returns:
-        sequence, object, quality (of the agent replayed through the tracker), sam2_quality, batched_quality (what the
-        simulator gave the same agent), best_rollout (the best rollout seen in training), steps, evaluated, seconds,
+        sequence, object, seed, quality (of the agent replayed through the tracker), sam2_quality, batched_quality (what
+        the simulator gave the same agent), best_rollout (the best rollout seen in training), steps, evaluated, seconds,
         iterations, file. Qualities are fractions, measured on the ground truth that was trained on.
 
     Raises:
@@ -86,10 +86,11 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
         "steps": progress.steps,
         "batched_quality": progress.best_greedy,
     }
-    path, agent = _keep(task, model, simulator, trained.tensors, record, agents_folder(task.workspace))
+    path, agent = _keep(task, model, simulator, trained.tensors, record, task.folder)
     return {
         "sequence": task.sequence,
         "object": task.object_id,
+        "seed": task.settings.seed,
         "quality": agent.record["quality"],
         "sam2_quality": agent.record["sam2_quality"],
         "batched_quality": progress.best_greedy,
@@ -193,9 +194,30 @@ def train_all(
 ) -> Iterator[tuple[Task, dict[str, Any] | Sam2rlError]]:
     """Train agents one after the other, or in `jobs` processes that share nothing but files.
 
+    The workspace's `agents/` gets the agent of each object; of several seeds, that with the best quality.
+
     Yields:
-        Each task when it ends, with its result or what went wrong; the others go on.
+        Each task when it ends, with its result (`file` is now the one in `agents/`) or what went wrong; the others go
+        on.
     """
+    best: dict[str, float] = {}
+    for task, result in _train_all(tasks, jobs, on_iteration):
+        if not isinstance(result, Sam2rlError):
+            own = Path(result["file"])
+            published = agents_folder(task.workspace) / own.name
+            result["file"] = str(published)
+            if result["quality"] > best.get(own.name, float("-inf")):
+                best[own.name] = result["quality"]
+                try:
+                    save_agent(load_agent(own), published.parent)
+                except Sam2rlError as error:
+                    result = error
+        yield task, result
+
+
+def _train_all(
+    tasks: Sequence[Task], jobs: int, on_iteration: Callable[[Task, Progress], None]
+) -> Iterator[tuple[Task, dict[str, Any] | Sam2rlError]]:
     if jobs == 1:
         for task in tasks:
             try:
@@ -205,11 +227,16 @@ def train_all(
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         running = {pool.submit(train_object, task): task for task in tasks}
-        for future in as_completed(running):
-            task = running[future]
-            try:
-                yield task, future.result()
-            except Sam2rlError as error:
-                yield task, error
-            except Exception as error:  # a worker that was killed, or ran out of memory
-                yield task, Sam2rlError(f"the worker of {task.sequence}, object {task.object_id} died: {error}")
+        while running:
+            done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+            for task in running.values():  # what workers have to say is in their files
+                if (progress := read_progress(task.folder)) is not None:
+                    on_iteration(task, progress)
+            for future in done:
+                task = running.pop(future)
+                try:
+                    yield task, future.result()
+                except Sam2rlError as error:
+                    yield task, error
+                except Exception as error:  # a worker that was killed, or ran out of memory
+                    yield task, Sam2rlError(f"the worker of {task.sequence}, object {task.object_id} died: {error}")

@@ -13,7 +13,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import torch
 from filelock import FileLock, Timeout
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.vec_env import VecMonitor
 from torch.utils.tensorboard import SummaryWriter
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -53,8 +54,45 @@ class Settings:
     patience: int = 0  # stop after as many iterations without a better policy; 0 = never
     imitation: float = 0.95  # likelihood that the policy gives the best rollout's actions after an iteration; 0 = off
 
+    def __post_init__(self) -> None:
+        for name in ("iterations", "samples", "epochs", "hidden", "batch"):
+            if getattr(self, name) < 1:
+                raise Sam2rlError(f"{name} must be at least 1")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise Sam2rlError(f"{name} must be between 0 and 1")
+        if not 0 <= self.imitation < 1:
+            raise Sam2rlError("imitation must be at least 0 and below 1")
+        if not self.learning_rate > 0 or not self.clip > 0:
+            raise Sam2rlError("learning_rate and clip must be above 0")
+        if self.seed < 0 or self.patience < 0 or not self.entropy >= 0:
+            raise Sam2rlError("seed, patience and entropy must be at least 0")
+
 
 PRESETS = {"default": Settings(), "paper": Settings(iterations=150, samples=16384, imitation=0.0)}
+
+
+def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:
+    """A preset with changes such as `learning_rate=1e-3`.
+
+    Raises:
+        Sam2rlError: unknown preset or setting, or a value of another type.
+    """
+    if preset not in PRESETS:
+        raise Sam2rlError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
+    defaults = asdict(PRESETS[preset])
+    values: dict[str, int | float] = {}
+    for change in changes:
+        key, _, text = change.partition("=")
+        if key not in defaults:
+            known = ", ".join(f"{name}={value}" for name, value in defaults.items())
+            raise Sam2rlError(f"{change!r} sets nothing: give KEY=VALUE with one of {known}")
+        kind = type(defaults[key])
+        try:
+            values[key] = kind(text)
+        except ValueError:
+            raise Sam2rlError(f"{change!r}: {text!r} is no {kind.__name__}") from None
+    return replace(PRESETS[preset], **values)
 
 
 @dataclass
@@ -164,7 +202,7 @@ def _make_ppo(env: MemoryVecEnv, settings: Settings) -> PPO:
         warnings.filterwarnings("ignore", message=".*mini-batch")  # the last one being smaller does no harm
         model = PPO(
             "MlpPolicy",
-            env,
+            VecMonitor(env),
             learning_rate=settings.learning_rate,
             n_steps=decisions,  # whole episodes: nothing to bootstrap at an iteration's end
             batch_size=-(-samples // minibatches),
@@ -309,6 +347,16 @@ def _load(folder: Path, model: PPO, settings: Settings) -> tuple[Progress, Train
         raise Sam2rlError(
             f"{path} is damaged or of another training ({type(error).__name__}): delete {folder} to begin anew"
         ) from error
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """Where the training of a folder stands; None before its first iteration has ended."""
+    path = folder / "progress.csv"
+    if not path.is_file():
+        return None
+    with path.open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    return Progress(**{item.name: type(item.default)(last[item.name]) for item in fields(Progress)})
 
 
 def _log(folder: Path, board: SummaryWriter, progress: Progress) -> None:

@@ -19,9 +19,9 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.sam2rl import Agent, fingerprint, load_agent, save_agent
 from sam2rl_tracker.report import collect
-from sam2rl_tracker.training.agents import Task, agents_folder, replay, train_all, train_object
+from sam2rl_tracker.training.agents import Task, agents_folder, replay, search_object, train_all, train_object
 from sam2rl_tracker.training.clips import load_clip, objects_of
-from sam2rl_tracker.training.ppo import Progress, Settings, train
+from sam2rl_tracker.training.ppo import PRESETS, Progress, Settings, parse_settings, train
 from sam2rl_tracker.training.search import greedy
 from sam2rl_tracker.training.simulator import Clip, Simulator
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
@@ -154,6 +154,66 @@ def test_the_toolkit_measures_what_training_reported(workspace: Workspace) -> No
     qualities = [result["quality"] for result in results]  # type: ignore[index]
     assert sequences["clip"]["SAM2RL"].quality == pytest.approx(qualities[0], abs=1e-4)
     assert sequences["two"]["SAM2RL"].quality == pytest.approx(np.mean(qualities[1:]), abs=1e-4)
+
+
+def test_of_several_seeds_the_best_stays(workspace: Workspace) -> None:
+    """In two processes, whose progress is told as it comes."""
+    tasks = [
+        Task(workspace.folder, "clip", 1, settings=dataclasses.replace(QUICK, seed=seed), rows=8) for seed in (3, 4)
+    ]
+    seen: set[tuple[int, int]] = set()
+    done = train_all(tasks, jobs=2, on_iteration=lambda task, now: seen.add((task.settings.seed, now.iteration)))
+    results = [result for _, result in done if isinstance(result, dict)]
+    assert sorted(result["seed"] for result in results) == [3, 4]
+    assert seen
+    (path,) = agents_folder(workspace.folder).glob("*.safetensors")
+    assert {result["file"] for result in results} == {str(path)}
+    assert load_agent(path).record["quality"] == max(result["quality"] for result in results)
+    for task in tasks:
+        assert (task.folder / path.name).is_file()
+
+
+def test_decisions_that_were_searched_run_in_the_toolkit(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAM2RL_AGENTS", str(tmp_path / "found"))
+    found = [
+        search_object(Task(workspace.folder, name, k, rows=8), 100, 2, save=tmp_path / "found")
+        for name, k in objects_of(workspace.folder)
+    ]
+    assert evaluate(workspace.folder, ["SAM2RL"]) == []
+    sequences = collect(workspace.folder).analysis.sequences
+    assert sequences["clip"]["SAM2RL"].quality == pytest.approx(found[0]["replayed"], abs=1e-4)
+
+
+def test_an_object_that_never_comes_back(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    """All there is to learn is to say nothing, and every frame on which nothing is said counts 1."""
+    masks = clip.masks.copy()
+    masks[1:] = False
+    gone = Clip(clip.images, masks, clip.known)
+    result = train(simulator(nano, gone), dataclasses.replace(QUICK, imitation=0.9), tmp_path)
+    assert 0 <= result.progress.best_greedy <= 1
+    again = simulator(nano, gone)
+    states = again.rollout(result.best_actions)
+    assert again.quality(states) == np.mean([again.reward(state) * (FRAMES - 1) for state in states])
+
+
+def test_settings_from_words() -> None:
+    assert parse_settings("paper", ["learning_rate=1e-3", "batch=64"]) == dataclasses.replace(
+        PRESETS["paper"], learning_rate=1e-3, batch=64
+    )
+    for change, message in {
+        "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=20",
+        "batch=many": "'batch=many': 'many' is no int",
+        "batch": "'batch': '' is no int",
+        "batch=0": "batch must be at least 1",
+        "gamma=2": "gamma must be between 0 and 1",
+        "imitation=1": "imitation must be at least 0 and below 1",
+    }.items():
+        with pytest.raises(Sam2rlError, match=message):
+            parse_settings("default", [change])
+    with pytest.raises(Sam2rlError, match="preset 'best' is unknown: give one of default, paper"):
+        parse_settings("best")
 
 
 def test_a_failed_object_does_not_stop_the_others(workspace: Workspace) -> None:

@@ -8,6 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from reference import load_video
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
+from stable_baselines3.common.vec_env import VecMonitor
 
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.training import ENV_ID
@@ -50,12 +51,13 @@ def test_observation_and_reward(simulated: Simulator) -> None:
 
 def test_rollouts_in_lockstep(simulated: Simulator) -> None:
     env = MemoryVecEnv(simulated, 3)
-    seen = env.reset()
+    monitored = VecMonitor(env)  # as in training
+    seen = monitored.reset()
     assert seen.shape == (3, FRAMES)
     actions = np.random.default_rng(0).integers(0, 7, (FRAMES - 2, 3))
     total = np.zeros(3)
     for t, row in enumerate(actions):
-        seen, rewards, dones, infos = env.step(row)
+        seen, rewards, dones, infos = monitored.step(row)
         total += rewards
         assert dones.all() == (t == FRAMES - 3)
     # Ended episodes begin again within the step; the last observation is in `info`.
@@ -65,3 +67,4 @@ def test_rollouts_in_lockstep(simulated: Simulator) -> None:
         assert env.episodes[index] == path
         assert total[index] == pytest.approx(simulated.quality(path), abs=1e-6)
         assert infos[index]["terminal_observation"][-1] == 1
+        assert infos[index]["episode"]["r"] == pytest.approx(total[index], abs=1e-6)
