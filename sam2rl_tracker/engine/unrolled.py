@@ -1,0 +1,166 @@
+"""SAM 2 over a clip with gradients, for training: the same modules as `Engine` runs, in plain batched form.
+
+Rows are objects: row = clip * objects + object. Every row of a batch attends to the same number of memories, though to
+different frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import get_1d_sine_pe
+from torch import Tensor
+
+from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MAX_POINTERS
+
+Network = SAM2Base
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Image features of many frames: `top` [N, C, h, w], `high_res` two finer levels."""
+
+    top: Tensor
+    high_res: tuple[Tensor, ...]
+
+    def take(self, frames: Tensor) -> Maps:
+        return Maps(self.top[frames], tuple(level[frames] for level in self.high_res))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Raw outputs of the mask decoder, unblanked. Token 0 is for unambiguous prompts, 1 to 3 are the candidates."""
+
+    logits: Tensor  # [rows, 4, 4h, 4w]
+    ious: Tensor  # [rows, 4] predicted
+    tokens: Tensor  # [rows, 4, C]
+    scores: Tensor  # [rows] object score logits
+
+    def likeliest(self) -> Tensor:
+        """The candidate of the highest predicted IoU, as tracking picks it: [rows], 1 to 3."""
+        return self.ious[:, 1:].argmax(dim=1) + 1
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What later frames can attend to, of one frame."""
+
+    memory: Tensor  # [rows, h*w, D]
+    pointer: Tensor  # [rows, C]
+    times: Tensor  # [rows] when the frame was
+
+
+def encode_images(network: Network, images: Tensor) -> Maps:
+    """Features of normalised images [N, 3, S, S]."""
+    levels = network.forward_image(images)["backbone_fpn"][-network.num_feature_levels :]
+    return Maps(levels[-1], tuple(levels[:-1]))
+
+
+def decode(
+    network: Network, conditioned: Tensor, maps: Maps, points: Tensor | None = None, labels: Tensor | None = None
+) -> Decoded:
+    """Masks of conditioned features [rows, C, h, w], one map a row.
+
+    Args:
+        points: [rows, n, 2] x, y at the input size; None = no prompt.
+        labels: [rows, n] 1 = in the object, 2 and 3 = corners of its box, -1 = padding.
+    """
+    rows = len(conditioned)
+    if points is None or labels is None:
+        points = conditioned.new_zeros(rows, 1, 2)
+        labels = -torch.ones(rows, 1, dtype=torch.int32, device=conditioned.device)
+    encoder = network.sam_prompt_encoder
+    sparse, dense = encoder(points=(points, labels), boxes=None, masks=None)
+    logits, ious, tokens, scores = network.sam_mask_decoder.predict_masks(
+        image_embeddings=conditioned,
+        image_pe=encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+        repeat_image=False,
+        high_res_features=list(maps.high_res),
+    )
+    return Decoded(logits.float(), ious.float(), tokens, scores[:, 0].float())
+
+
+def decode_prompts(network: Network, maps: Maps, points: Tensor, labels: Tensor) -> Decoded:
+    """Masks of single images from points or boxes, as on a prompted frame."""
+    return decode(network, maps.top + network.no_mem_embed[0, 0][:, None, None], maps, points, labels)
+
+
+def remember_prompt(network: Network, maps: Maps, masks: Tensor, times: Tensor) -> Remembered:
+    """Take given masks [rows, S, S] of 0 and 1 as those of a frame."""
+    low, *_, pointer, _ = network._use_mask_as_output(maps.top, list(maps.high_res), masks[:, None])
+    binary = (_resize(low, masks.shape[-1]) > 0).float()
+    visible = masks.flatten(1).any(dim=1)
+    return Remembered(_encode_memory(network, maps, binary, visible), pointer, times)
+
+
+def remember(
+    network: Network, maps: Maps, decoded: Decoded, picked: Tensor, masks: Tensor, visible: Tensor, times: Tensor
+) -> Remembered:
+    """Remember a tracked frame.
+
+    Args:
+        picked: [rows] whose token becomes the pointer.
+        masks: [rows, S, S] probabilities that become the memory.
+        visible: bool [rows].
+    """
+    pointer = network.obj_ptr_proj(decoded.tokens[torch.arange(len(picked), device=picked.device), picked])
+    shown = visible[:, None].to(pointer.dtype)
+    pointer = shown * pointer + (1 - shown) * network.no_obj_ptr
+    return Remembered(_encode_memory(network, maps, masks[:, None], visible), pointer, times)
+
+
+def attend(network: Network, maps: Maps, times: Tensor, bank: Sequence[Remembered], chosen: Tensor) -> Tensor:
+    """Fuse images with the prompted frame and others: [rows, C, h, w].
+
+    Args:
+        times: [rows] of these images.
+        bank: the prompted frame first.
+        chosen: [rows, m] for each row which others, newest first, as places in `bank`; m may be 0.
+    """
+    rows, channels, height, width = maps.top.shape
+    places = torch.cat([chosen.new_zeros(rows, 1), chosen], dim=1)  # [rows, 1 + m]
+    row = torch.arange(rows, device=places.device)[:, None]
+    memories = torch.stack([r.memory for r in bank], dim=1)[row, places]  # [rows, 1 + m, h*w, D]
+    pointers = torch.stack([r.pointer for r in bank], dim=1)[row, places]  # [rows, 1 + m, C]
+    distances = times[:, None] - torch.stack([r.times for r in bank], dim=1)[row, places]
+
+    slots = torch.tensor([CONDITIONING_SLOT, *range(chosen.shape[1])], device=places.device)
+    grid = _tokens(network.memory_encoder.position_encoding(maps.top.new_zeros(1, network.mem_dim, height, width)))
+    spatial = (grid + network.maskmem_tpos_enc[slots, 0]).flatten(0, 1).expand(rows, -1, -1)
+    temporal = network.obj_ptr_tpos_proj(
+        get_1d_sine_pe(distances.flatten().float() / (MAX_POINTERS - 1), dim=network.hidden_dim)
+    ).view(rows, -1, network.mem_dim)
+    split = channels // network.mem_dim  # a pointer is cut into tokens as wide as a memory's
+    memory = torch.cat([memories.flatten(1, 2), pointers.reshape(rows, -1, network.mem_dim)], dim=1)
+    positions = torch.cat([spatial, temporal.repeat_interleave(split, dim=1)], dim=1)
+    image_positions = _tokens(network.image_encoder.neck.position_encoding(maps.top[:1])).expand(rows, -1, -1)
+    fused = network.memory_attention(
+        curr=_tokens(maps.top).transpose(0, 1),
+        curr_pos=image_positions.transpose(0, 1),
+        memory=memory.transpose(0, 1),
+        memory_pos=positions.transpose(0, 1),
+        num_obj_ptr_tokens=places.shape[1] * split,
+    )  # [h*w, rows, C]
+    return fused.permute(1, 2, 0).reshape(rows, channels, height, width)
+
+
+def _encode_memory(network: Network, maps: Maps, masks: Tensor, visible: Tensor) -> Tensor:
+    scaled = masks * network.sigmoid_scale_for_mem_enc + network.sigmoid_bias_for_mem_enc
+    memory = network.memory_encoder(maps.top, scaled, skip_mask_sigmoid=True)["vision_features"]
+    absent = (~visible).to(memory.dtype)[:, None, None]
+    return _tokens(memory) + absent * network.no_obj_embed_spatial[:, None]
+
+
+def _tokens(maps: Tensor) -> Tensor:
+    """[rows, C, h, w] -> [rows, h*w, C]"""
+    return maps.flatten(2).transpose(1, 2)
+
+
+def _resize(maps: Tensor, size: int) -> Tensor:
+    return F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)
