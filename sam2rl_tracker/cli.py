@@ -442,6 +442,68 @@ def model_info(name: str, device: Device = "cpu") -> None:
     Console().print(table)
 
 
+@model_app.command("train-nano")
+def model_train_nano(
+    out: Annotated[Path, typer.Argument(help="Folder for the model; a training that was interrupted goes on in it.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Two minutes, to see that it learns.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="By default as many as the shipped weights took.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = None,
+) -> None:
+    """Train the packaged model from nothing on generated scenes. Resumes by itself."""
+    from sam2rl_tracker.synthetic.train_nano import RECIPES, train_nano
+    from sam2rl_tracker.synthetic.train_nano import Progress as State
+
+    recipe = replace(RECIPES["quick" if quick else "nano"], seed=seed)
+    if steps:
+        recipe = replace(recipe, steps=steps)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=recipe.steps, said="")
+
+        def on_step(state: State) -> None:
+            said = "  ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
+            progress.update(bar, completed=state.step, said=f"{said}  quality {state.validation:.3f}")
+
+        state = train_nano(out, recipe, device, on_step)
+    _say(
+        f"{state.step} steps in {state.seconds:.0f} s, validation quality {state.validation:.3f}: "
+        f"use it by --model {out}; curves in {out / 'progress.csv'}"
+    )
+
+
+@model_app.command("score")
+def model_score(
+    name: Annotated[str, typer.Argument(help="As --model elsewhere.")] = "nano",
+    count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first scene.")] = 7_000_000,
+    frames: Annotated[int, typer.Option(min=3)] = 80,
+    objects: Annotated[int, typer.Option(min=1, max=8, help="Tracked at once in every scene.")] = 1,
+    preset: Annotated[str, typer.Option(help="easy, default or hard.")] = "default",
+    policy: Annotated[list[str] | None, typer.Option(help="Repeat it; by default the heuristics and controls.")] = None,
+    beam: Annotated[list[int] | None, typer.Option(min=1, help="Width of a search for the best; repeat it.")] = None,
+    jobs: Annotated[int, typer.Option(min=1)] = 1,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """How well a model tracks unseen generated scenes, with several memory policies."""
+    from sam2rl_tracker.training.score import POLICIES, Scenes, score_model
+
+    scenes = Scenes(count, seed, frames, objects, preset)
+    with console.status("Tracking") as status:
+        result = score_model(name, device, scenes, policy or POLICIES, beam or (), jobs, report=status.update)
+    if as_json:
+        _print_json(result)
+        return
+    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent answered empty")
+    for key, row in result["policies"].items():
+        cells = [f"{row['quality']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['accuracy']:.3f}"]
+        cells += ["-" if row[key] is None else f"{row[key]:.3f}" for key in ("robustness", "absent")]
+        table.add_row(escape(key) + " (sees the truth)" * row["sees_truth"], *cells)
+    Console().print(table)
+    _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+
+
 @model_app.command("fetch")
 def model_fetch(name: str) -> None:
     """Download a model from the Hugging Face hub into the local cache."""

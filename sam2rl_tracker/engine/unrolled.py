@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MAX_POINTERS
 
-Network = SAM2Base
+Network: TypeAlias = SAM2Base
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ Point = NDArray[np.float64]  # [2], x and y
 LEAVING_FRAMES = 60
 """In shorter clips nothing leaves the picture: there is no time to go, be away and come back."""
 
-_ABSENT_FRAMES = (2, 12)  # least and most; the way out and in comes on top
 _MARGIN = 0.12  # wandering objects keep their centres this far from the border
 
 
@@ -31,7 +30,8 @@ def smooth_curve(keys: ArrayLike, values: ArrayLike, frames: int) -> Curve:
     """
     keys, values = np.asarray(keys, dtype=np.float64), np.asarray(values, dtype=np.float64)
     columns = values.reshape(len(keys), -1)  # [K, d]
-    slopes = np.gradient(columns, keys, axis=0)
+    before, after = np.maximum(np.arange(len(keys)) - 1, 0), np.minimum(np.arange(len(keys)) + 1, len(keys) - 1)
+    slopes = (columns[after] - columns[before]) / (keys[after] - keys[before])[:, None]
     times = np.clip(np.arange(frames), keys[0], keys[-1])
     i = np.clip(np.searchsorted(keys, times, side="right") - 1, 0, len(keys) - 2)
     length = (keys[i + 1] - keys[i])[:, None]
@@ -47,9 +47,14 @@ def smooth_curve(keys: ArrayLike, values: ArrayLike, frames: int) -> Curve:
 
 def random_curve(rng: np.random.Generator, frames: int, amplitude: float, period: float) -> Curve:
     """A value that drifts between `-amplitude` and `amplitude`, float64 [T], turning about every `period` frames."""
+    return random_curves(rng, frames, amplitude, period, 1)[:, 0]
+
+
+def random_curves(rng: np.random.Generator, frames: int, amplitude: float, period: float, count: int) -> Curve:
+    """Several such values, float64 [T, count]."""
     keys = np.arange(0, frames + period, period)
-    curve = smooth_curve(keys, rng.uniform(-amplitude, amplitude, len(keys)), frames)
-    return np.clip(curve, -amplitude, amplitude)
+    curves = smooth_curve(keys, rng.uniform(-amplitude, amplitude, (len(keys), count)), frames)
+    return np.clip(curves, -amplitude, amplitude)
 
 
 def wander(
@@ -79,7 +84,9 @@ def wander(
     return keys, places
 
 
-def leaving_path(rng: np.random.Generator, start: Point, frames: int, speed: float, reach: float) -> Curve:
+def leaving_path(
+    rng: np.random.Generator, start: Point, frames: int, speed: float, reach: float, absent: tuple[float, float]
+) -> Curve:
     """A path that wanders, leaves the picture, and comes back elsewhere to wander on.
 
     Args:
@@ -88,6 +95,7 @@ def leaving_path(rng: np.random.Generator, start: Point, frames: int, speed: flo
         frames: T; a clip too short for leaving is wandered through.
         speed: Mean speed in picture sides per frame while wandering.
         reach: Distance from the object's centre to its farthest point, in picture sides.
+        absent: Frames outside, least and most; fewer where the clip would end before the object is back.
 
     Returns:
         float64 [T, 2].
@@ -102,7 +110,7 @@ def leaving_path(rng: np.random.Generator, start: Point, frames: int, speed: flo
     first = smooth_curve([*keys, gone], [*places, outside], frames)
 
     entry = _outside(rng, rng.uniform(0.2, 0.8, 2), reach)
-    back = gone + rng.uniform(*_ABSENT_FRAMES)
+    back = min(gone + rng.uniform(*absent), max(gone + 2, 0.8 * frames))
     inside = rng.uniform(0.3, 0.7, 2)
     keys, places = wander(rng, inside, back + np.linalg.norm(inside - entry) / haste, frames, speed)
     second = smooth_curve([back, *keys], [entry, *places], frames)

@@ -82,5 +82,5 @@ def outlines(rng: np.random.Generator, shape: Shape, frames: int) -> Outlines:
 
     stretch = np.sqrt(shape.aspect) * np.exp(0.3 * swing(1))  # [T, 1], as if turning out of the picture's plane
     x, y = radius * np.cos(angles) * stretch, radius * np.sin(angles) / stretch
-    area = 0.5 * np.sum(x[0] * np.roll(y[0], -1) - y[0] * np.roll(x[0], -1))
+    area = 0.5 * np.sum(x[0, :-1] * y[0, 1:] - y[0, :-1] * x[0, 1:]) + 0.5 * (x[0, -1] * y[0, 0] - y[0, -1] * x[0, 0])
     return np.stack([x, y], axis=2) * np.sqrt(np.pi / area)

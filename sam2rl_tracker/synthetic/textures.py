@@ -23,51 +23,57 @@ class Texture:
     cycles: float  # periods or cells across the patch
     angle: float  # of the pattern, radians
     bend: float  # how far noise displaces the pattern, as a share of the patch
+    dirt: float  # how far 1/f noise changes the brightness from place to place, 0 to 1
     grain: float  # standard deviation of the finest detail, gray levels
     markings: int  # spots of the third colour that the pattern alone would not have
     seed: int  # of everything random within the pattern
 
 
-def random_texture(rng: np.random.Generator) -> Texture:
-    """Any surface at all."""
+def random_texture(rng: np.random.Generator, fractal: float = 0.3) -> Texture:
+    """Any surface at all; with probability `fractal` one with the power-law spectrum that most of the world has."""
     return Texture(
-        pattern=str(rng.choice(list(_PATTERNS))),
+        pattern="fractal" if rng.random() < fractal else str(rng.choice(list(_PATTERNS))),
         colors=_random_colors(rng),
         cycles=float(np.exp(rng.uniform(np.log(1.5), np.log(9)))),
         angle=rng.uniform(0, np.pi),
         bend=rng.choice([0.0, rng.uniform(0.02, 0.2)]),
-        grain=rng.uniform(0, 14),
+        dirt=rng.choice([0.0, rng.uniform(0.1, 0.4)]),
+        grain=rng.uniform(0, 10),
         markings=int(rng.integers(0, 5)),
         seed=int(rng.integers(1 << 31)),
     )
 
 
 def similar_texture(rng: np.random.Generator, texture: Texture, difference: float) -> Texture:
-    """A look-alike: same pattern, colours and scale but for `difference`, 0 (a twin with other markings) to 1."""
-    tint = rng.normal(0, 25 * difference, 3)  # shared by all colours, as another paint or light would be
+    """A look-alike: it resembles `texture` but for `difference`, 0 (a twin with other markings) to 1.
+
+    At 1 it is clearly of another colour, and often of another pattern: related, but nobody would take it for the same.
+    """
+    tint = rng.normal(0, 1, 3)  # shared by all colours, as another paint would be
+    tint *= 80 * difference / np.linalg.norm(tint)
+    if np.abs(texture.colors + tint - 127.5).mean() > np.abs(texture.colors - tint - 127.5).mean():
+        tint = -tint  # away from black and white, where it would be cut off
     return replace(
         texture,
+        pattern=str(rng.choice(list(_PATTERNS))) if rng.random() < 0.5 * difference - 0.2 else texture.pattern,
         colors=np.clip(texture.colors + tint + rng.normal(0, 12 * difference, (3, 3)), 0, 255),
-        cycles=texture.cycles * float(np.exp(rng.normal(0, 0.25 * difference))),
+        cycles=texture.cycles * float(np.exp(rng.normal(0, 0.3 * difference))),
         angle=texture.angle + rng.normal(0, 0.5 * difference),
-        markings=int(rng.integers(0, 5)),
+        markings=(texture.markings + int(rng.integers(2, 4))) % 5,
         seed=int(rng.integers(1 << 31)),
     )
 
 
-def aged_texture(rng: np.random.Generator, texture: Texture) -> Texture:
-    """The same surface later: other colours, same markings in the same places."""
-    tint = rng.normal(0, 30, 3)
-    return replace(
-        texture,
-        colors=np.clip(texture.colors + tint + rng.normal(0, 20, (3, 3)), 0, 255),
-        angle=texture.angle + rng.normal(0, 0.3),
-    )
+def aged(rng: np.random.Generator, patch: Patch) -> Patch:
+    """The same surface later: other colours, same pattern and markings in the same places."""
+    change = np.eye(3, 4) + rng.normal(0, 0.12, (3, 4)) * (1, 1, 1, 0)
+    change[:, 3] = rng.normal(0, 30) + rng.normal(0, 15, 3)
+    return cv2.transform(patch, change)
 
 
 def _random_colors(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Three colours around one hue or around two; every other palette is dull, as most of the world is."""
-    hue, dull = rng.random(), rng.random() < 0.5
+    """Three colours around one hue or around two; most palettes are dull, as most of the world is."""
+    hue, dull = rng.random(), rng.random() < 0.6
     spread = rng.choice([0.03, 0.12, 0.5])
     colors = []
     for value in rng.permutation([rng.uniform(0.1, 0.5), rng.uniform(0.4, 0.8), rng.uniform(0.6, 1.0)]):
@@ -90,20 +96,37 @@ def paint(texture: Texture, n: int) -> Patch:
 
     ramp = np.linspace(0, 1, 256)
     lookup = np.stack([np.interp(ramp, (0, 0.5, 1), texture.colors[:, c]) for c in range(3)], axis=1)  # [256, 3]
-    patch = lookup.astype(np.float32)[(255 * values).astype(np.uint8)]
+    patch = cv2.LUT(cv2.merge([(255 * values).astype(np.uint8)] * 3), lookup.astype(np.uint8)[:, None])
     for _ in range(texture.markings):
         centre = tuple(int(v) for v in n * rng.uniform(0.25, 0.75, 2))
         axes = tuple(int(v) for v in 1 + n * rng.uniform(0.02, 0.09, 2))
         color = texture.colors[rng.integers(3)] * rng.choice([0.4, 1.0]) + rng.choice([0, 70])
-        cv2.ellipse(patch, centre, axes, rng.uniform(0, 180), 0, 360, color.tolist(), -1)
-    patch += np.float32(texture.grain) * rng.standard_normal((n, n, 1), dtype=np.float32)
-    return np.clip(patch, 0, 255).astype(np.uint8)
+        cv2.ellipse(patch, centre, axes, rng.uniform(0, 180), 0, 360, color.tolist(), -1, cv2.LINE_AA)
+    if texture.dirt:
+        brightness = (127 * (1 + 2 * texture.dirt * (fractal_noise(rng, n, 1.2) - 0.5))).astype(np.uint8)
+        patch = cv2.multiply(patch, cv2.merge([brightness] * 3), scale=1 / 127)
+    grain = (np.float32(texture.grain) * rng.standard_normal((n, n), dtype=np.float32)).astype(np.int16)
+    return cv2.add(patch, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
 
 
 def noise(rng: np.random.Generator, n: int, cells: float) -> Plane:
     """Smooth noise, float32 [n, n] around 0.5, with about `cells` bumps along a side."""
     grid = rng.random((max(2, round(cells) + 2),) * 2, dtype=np.float32)
     return cv2.resize(grid, (n, n), interpolation=cv2.INTER_CUBIC)
+
+
+def fractal_noise(rng: np.random.Generator, n: int, slope: float) -> Plane:
+    """Noise whose amplitude falls with frequency as 1/f^slope, float32 [n, n] of mean 0.5 and deviation 0.2.
+
+    Photographs of nature have a slope of about 1 (Field 1987, Relations between the statistics of natural images).
+    """
+    total, side = rng.random((4, 4), dtype=np.float32), 4
+    while side < n:  # octaves of equal strength together have a slope of 1 in two dimensions
+        side = min(2 * side, n)
+        total = cv2.resize(total, (side, side), interpolation=cv2.INTER_CUBIC)
+        total += np.float32((side / 4) ** (1 - slope)) * rng.random((side, side), dtype=np.float32)
+    mean, deviation = cv2.meanStdDev(total)
+    return np.asarray((total - mean[0, 0]) * (0.2 / deviation[0, 0]) + 0.5, dtype=np.float32)
 
 
 def _octaves(rng: np.random.Generator, n: int, cells: float) -> Plane:
@@ -134,6 +157,10 @@ def _noise(x: Plane, y: Plane, cycles: float, rng: np.random.Generator) -> Plane
     return 0.5 + 1.6 * (_octaves(rng, len(x), cycles) - 0.5)
 
 
+def _fractal(x: Plane, y: Plane, cycles: float, rng: np.random.Generator) -> Plane:
+    return fractal_noise(rng, len(x), rng.uniform(1.0, 1.7))
+
+
 def _blotches(x: Plane, y: Plane, cycles: float, rng: np.random.Generator) -> Plane:
     field = noise(rng, len(x), cycles)
     return 0.5 * (field > rng.uniform(0.35, 0.5)).astype(np.float32) + 0.5 * (field > rng.uniform(0.55, 0.7))
@@ -156,6 +183,7 @@ _PATTERNS: dict[str, Callable[[Plane, Plane, float, np.random.Generator], Plane]
     "checker": _checker,
     "dots": _dots,
     "noise": _noise,
+    "fractal": _fractal,
     "blotches": _blotches,
     "gradient": _gradient,
     "patchwork": _patchwork,

@@ -13,7 +13,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:
     if preset not in PRESETS:
         raise Sam2rlError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
     defaults = asdict(PRESETS[preset])
-    values: dict[str, int | float] = {}
+    values: dict[str, Any] = {}
     for change in changes:
         key, _, text = change.partition("=")
         if key not in defaults:
@@ -356,7 +356,7 @@ def read_progress(folder: Path) -> Progress | None:
         return None
     with path.open(newline="") as file:
         last = list(csv.DictReader(file))[-1]
-    return Progress(**{item.name: type(item.default)(last[item.name]) for item in fields(Progress)})
+    return Progress(**{name: type(value)(last[name]) for name, value in asdict(Progress()).items()})
 
 
 def _log(folder: Path, board: SummaryWriter, progress: Progress) -> None:

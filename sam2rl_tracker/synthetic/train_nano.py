@@ -1,0 +1,429 @@
+"""Train `nano`, a complete SAM 2 of small dimensions, from nothing on generated scenes.
+
+First single images (a point or a box in, a mask out) teach the encoder and the decoder to see. Then clips that grow
+longer teach memory: the first frame's mask is given, every later one is predicted from memories of earlier ones. Those
+memories come from the true masks at first and from the network's own predictions in the end, as in tracking. Any bank
+is practised, not only the newest frames: each prediction attends to a random choice of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from filelock import FileLock, Timeout
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.tensorboard import SummaryWriter
+
+from sam2rl_tracker.engine import MEMORY_SLOTS, Model, resolve_device
+from sam2rl_tracker.engine.models import PACKAGED_MODELS, build_network, read_config
+from sam2rl_tracker.engine.unrolled import (
+    Maps,
+    Network,
+    attend,
+    decode,
+    decode_prompts,
+    encode_images,
+    remember,
+    remember_prompt,
+)
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.measures import frame_overlaps, quality
+from sam2rl_tracker.synthetic.batches import OBJECTS, Clips, Cut, open_source
+from sam2rl_tracker.synthetic.losses import Losses, decoder_losses
+from sam2rl_tracker.synthetic.scenes import generate_scene
+from sam2rl_tracker.tracking import Tracker
+from sam2rl_tracker.video import atomic_path
+
+_CONFIG = PACKAGED_MODELS / "nano" / "config.yaml"
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_VALIDATION_SEED = 9_000_000  # training scenes have 32-bit hashes for seeds, tests and benchmarks count from 0
+_SAVE_EVERY = 60.0  # seconds
+_LOG_EVERY = 25  # steps
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training."""
+
+    share: float  # of all steps
+    cut: Cut
+    forced: tuple[float, float] = (0.0, 0.0)  # share of memories made from true masks, at the stage's begin and end
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a training."""
+
+    steps: int
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    presets: tuple[str, ...] = ("default", "default", "easy", "hard")
+    learning_rate: float = 1e-3
+    warm_up: int = 200  # steps
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    average: float = 0.999  # decay of the moving average of the weights, which is what ships
+    score_weight: float = 2.0  # absent frames are few: SAM 2's 1 is too little on short trainings
+    prompt_weight: float = 0.5  # of the task on single images, beside clips
+    window: int = 12  # blocks of 16 scenes that clips are cut from
+    steps_per_block: int = 30  # after how many steps one of them is replaced
+    validate_every: int = 500
+    validation_scenes: int = 8
+    validation_frames: int = 60
+
+
+RECIPES = {
+    "nano": Recipe(
+        steps=16000,
+        stages=(
+            Stage(0.25, Cut(clips=40, frames=1, longest=1)),
+            Stage(0.20, Cut(clips=18, frames=3, longest=8, shift=0.6, cuts=0.05), forced=(1.0, 0.6)),
+            Stage(0.25, Cut(clips=11, frames=5, longest=12, shift=0.4, cuts=0.06), forced=(0.6, 0.2)),
+            Stage(0.30, Cut(clips=7, frames=8, longest=16, shift=0.25, cuts=0.06), forced=(0.2, 0.0)),
+        ),
+    ),
+    "quick": Recipe(
+        steps=120,
+        stages=(
+            Stage(0.5, Cut(clips=16, frames=1, longest=1)),
+            Stage(0.5, Cut(clips=6, frames=3, longest=8, shift=0.6, cuts=0.05), forced=(1.0, 0.5)),
+        ),
+        warm_up=10,
+        average=0.97,
+        window=2,
+        validate_every=60,
+        validation_scenes=2,
+        validation_frames=20,
+    ),
+}
+
+
+@dataclass
+class Progress:
+    """Where a training stands."""
+
+    step: int = 0
+    seconds: float = 0.0  # over all sessions
+    frames: int = 0  # images encoded
+    losses: dict[str, float] = field(default_factory=dict)
+    validation: float = float("nan")  # mean quality of the averaged weights on unseen scenes
+
+
+def train_nano(
+    folder: Path,
+    recipe: Recipe,
+    device: str | None = None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train, or continue a training that was interrupted.
+
+    The folder gets `config.yaml` and `model.safetensors` (the averaged weights: a folder that `--model` takes),
+    `checkpoint.pt`, `progress.csv` and TensorBoard's events.
+
+    Raises:
+        Sam2rlError: another training is at work in the folder, it was begun with another recipe, its checkpoint is
+            damaged, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock").acquire(timeout=0):
+            return _Training(folder, recipe, resolve_device(device)).run(on_step)
+    except Timeout as error:
+        raise Sam2rlError(f"another training is at work in {folder}: wait for it, or stop it") from error
+    except OSError as error:
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): what was saved is kept") from error
+
+
+class _Training:
+    def __init__(self, folder: Path, recipe: Recipe, device: torch.device):
+        self.folder, self.recipe, self.device = folder, recipe, device
+        torch.manual_seed(recipe.seed)
+        self.config = read_config(_CONFIG)
+        self.network = build_network(self.config).to(device).train()
+        self.averaged = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.network, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98)
+        )
+        self.progress = Progress()
+        self._load()
+
+    def run(self, on_step: Callable[[Progress], None]) -> Progress:
+        recipe, progress = self.recipe, self.progress
+        saved = time.monotonic()
+        with (
+            open_source(
+                recipe.seed, self.network.image_size, recipe.presets, recipe.window, recipe.steps_per_block
+            ) as source,
+            SummaryWriter(str(self.folder), purge_step=progress.step + 1) as board,
+        ):
+            while progress.step < recipe.steps:
+                started = time.perf_counter()
+                stage, done = stage_at(recipe, progress.step)
+                torch.manual_seed(recipe.seed * 1_000_003 + progress.step)
+                self._step(source.clips(progress.step, stage.cut), stage, done)
+                progress.step += 1
+                progress.frames += stage.cut.clips * stage.cut.frames
+                ended = progress.step == recipe.steps
+                if ended or progress.step % recipe.validate_every == 0:
+                    progress.validation = self._validate()
+                    board.add_scalar("validation", progress.validation, progress.step)
+                progress.seconds += time.perf_counter() - started
+                if ended or progress.step % _LOG_EVERY == 0:
+                    self._log(board)
+                if ended or time.monotonic() - saved > _SAVE_EVERY:
+                    self._save()
+                    saved = time.monotonic()
+                on_step(progress)
+        return progress
+
+    # ------------------------------------------------------------------------------------------------- a step
+
+    def _step(self, clips: Clips, stage: Stage, done: float) -> None:
+        recipe = self.recipe
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, self.progress.step)
+        begin, end = stage.forced
+        # On a CPU, PyTorch's fused attention has a backward pass that bfloat16 makes slower.
+        kernel = sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext()
+        with torch.autocast(self.device.type, dtype=torch.bfloat16), kernel:
+            losses = clip_losses(self.network, clips, begin + (end - begin) * done, self.progress.step % 2 == 0)
+        total = sum(
+            (recipe.prompt_weight if name == "prompt" and len(losses) > 1 else 1.0) * part.total(recipe.score_weight)
+            for name, part in losses.items()
+        )
+        assert isinstance(total, Tensor)
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+        if torch.isfinite(norm):  # one bad batch must not end hours of training
+            self.optimizer.step()
+        self._average()
+        for name, part in losses.items():
+            shown = max(1, int(part.shown))
+            for kind, value in (
+                ("masks", part.masks / shown),
+                ("ious", part.ious / shown),
+                ("scores", part.scores / part.rows),
+            ):
+                key = f"{name}_{kind}"
+                now = float(value.detach())
+                self.progress.losses[key] = 0.98 * self.progress.losses.get(key, now) + 0.02 * now
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.recipe.average, (1 + self.progress.step) / (10 + self.progress.step))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.averaged[name].lerp_(value, 1 - decay)
+            else:
+                self.averaged[name].copy_(value)
+
+    def _validate(self) -> float:
+        model = self.averaged_model()
+        recipe = self.recipe
+        scores = []
+        for i in range(recipe.validation_scenes):
+            scene = generate_scene(_VALIDATION_SEED + i, recipe.validation_frames, self.network.image_size)
+            truth = scene.labels == 1
+            tracker = Tracker(model, "recency", num_frames=len(truth))
+            masks = [tracker.initialize(scene.images[0], truth[:1])[0]]
+            masks += [tracker.track(image)[0] for image in scene.images[1:]]
+            scores.append(quality(frame_overlaps(np.stack(masks), truth, np.ones(len(truth), bool), None)))
+        return float(np.mean(scores))
+
+    def averaged_model(self) -> Model:
+        """The averaged weights as a model of their own."""
+        network = build_network(self.config).to(self.device).eval()
+        network.load_state_dict(self.averaged)
+        return Model("nano", network, self.config, self.device)
+
+    # -------------------------------------------------------------------------------------------------- files
+
+    def _save(self) -> None:
+        content = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged,
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "recipe": repr(self.recipe),
+        }
+        with atomic_path(self.folder / "checkpoint.pt") as temporary:
+            torch.save(content, temporary)
+        with atomic_path(self.folder / "model.safetensors") as temporary:
+            save_file({name: value.cpu().contiguous() for name, value in self.averaged.items()}, temporary)
+        with atomic_path(self.folder / "config.yaml") as temporary:
+            temporary.write_bytes(_CONFIG.read_bytes())
+
+    def _load(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        try:
+            content = torch.load(path, map_location=self.device, weights_only=True)
+            recipe = content["recipe"]
+            self.network.load_state_dict(content["network"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.averaged = content["averaged"]
+            self.progress = Progress(**content["progress"])
+        except Exception as error:  # unpickling raises whatever a damaged file makes it raise
+            raise Sam2rlError(
+                f"{path} is damaged or of another training ({type(error).__name__}): delete {self.folder} to begin anew"
+            ) from error
+        if recipe != repr(self.recipe):
+            raise Sam2rlError(
+                f"{self.folder} was begun with another recipe: give the same one to continue, or another folder"
+            )
+
+    def _log(self, board: SummaryWriter) -> None:
+        progress = self.progress
+        row: dict[str, Any] = {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 1),
+            "frames": progress.frames,
+            "learning_rate": f"{learning_rate(self.recipe, progress.step):.3g}",
+            "validation": "" if math.isnan(progress.validation) else round(progress.validation, 4),
+        }
+        names = [f"{task}_{kind}" for task in ("prompt", "clip") for kind in ("masks", "ious", "scores")]
+        for name in names:
+            row[name] = round(progress.losses[name], 5) if name in progress.losses else ""
+            if name in progress.losses:
+                board.add_scalar(name, progress.losses[name], progress.step)
+        path = self.folder / "progress.csv"
+        old: list[dict[str, str]] = []
+        if path.is_file():
+            with path.open(newline="") as file:
+                old = [line for line in csv.DictReader(file) if int(line["step"]) < progress.step]
+        with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            writer.writeheader()
+            writer.writerows([*old, row])
+
+
+def _groups(network: Network, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; biases, norms and embeddings do not."""
+    decaying = [p for p in network.parameters() if p.ndim > 1]
+    return [
+        {"params": decaying, "weight_decay": weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    if step < recipe.warm_up:
+        return recipe.learning_rate * (step + 1) / recipe.warm_up
+    done = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def stage_at(recipe: Recipe, step: int) -> tuple[Stage, float]:
+    """The stage of a step and how much of it is done, 0 to 1."""
+    begin = 0.0
+    for stage in recipe.stages:
+        end = begin + stage.share * recipe.steps
+        if step < end or stage is recipe.stages[-1]:
+            return stage, (step - begin) / (end - begin)
+        begin = end
+    raise AssertionError("a recipe has stages")
+
+
+# ------------------------------------------------------------------------------------------------- clips and losses
+
+
+def clip_losses(network: Network, clips: Clips, forced: float, boxes: bool) -> dict[str, Losses]:
+    """Losses of a batch: `prompt` on the clips' first frames, and `clip` on the later ones if there are any.
+
+    Args:
+        forced: probability that a memory is made from the true mask.
+        boxes: prompt by boxes instead of points.
+    """
+    device = network.no_mem_embed.device
+    count, frames = clips.images.shape[:2]
+    maps = encode_images(network, _normalised(clips.images, device))
+    truth = torch.from_numpy(np.ascontiguousarray(clips.masks)).to(device).flatten(0, 1)  # [rows, T, S, S]
+    clip = torch.arange(count, device=device).repeat_interleave(OBJECTS)  # row -> clip
+
+    def maps_at(t: int) -> Maps:
+        return maps.take(clip * frames + t)
+
+    first = maps_at(0)
+    points, labels = _prompts(truth[:, 0], boxes)
+    losses = {"prompt": decoder_losses(decode_prompts(network, first, points, labels), truth[:, 0], boxes)}
+    if frames == 1:
+        return losses
+    times = torch.from_numpy(np.abs(clips.times - clips.times[:, :1])).to(device)[clip]  # [rows, T]
+    bank = [remember_prompt(network, first, truth[:, 0].float(), times[:, 0])]
+    parts = []
+    for t in range(1, frames):
+        here, true = maps_at(t), truth[:, t]
+        decoded = decode(network, attend(network, here, times[:, t], bank, _random_bank(len(true), t, device)), here)
+        parts.append(decoder_losses(decoded, true))
+        if t < frames - 1:
+            picked = decoded.likeliest()
+            logits = decoded.logits[torch.arange(len(picked), device=device), picked]
+            size = true.shape[-1]
+            own = F.interpolate(logits[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+            given = torch.rand(len(true), device=device) < forced
+            visible = torch.where(given, true.flatten(1).any(dim=1), decoded.scores > 0)
+            masks = torch.where(given[:, None, None], true.float(), (own * visible[:, None, None]).sigmoid())
+            # A frame without the object is blanked, as tracking does it.
+            masks = masks * visible[:, None, None]
+            bank.append(remember(network, here, decoded, picked, masks, visible, times[:, t]))
+    losses["clip"] = Losses(
+        sum_of(part.masks for part in parts),
+        sum_of(part.ious for part in parts),
+        sum_of(part.scores for part in parts),
+        sum_of(part.shown for part in parts),
+        sum(part.rows for part in parts),
+    )
+    return losses
+
+
+def sum_of(values: Iterator[Tensor]) -> Tensor:
+    return torch.stack(list(values)).sum()
+
+
+def _normalised(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 [B, T, S, S, 3] -> float [B*T, 3, S, S]"""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (_MEAN, _STD))
+    return (pixels - mean) / std
+
+
+def _random_bank(rows: int, t: int, device: torch.device) -> Tensor:
+    """For each row as many places in the bank, newest first: the newest ones for half of the rows, else any."""
+    most = min(t - 1, MEMORY_SLOTS - 1)
+    size = most if torch.rand(()) < 0.5 else int(torch.randint(most + 1, ()))
+    newest = torch.arange(t - 1, 0, -1, device=device).float()  # places t-1 .. 1
+    preference = torch.where(
+        torch.rand(rows, 1, device=device) < 0.5, newest, torch.rand(rows, t - 1, device=device) * t
+    )
+    order = preference.argsort(dim=1, descending=True)[:, :size]  # columns: 0 = newest
+    return (t - 1 - order).sort(dim=1, descending=True).values
+
+
+def _prompts(masks: Tensor, boxes: bool) -> tuple[Tensor, Tensor]:
+    """A random point in each mask, or its box moved a little: points [rows, n, 2] and labels [rows, n]."""
+    rows, height, width = masks.shape
+    if not boxes:
+        place = torch.multinomial(masks.flatten(1).float(), 1)[:, 0]
+        points = torch.stack([place % width, place // width], dim=1)[:, None].float() + 0.5
+        return points, torch.ones(rows, 1, dtype=torch.int32, device=masks.device)
+    columns, lines = masks.any(dim=1).float(), masks.any(dim=2).float()
+    low = torch.stack([columns.argmax(1), lines.argmax(1)], dim=1)
+    high = torch.stack([width - columns.flip(1).argmax(1), height - lines.flip(1).argmax(1)], dim=1)
+    corners = torch.stack([low, high], dim=1).float()  # [rows, 2, 2]
+    corners = corners + torch.randn_like(corners) * 0.05 * (high - low)[:, None]
+    return corners.clamp(0, width), torch.tensor([[2, 3]], dtype=torch.int32, device=masks.device).expand(rows, -1)
