@@ -520,7 +520,7 @@ def model_fetch(name: str) -> None:
 def bench_simulate(
     frames: Annotated[int, typer.Option(min=3)] = 80,
     rows: Annotated[int, typer.Option(min=1, help="States computed in one batch.")] = 32,
-    iterations: Annotated[int, typer.Option(min=1, help="Of the training that memoisation is measured on.")] = 10,
+    iterations: Annotated[int, typer.Option(min=1, help="Of the training that memoisation is measured on.")] = 20,
     samples: Annotated[int, typer.Option(min=1)] = 4096,
     model: Model = "nano",
     device: Device = None,
@@ -545,31 +545,66 @@ def bench_simulate(
     _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
 
 
+@bench_app.command("predict")
+def bench_predict(
+    rows: Annotated[
+        list[int] | None, typer.Option(min=1, help="Batch size; repeat it. [default: 1, 4, 16, 64]")
+    ] = None,
+    model: Model = "nano",
+    device: Device = None,
+    random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
+    input_size: Annotated[int | None, typer.Option(help="Another one than the named model's, in pixels.")] = None,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Instead of float32.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a simulated step costs under a full bank, by batch size, beside the machine's product of matrices."""
+    from sam2rl_tracker.training.bench import bench_predict as run
+
+    with console.status("Measuring") as status:
+        result = run(model, device, random_weights, input_size, rows or (1, 4, 16, 64), bfloat16, status.update)
+    if as_json:
+        _print_json(result)
+        return
+    table = Table("Rows", "frames/s", "TFLOP/s", "of the ceiling", "peak, MB")
+    for line in result["predict"]:
+        share = line["tflops"] / result["ceiling_tflops"]
+        peak = "-" if line["peak_mb"] is None else str(line["peak_mb"])
+        table.add_row(str(line["rows"]), f"{line['fps']:g}", f"{line['tflops']:g}", f"{share:.0%}", peak)
+    Console().print(table)
+    _say(f"{result['tflop_per_frame']:g} TFLOP a frame; ceiling {result['ceiling_tflops']:g} TFLOP/s")
+    _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+
+
 @bench_app.command("track")
 def bench_track(
     case: Annotated[
         list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x101, 5x101 and 1x2001.")
     ] = None,
-    policy: Policy = "recency",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x101."),
+    ] = None,
     model: Model = "nano",
     device: Device = None,
     random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
-    """Frames per second and growth of memory beside stock SAM2VideoPredictor, in turns in one run."""
-    from sam2rl_tracker.bench import DEFAULT_CASES, Case
+    """Speed and growth of memory beside stock SAM2VideoPredictor, and what policies cost, in turns in one run."""
+    from sam2rl_tracker.bench import Case
     from sam2rl_tracker.bench import bench_track as run
 
-    cases = [Case.parse(text) for text in case or []] or DEFAULT_CASES
+    cases = [Case.parse(text) for text in case or []]
     with console.status("Measuring") as status:
-        result = run(cases, model, policy, device, random_weights, seed, report=status.update)
+        result = run(cases, model, policy or (), device, random_weights, seed, report=status.update)
     if as_json:
         _print_json(result)
         return
-    table = Table("Objects", "Frames", "fps", "SAM 2's fps", "ratio", "growth, MB", "SAM 2's growth, MB", "late cost")
+    heads = ("fps", "SAM 2's fps", "ratio", "cost", "growth, MB", "SAM 2's, MB", "late cost")
+    table = Table("Policy", "Case", *heads)
     for line in result["track"]:
-        keys = ("objects", "frames", "fps", "stock_fps", "ratio", "growth_mb", "stock_growth_mb", "late_cost")
-        table.add_row(*("-" if line[key] is None else f"{line[key]:g}" for key in keys))
+        keys = ("fps", "stock_fps", "ratio", "cost", "growth_mb", "stock_growth_mb", "late_cost")
+        cells = ["-" if line[key] is None else f"{line[key]:g}" for key in keys]
+        table.add_row(escape(line["policy"]), f"{line['objects']}x{line['frames']}", *cells)
     Console().print(table)
     _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))

@@ -306,6 +306,20 @@ def test_bench_simulate(run: Run) -> None:
     assert 0 < numbers["reuse_rate"] < 1
 
 
+def test_bench_predict(run: Run) -> None:
+    status, out, said = run("bench", "predict", "--rows", 1, "--rows", 8, "--json", "--device", "cpu")
+    assert status == 0, said
+    result = json.loads(out)
+    one, eight = result["predict"]
+    assert (one["rows"], eight["rows"], one["peak_mb"]) == (1, 8, None)
+    # 7 memories of 64 tokens: nano's own arithmetic, counted by PyTorch.
+    assert 5e-5 < result["tflop_per_frame"] < 5e-4
+    assert eight["tflops"] == pytest.approx(eight["fps"] * result["tflop_per_frame"], rel=0.1, abs=0.002)
+    assert "not for 'nano'" in run("bench", "predict", "--random-weights")[2]
+    large = ("--model", "sam2.1_hiera_tiny", "--random-weights", "--input-size", 100)
+    assert "a multiple of 32 pixels, not 100" in run("bench", "predict", *large)[2]
+
+
 def test_bench_measures_memory_in_processes_of_its_own() -> None:
     from sam2rl_tracker.bench import Case, _endure, _in_own_process
 

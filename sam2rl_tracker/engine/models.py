@@ -167,14 +167,24 @@ def load_model(name: str = "nano", device: str | torch.device | None = None) -> 
     return Model(files.name, network.to(target).eval(), config, target)
 
 
-def random_model(config: str, device: str | torch.device | None = None, seed: int = 0) -> Model:
+def random_model(
+    config: str, device: str | torch.device | None = None, seed: int = 0, input_size: int | None = None
+) -> Model:
     """A network of a named hub model's real size with random weights: for tests and speed, never for tracking.
 
     Args:
         config: one of `HUB_MODELS`.
+        input_size: another side of the input than the configuration's, in pixels.
+
+    Raises:
+        Sam2rlError: an input size that is no multiple of 32, the stride of the last features.
     """
     target = device if isinstance(device, torch.device) else resolve_device(device)
     settings = read_config(Path(sam2.__path__[0]) / HF_MODEL_ID_TO_FILENAMES[HUB_MODELS[config]][0])
+    if input_size is not None:
+        if input_size < 32 or input_size % 32:
+            raise Sam2rlError(f"an input size is a multiple of 32 pixels, not {input_size}")
+        settings.model.image_size = input_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(settings)
