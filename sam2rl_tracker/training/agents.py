@@ -39,7 +39,7 @@ class Task:
     model: str = "nano"
     device: str | None = None
     settings: Settings = field(default_factory=Settings)
-    rows: int = 32
+    rows: int = 8  # few states of a frame are new: larger batches would be padding
     store_mb: float = 512
 
     @property

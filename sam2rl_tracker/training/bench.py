@@ -35,6 +35,7 @@ from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies.bank import bank_selection
 from sam2rl_tracker.synthetic import generate_scene
+from sam2rl_tracker.training.agents import Task
 from sam2rl_tracker.training.ppo import Progress, Settings, train
 from sam2rl_tracker.training.simulator import Clip, Simulator
 
@@ -57,6 +58,9 @@ def bench_simulate(
     Stock SAM 2 tracks the video from the start in every rollout, images encoded again, as one would do without a
     simulator. The batched simulator steps random rollouts and shares nothing between them. Both run in turns. Then
     a training by PPO shows what memoisation adds.
+
+    Args:
+        rows: batch size without memoisation; a training has its own (`Task.rows`), since few states are new to it.
 
     Returns:
         {"simulate": {stock_fps, batched_fps, memoised_fps, ratio_batched, ratio_memoised, reuse_rate, learning_share
@@ -88,7 +92,7 @@ def bench_simulate(
     stock_fps, batched_fps = (1 / statistics.median(times[1:]) for times in (stock_times, batched_times))
 
     curve: list[list[float]] = []
-    memoised = Simulator(Engine(loaded), clip, rows=rows)
+    memoised = Simulator(Engine(loaded), clip, rows=min(rows, Task.rows))  # as in training
 
     def on_iteration(progress: Progress) -> None:
         report(f"training, iteration {progress.iteration} of {progress.iterations}")
@@ -114,6 +118,7 @@ def bench_simulate(
             **describe(loaded, seed),
             "frames": frames,
             "rows": rows,
+            "memoised_rows": min(rows, Task.rows),
             "iterations": iterations,
             "samples": samples,
         },

@@ -180,9 +180,12 @@ def _train(simulator: Simulator, settings: Settings, folder: Path, on_iteration:
             if settings.imitation:
                 _distil(model, simulator, trained.best_actions, settings)
             likeliest = _likeliest(simulator, model)
+            progress.greedy = simulator.quality(likeliest)
+            if progress.greedy > progress.best:  # a policy that still explores may be better than all it has tried
+                progress.best, trained.best_actions = progress.greedy, _actions(simulator, likeliest)
             mark = mark.add_to(progress)
             progress.iteration += 1
-            progress.mean, progress.greedy = float(np.mean(qualities)), simulator.quality(likeliest)
+            progress.mean = float(np.mean(qualities))
             progress.stale += 1
             if progress.greedy > progress.best_greedy:
                 progress.best_greedy, progress.stale = progress.greedy, 0
