@@ -62,18 +62,27 @@ class Workspace:
             raise Sam2rlError(f"Line {names.index('') + 1} of {path} is blank, expected a sequence's name: delete it.")
         return names
 
+    def check_new(self, names: Iterable[str]) -> None:
+        """
+        Raises:
+            Sam2rlError: There is a sequence of such a name already.
+        """
+        known = set(self.names())
+        for name in names:
+            if name in known:
+                raise Sam2rlError(
+                    f"The workspace {self.folder} has a sequence {name} already: delete its folder and its line in "
+                    "list.txt, or take another workspace."
+                )
+
     def add(self, name: str, frames: Iterable[AnnotatedFrame], fps: float = 30, suffix: str = ".png") -> Path:
         """Write a sequence and enter it in list.txt; arguments and errors as in `write_sequence`.
 
         Returns:
             The sequence's folder.
         """
+        self.check_new([name])
         names = self.names()
-        if name in names:
-            raise Sam2rlError(
-                f"The workspace {self.folder} has a sequence {name} already: delete its folder and its line in "
-                "list.txt, or take another workspace."
-            )
         write_sequence(self.sequences / name, frames, fps, suffix)
         with atomic_path(self.sequences / "list.txt") as temporary:
             temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
@@ -162,7 +171,7 @@ def generate(
         preset: How hard they are: a name in `synthetic.presets.PRESETS`.
 
     Returns:
-        The new names, `scene-<seed>`.
+        The new names, `scene-<seed>` or `scene-<preset>-<seed>`.
 
     Raises:
         Sam2rlError: A sequence of this seed is there already, the folder is unsuitable, or the preset is unknown.
@@ -172,12 +181,13 @@ def generate(
 
     find_preset(preset)  # before a workspace is made for nothing
     workspace = open_or_create(folder)
-    names = []
-    for number in progress(range(seed, seed + count), "Generating sequences"):
+    kind = "scene" if preset == "default" else f"scene-{preset}"
+    names = [f"{kind}-{number:05d}" for number in range(seed, seed + count)]
+    workspace.check_new(names)  # before the first of many is made
+    for number, name in enumerate(progress(names, "Generating sequences"), start=seed):
         scene = generate_scene(number, frames=frames, size=size, objects=objects, preset=preset)
-        names.append(f"scene-{number:05d}")
         workspace.add(
-            names[-1],
+            name,
             (
                 AnnotatedFrame(image, object_masks(labels))
                 for image, labels in zip(scene.images, scene.labels, strict=True)

@@ -117,9 +117,10 @@ def test_generate(tmp_path):
     for k in (1, 2):
         assert np.array_equal(sequence.masks(k), scene.labels == k)
     with pytest.raises(Sam2rlError, match="already"):
-        generate(tmp_path / "w", 1, seed=6, frames=6, size=64)
+        generate(tmp_path / "w", 3, seed=4, frames=6, size=64)
+    assert len(open_workspace(tmp_path / "w").names()) == 2  # not even the first, which would have been new
     generate(tmp_path / "w", 1, seed=7, frames=6, size=64, preset="hard")
-    sequence = read_sequence(workspace.sequences / "scene-00007")
+    sequence = read_sequence(workspace.sequences / "scene-hard-00007")
     hard = scenes.generate_scene(7, frames=6, size=64, preset="hard")
     assert np.array_equal(np.asarray(Image.open(sequence.images[3])), hard.images[3])
     with pytest.raises(Sam2rlError, match="preset 'x' is unknown"):
