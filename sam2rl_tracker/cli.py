@@ -6,6 +6,7 @@ Functions import what they call: `sam2rl --help` answers at once, though PyTorch
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from sam2rl_tracker import __version__
 from sam2rl_tracker.errors import Sam2rlError
@@ -49,6 +50,7 @@ Preset = Annotated[str, typer.Option(help="How hard the scenes are: easy, defaul
 def main() -> None:
     """Entry point: a user's error is one sentence on stderr and status 2."""
     sys.path.insert(0, "")  # `--policy mine:Class` means mine.py here, as for `python -m`
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is finished is kept
     try:
         app()
     except Sam2rlError as error:
@@ -90,11 +92,12 @@ def _options(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="A new folder; it becomes a VOT workspace.")] = Path("sam2rl-demo"),
+    every: Annotated[bool, typer.Option("--all", help="SAM2Long and MoSAM too.")] = False,
 ) -> None:
     """Generate videos, evaluate the trackers on them by the VOT toolkit, show the table and a video."""
-    from sam2rl_tracker.demo import run_demo
+    from sam2rl_tracker.demo import ALL_TRACKERS, TRACKERS, run_demo
 
-    run_demo(out, Console())
+    run_demo(out, Console(), ALL_TRACKERS if every else TRACKERS)
 
 
 @app.command()
@@ -600,11 +603,12 @@ def bench_track(
     if as_json:
         _print_json(result)
         return
-    heads = ("fps", "SAM 2's fps", "ratio", "cost", "growth, MB", "SAM 2's, MB", "late cost")
-    table = Table("Policy", "Case", *heads)
+    heads = ("Case", "fps", "stock", "ratio", "cost", "+ MB", "stock", "late")
+    table = Table(Column("Policy", overflow="fold"), *(Column(head, no_wrap=True) for head in heads))
     for line in result["track"]:
         keys = ("fps", "stock_fps", "ratio", "cost", "growth_mb", "stock_growth_mb", "late_cost")
         cells = ["-" if line[key] is None else f"{line[key]:g}" for key in keys]
         table.add_row(escape(line["policy"]), f"{line['objects']}x{line['frames']}", *cells)
+    table.caption = "cost: time over recency's; + MB, late: growth of memory and of a frame's time after frame 200"
     Console().print(table)
     _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +121,21 @@ def test_what_was_tracked_before_a_bad_frame_is_kept(run: Run, clip: Path) -> No
     assert sorted(path.name for path in Path("masks").glob("*.png")) == ["10.png", "8.png", "9.png"]
     assert len(Path("t.jsonl").read_text().splitlines()) == 3
     assert Path("o.mp4").stat().st_size > 0
+
+
+def test_a_run_that_is_terminated_keeps_what_it_has(clip: Path, tmp_path: Path, video: Video) -> None:
+    """By SIGTERM, as cluster schedulers and `kill` do it."""
+    for index in range(FRAMES, 400):
+        Image.fromarray(video.images[index % FRAMES]).save(clip / f"{index + 8}.png")
+    arguments = ["track", "clip", "--init", "init.png", "--out", "masks", "--trace", "t.jsonl", "--device", "cpu"]
+    process = subprocess.Popen([sys.executable, "-m", "sam2rl_tracker", *arguments], cwd=tmp_path)
+    while len(list((tmp_path / "masks").glob("*.png"))) < 5 and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait() != 0
+    written = len(list((tmp_path / "masks").glob("*.png")))
+    assert 5 <= written < 400
+    assert len((tmp_path / "t.jsonl").read_text().splitlines()) == written
 
 
 def _resize(clip: Path) -> None:
