@@ -6,7 +6,7 @@ it is the set of stored frames and the current one. Rewards sum, undiscounted, t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -33,6 +33,10 @@ def step_reward(simulator: Simulator, before: State, after: State) -> float:
     return simulator.reward(after) + first
 
 
+Reward = Callable[[Simulator, State, State], float]
+"""Reward of a step from one state to the next; `step_reward` is the paper's."""
+
+
 class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
     """One object in one video: `gymnasium.make("sam2rl/MemoryControl-v0", workspace=W, sequence=S)`.
 
@@ -42,6 +46,7 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
     Args:
         workspace, sequence, object_id, model, device: what to track; or give a `simulator`.
         capacity, pointers: see `Simulator`.
+        reward: another one than the paper's.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
         device: str | None = None,
         capacity: int = CAPACITY,
         pointers: bool = True,
+        reward: Reward = step_reward,
         simulator: Simulator | None = None,
     ):
         if simulator is None:
@@ -63,8 +69,9 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
         self.simulator = simulator
         self.observation_space = spaces.MultiBinary(len(simulator.clip))
         self.action_space = spaces.Discrete(simulator.capacity + 1)
+        self._reward = reward
         self._state = simulator.start()
-        self._return = 0.0
+        self._quality = 0.0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -72,16 +79,16 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
         super().reset(seed=seed)
         self.simulator.trim()
         self._state = self.simulator.start()
-        self._return = 0.0
+        self._quality = 0.0
         return observe(self.simulator, self._state), {}
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         (after,) = self.simulator.step([self._state], [int(action)])
-        reward = step_reward(self.simulator, self._state, after)
+        reward = self._reward(self.simulator, self._state, after)
+        self._quality += step_reward(self.simulator, self._state, after)
         self._state = after
-        self._return += reward
         done = self.simulator.frame(after) == len(self.simulator.clip) - 1
-        return observe(self.simulator, after), reward, done, False, {"quality": self._return} if done else {}
+        return observe(self.simulator, after), reward, done, False, {"quality": self._quality} if done else {}
 
 
 class MemoryVecEnv(VecEnv):
@@ -93,8 +100,9 @@ class MemoryVecEnv(VecEnv):
 
     render_mode = None
 
-    def __init__(self, simulator: Simulator, num_envs: int):
+    def __init__(self, simulator: Simulator, num_envs: int, reward: Reward = step_reward):
         self.simulator = simulator
+        self._reward = reward
         self._paths: list[list[State]] = []
         self._actions: Sequence[int] = []
         self.episodes: list[list[State]] = []
@@ -113,7 +121,7 @@ class MemoryVecEnv(VecEnv):
         before = [path[-1] for path in self._paths]
         after = self.simulator.step(before, self._actions)
         pairs = zip(before, after, strict=True)
-        rewards = np.array([step_reward(self.simulator, *pair) for pair in pairs], dtype=np.float32)
+        rewards = np.array([self._reward(self.simulator, *pair) for pair in pairs], dtype=np.float32)
         for path, state in zip(self._paths, after, strict=True):
             path.append(state)
         observations = self._observations()

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.training import ENV_ID
 from sam2rl_tracker.training.environment import MemoryVecEnv
-from sam2rl_tracker.training.simulator import Clip, Simulator
+from sam2rl_tracker.training.simulator import Clip, Simulator, State
 
 FRAMES = 7
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,6 +47,23 @@ def test_observation_and_reward(simulated: Simulator) -> None:
     assert sum(rewards) + reward == pytest.approx(simulated.quality(path))
     assert info["quality"] == pytest.approx(simulated.quality(path))
     assert rewards[0] == pytest.approx(simulated.reward(path[0]) + simulated.reward(path[1]))
+
+
+def test_another_reward(simulated: Simulator) -> None:
+    """As a research question would have it: what keeps the bank small?"""
+
+    def emptiness(simulator: Simulator, before: State, after: State) -> float:
+        return -float(len(simulator.bank(after)))
+
+    env = gymnasium.make(ENV_ID, simulator=simulated, reward=emptiness)
+    env.reset(seed=0)
+    rewards = [env.step(action) for action in (1, 1, 0, 0, 1)]
+    assert [reward for _, reward, *_ in rewards] == [-1, -2, -2, -2, -3]
+    path = simulated.rollout([1, 1, 0, 0, 1])
+    assert rewards[-1][4]["quality"] == pytest.approx(simulated.quality(path))
+    vector = MemoryVecEnv(simulated, 2, reward=emptiness)
+    vector.reset()
+    assert vector.step(np.array([0, 1]))[1].tolist() == [0, -1]
 
 
 def test_rollouts_in_lockstep(simulated: Simulator) -> None:
