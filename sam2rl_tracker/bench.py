@@ -1,4 +1,4 @@
-"""Speed and memory beside stock `SAM2VideoPredictor`, measured in one run."""
+"""Speed and memory of policies beside stock `SAM2VideoPredictor` and beside each other, measured in one run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -22,8 +22,11 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking import Tracker
 
-TURN = 5  # frames that one of the two runs before it is the other's turn
+TURN = 5  # frames that one of the runs tracks before it is the next one's turn
 WARM_UP = 4  # turns
+STOCK = "stock SAM 2"  # stands among the names of policies
+BASELINE = "recency"  # what a policy's cost is measured against
+POLICIES = (BASELINE, "samurai", "dam4sam", "sam2long", "mosam")  # the published rules; they need no agent
 SETTLED = 200  # frames after which memory must be flat; growth counts from here
 
 
@@ -50,54 +53,67 @@ DEFAULT_CASES = (Case(1, 101), Case(5, 101), Case(1, 2001))
 
 
 def bench_track(
-    cases: Sequence[Case] = DEFAULT_CASES,
+    cases: Sequence[Case] = (),
     model: str = "nano",
-    policy: str = "recency",
+    policies: Sequence[str] = (),
     device: str | None = None,
     random_weights: bool = False,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Track the same generated video with both, in turns of 5 frames.
+    """Track the same generated video with every policy and with stock SAM 2, in turns of 5 frames.
 
     Stock SAM 2 gets its images decoded, resized and loaded beforehand, and that time is not counted; ours resizes each
     frame within the time measured. Growth of memory and the cost of late frames are measured in a process of its own
     for each; memory is the device's for CUDA, and the resident memory of the process otherwise.
 
     Args:
+        cases: by default `DEFAULT_CASES`.
+        policies: to measure on every case; by default `BASELINE`, and without cases all `POLICIES` on the first.
         random_weights: build a named hub model with random weights: its speed without its download.
         report: called with one line of text per step.
 
     Returns:
-        {"track": [{policy, objects, frames, fps, stock_fps, ratio, growth_mb, stock_growth_mb, late_cost,
-        stock_late_cost}], "settings": {...}}. fps are frames over the median time of a turn; `ratio` is the median over
-        turns of stock's time over ours; growth counts from frame 200 and is None for videos up to frame 400, as is
-        `late_cost`: the time of a frame after the last over that of one after frame 200, two runs in turns.
+        {"track": [{policy, objects, frames, fps, stock_fps, ratio, cost, growth_mb, stock_growth_mb, late_cost,
+        stock_late_cost}], "settings": {...}}, a line for each case and policy. fps are frames over the median time of a
+        turn; `ratio` is the median over turns of stock's time over ours, `cost` that of ours over the baseline's;
+        growth counts from frame 200 and is None for videos up to frame 400, as is `late_cost`: the time of a frame
+        after the last over that of one after frame 200, two runs in turns.
     """
     loaded = _load(model, device, random_weights, seed)
+    plan = [(case, list(dict.fromkeys(policies)) or [BASELINE]) for case in cases or DEFAULT_CASES]
+    if not cases and not policies:
+        plan[0] = (plan[0][0], list(POLICIES))
     lines = []
-    for case in cases:
-        report(f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames: speed")
-        ours, stock = _interleaved(loaded, policy, case, seed)
-        line: dict[str, Any] = {
-            "policy": policy,
-            "objects": case.objects,
-            "frames": case.frames,
-            "fps": round(TURN / statistics.median(ours), 2),
-            "stock_fps": round(TURN / statistics.median(stock), 2),
-            "ratio": round(_ratio(stock, ours), 3),
-            "growth_mb": None,
-            "stock_growth_mb": None,
-            "late_cost": None,
-            "stock_late_cost": None,
-        }
+    for case, named in plan:
+        title = f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames"
+        report(f"{title}: speed")
+        times = _interleaved(loaded, dict.fromkeys([*named, BASELINE]), case, seed)
+        stock = times[STOCK]
+        endured: dict[str, tuple[float | None, float | None]] = dict.fromkeys([*named, STOCK], (None, None))
         if case.frames > 2 * SETTLED:
-            for prefix, kind in (("", "ours"), ("stock_", "stock")):
-                report(f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames: memory, {kind}")
-                line[f"{prefix}growth_mb"], line[f"{prefix}late_cost"] = _in_own_process(
-                    _endure, kind, model, device, random_weights, policy, case, seed
-                )
-        lines.append(line)
+            for name in endured:
+                report(f"{title}: memory, {name}")
+                endured[name] = _in_own_process(_endure, name, model, device, random_weights, case, seed)
+        for policy in named:
+            ours = times[policy]
+            growth, late_cost = endured[policy]
+            stock_growth, stock_late_cost = endured[STOCK]
+            lines.append(
+                {
+                    "policy": policy,
+                    "objects": case.objects,
+                    "frames": case.frames,
+                    "fps": round(TURN / statistics.median(ours), 2),
+                    "stock_fps": round(TURN / statistics.median(stock), 2),
+                    "ratio": round(_ratio(stock, ours), 3),
+                    "cost": round(_ratio(ours, times[BASELINE]), 3),
+                    "growth_mb": growth,
+                    "stock_growth_mb": stock_growth,
+                    "late_cost": late_cost,
+                    "stock_late_cost": stock_late_cost,
+                }
+            )
     return {
         "track": lines,
         "settings": describe(loaded, seed),
@@ -125,24 +141,23 @@ def _load(model: str, device: str | None, random_weights: bool, seed: int) -> Mo
     return random_model(model, device, seed)
 
 
-def _interleaved(model: Model, policy: str, case: Case, seed: int) -> tuple[list[float], list[float]]:
-    """Seconds per turn of ours and of stock."""
-    ours, stock = (_frames(kind, model, policy, case, seed) for kind in ("ours", "stock"))
-    times = _in_turns(ours, stock, case.frames // TURN, model.device)
-    return tuple(seconds[WARM_UP:] for seconds in times)  # type: ignore[return-value]
+def _interleaved(model: Model, policies: Iterable[str], case: Case, seed: int) -> dict[str, list[float]]:
+    """Seconds per turn of every policy and of stock."""
+    runs = {name: _frames(name, model, case, seed) for name in (*policies, STOCK)}
+    times = _in_turns(list(runs.values()), case.frames // TURN, model.device)
+    return {name: seconds[WARM_UP:] for name, seconds in zip(runs, times, strict=True)}
 
 
-def _in_turns(
-    first: Iterator[None], second: Iterator[None], turns: int, device: torch.device
-) -> tuple[list[float], list[float]]:
-    """Seconds that each needs for its turns. Turns are short: a busy machine must slow both alike."""
-    times: tuple[list[float], list[float]] = ([], [])
+def _in_turns(runs: Sequence[Iterator[None]], turns: int, device: torch.device) -> list[list[float]]:
+    """Seconds that each needs for its turns. Turns are short: a busy machine must slow all alike."""
+    times: list[list[float]] = [[] for _ in runs]
     with torch.inference_mode():
         for turn in range(turns):
-            for which in (0, 1) if turn % 2 else (1, 0):
+            # Back and forth, so that a run's neighbour is not always the same and nothing favours the first.
+            for which in range(len(runs)) if turn % 2 else reversed(range(len(runs))):
                 _wait(device)
                 start = time.perf_counter()
-                for _ in islice((first, second)[which], TURN):
+                for _ in islice(runs[which], TURN):
                     pass
                 _wait(device)
                 times[which].append(time.perf_counter() - start)
@@ -150,20 +165,20 @@ def _in_turns(
 
 
 def _endure(
-    kind: str, name: str, device: str | None, weights: bool, policy: str, case: Case, seed: int
+    name: str, model_name: str, device: str | None, random_weights: bool, case: Case, seed: int
 ) -> tuple[float, float]:
     """MB of memory gained between frame 200 and the last, and the cost of a frame there over that of one at 200."""
-    model = _load(name, device, weights, seed)
+    model = _load(model_name, device, random_weights, seed)
     extra = 40 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
     with torch.inference_mode():
-        long = _frames(kind, model, policy, Case(case.objects, case.frames + extra), seed)
+        long = _frames(name, model, Case(case.objects, case.frames + extra), seed)
         _skip(long, SETTLED)
         settled = _memory_mb(model.device)
         _skip(long, case.frames - 1 - SETTLED)
         growth = _memory_mb(model.device) - settled
-        fresh = _frames(kind, model, policy, Case(case.objects, SETTLED + extra + 1), seed)
+        fresh = _frames(name, model, Case(case.objects, SETTLED + extra + 1), seed)
         _skip(fresh, SETTLED)
-    late, early = _in_turns(long, fresh, extra // TURN, model.device)
+    late, early = _in_turns([long, fresh], extra // TURN, model.device)
     return round(growth, 1), round(_ratio(late, early), 3)
 
 
@@ -177,16 +192,16 @@ def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
-def _frames(kind: str, model: Model, policy: str, case: Case, seed: int) -> Iterator[None]:
-    """Track a video; yields after every frame but the first."""
+def _frames(name: str, model: Model, case: Case, seed: int) -> Iterator[None]:
+    """Track a video by a policy or by `STOCK`; yields after every frame but the first."""
     size = model.network.image_size
     scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
     # Long videos run the scene forwards and backwards: motion stays continuous.
     there_and_back = [*range(len(scene.images)), *range(len(scene.images) - 2, 0, -1)]
     images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
     masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
-    if kind == "ours":
-        tracker = Tracker(model, policy)
+    if name != STOCK:
+        tracker = Tracker(model, name)
         tracker.initialize(images[0], masks)
         for image in images[1:]:
             tracker.track(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,24 @@ from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import generate, open_workspace
 
 TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM", "SAM2RL")
+ALL_TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM", "SAM2RL")
 TRAINING = Settings(iterations=4, samples=1024, patience=2)
 
 
-def run_demo(out: Path, console: Console, count: int = 4, frames: int = 60, seed: int = 930001) -> Report:
-    """Generate sequences, train an agent on each, evaluate all trackers by the VOT toolkit, show what came of it.
+def run_demo(
+    out: Path,
+    console: Console,
+    trackers: Sequence[str] = TRACKERS,
+    count: int = 4,
+    frames: int = 60,
+    seed: int = 930001,
+    training: Settings = TRAINING,
+) -> Report:
+    """Generate sequences, train an agent on each, evaluate trackers by the VOT toolkit, show what came of it.
 
     Args:
         out: a new folder; it becomes a VOT workspace.
+        trackers: registered ones, SAM2 and SAM2RL among them.
 
     Raises:
         Sam2rlError: the folder is not new, or a training or a tracker failed.
@@ -43,14 +54,14 @@ def run_demo(out: Path, console: Console, count: int = 4, frames: int = 60, seed
 
     say(f"1/5 Generating {count} sequences of {frames} frames")
     names = generate(out, count, seed, frames)
-    say(f"2/5 sam2rl train {out} --iterations {TRAINING.iterations} --samples {TRAINING.samples}")
-    tasks = [Task(out, name, 1, settings=TRAINING) for name in names]
+    say(f"2/5 sam2rl train {out} --iterations {training.iterations} --samples {training.samples}")
+    tasks = [Task(out, name, 1, settings=training) for name in names]
     for task, result in train_all(tasks, jobs=min(count, os.cpu_count() or 1)):
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result}")
         say(f"    {task.sequence}: quality {result['quality']:.3f} (SAM 2 {result['sam2_quality']:.3f})")
-    say(f"3/5 vot evaluate --workspace {out} {' '.join(TRACKERS)}")
-    failures = evaluate(out, TRACKERS)
+    say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
+    failures = evaluate(out, trackers)
     if failures:
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
     say("4/5 vot analysis")
@@ -61,8 +72,9 @@ def run_demo(out: Path, console: Console, count: int = 4, frames: int = 60, seed
         name: scores["SAM2RL"].quality - scores[BASELINE].quality for name, scores in report.analysis.sequences.items()
     }
     best = max(gains, key=lambda name: gains[name])
-    video = write_comparison(out, best, list(TRACKERS), out / f"{best}.mp4")
-    banks = {name: _trace(out, best, policy) for name, policy in (("SAM2", "recency"), ("SAM2RL", "sam2rl"))}
+    video = write_comparison(out, best, trackers, out / f"{best}.mp4")
+    policies = {"SAM2": "recency", "SAM2RL": f"sam2rl:agents={agents_folder(out)}"}
+    banks = {name: _trace(out, best, policy) for name, policy in policies.items()}
     picture = plot_banks(banks, out / f"{best}-bank.png", f"{best}: what the trackers remember")
     say(
         f"Done in {time.perf_counter() - started:.0f} s. In {out}:\n"
@@ -77,8 +89,7 @@ def run_demo(out: Path, console: Console, count: int = 4, frames: int = 60, seed
 def _trace(out: Path, sequence: str, policy: str) -> list[dict[str, Any]]:
     """A tracker's trace on the sequence's first object."""
     clip = load_clip(open_workspace(out), sequence, 1)
-    spec = f"{policy}:agents={agents_folder(out)}" if policy == "sam2rl" else policy
-    tracker = Tracker(policy=spec, num_frames=len(clip))
+    tracker = Tracker(policy=policy, num_frames=len(clip))
     tracker.initialize(clip.images[0], clip.masks[:1])
     lines = tracker.trace()
     for image in clip.images[1:]:

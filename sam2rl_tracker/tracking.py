@@ -237,8 +237,8 @@ class Tracker:
         logits = self._engine.video_logits(chosen.logits, features.video_size)
         masks = (logits > 0).cpu().numpy()  # [choices, height, width]
         outcomes = [
-            Outcome(predictions[row], choice, mask, int(np.count_nonzero(mask)))
-            for row, choice, mask in zip(rows, flat, masks, strict=True)
+            Outcome(predictions[row], choice, mask, int(np.count_nonzero(mask)), low)
+            for row, choice, mask, low in zip(rows, flat, masks, chosen.logits, strict=True)
         ]
 
         encodings: list[Encoding] = []

@@ -310,7 +310,18 @@ def test_bench_track_prints_json_alone(run: Run) -> None:
     assert (line["policy"], line["objects"], line["frames"], line["growth_mb"]) == ("recency", 2, 61, None)
     assert line["ratio"] > 0
     assert abs(line["ratio"] / (line["fps"] / line["stock_fps"]) - 1) < 0.5
+    assert line["cost"] == 1
     assert run("bench", "track", "--case", "many")[0] == 2
+
+
+def test_bench_track_shows_what_policies_cost(run: Run) -> None:
+    policies = ("--policy", "sam2long:uncertainty=1000", "--policy", "mosam")
+    status, out, said = run("bench", "track", "--case", "1x41", *policies, "--json", "--device", "cpu")
+    assert status == 0, said
+    lines = json.loads(out)["track"]
+    assert [line["policy"] for line in lines] == ["sam2long:uncertainty=1000", "mosam"]
+    assert all(line["cost"] > 0 for line in lines)
+    assert run("bench", "track", "--policy", "nonsense")[0] == 2
 
 
 def test_bench_simulate(run: Run) -> None:
@@ -340,5 +351,5 @@ def test_bench_predict(run: Run) -> None:
 def test_bench_measures_memory_in_processes_of_its_own() -> None:
     from sam2rl_tracker.bench import Case, _endure, _in_own_process
 
-    growth, _ = _in_own_process(_endure, "ours", "nano", "cpu", False, "recency", Case(1, 401), 0)
+    growth, _ = _in_own_process(_endure, "recency", "nano", "cpu", False, Case(1, 401), 0)
     assert abs(growth) < 20

@@ -93,7 +93,7 @@ def test_a_box_finds_the_object(nano: Model, video: Video) -> None:
     assert tracker.track(video.images[1]).shape == (1, 128, 128)
 
 
-@pytest.mark.parametrize("policy", ["recency", "samurai", "dam4sam", "sam2long"])
+@pytest.mark.parametrize("policy", ["recency", "samurai", "dam4sam", "sam2long", "mosam:dense=true"])
 def test_memory_is_flat(nano: Model, video: Video, policy: str) -> None:
     """Records that a policy cannot reach any more are gone; what is left does not grow."""
     tracker = Tracker(nano, policy)
@@ -269,7 +269,7 @@ def test_misuse_is_explained(nano: Model, video: Video) -> None:
 
 
 def test_unknown_settings_list_what_exists(nano: Model) -> None:
-    with pytest.raises(Sam2rlError, match=r"dam4sam, recency, .*samurai"):
+    with pytest.raises(Sam2rlError, match=r"dam4sam, mosam, .*recency, .*samurai"):
         Tracker(nano, "nonsense")
     with pytest.raises(Sam2rlError, match="float32, bfloat16"):
         Tracker(nano, dtype="float8")

@@ -331,6 +331,9 @@ class Engine:
         if shape is not None or not all(len(s.memories) == width and len(s.pointers) == span for s in selections):
             table = [_fill([1] * len(s.memories), width, 0) + _fill([1] * len(s.pointers), span, 0) for s in selections]
             mask = self._per_token(table, width, tokens, per_pointer).bool()
+        if any(s.memory_masks is not None for s in selections):
+            counted = self._counted(selections, width, tokens, per_pointer * span)
+            mask = counted if mask is None else mask & counted
         scale = None
         if any(s.memory_scales is not None or s.pointer_scales is not None for s in selections):
             table = [
@@ -362,6 +365,15 @@ class Engine:
         dim = network.hidden_dim if network.proj_tpos_enc_in_obj_ptrs else network.mem_dim
         encoded = network.obj_ptr_tpos_proj(get_1d_sine_pe(distances.flatten(), dim=dim))
         return encoded.view(*distances.shape, network.mem_dim)
+
+    def _counted(self, selections: Sequence[MemorySelection], memories: int, tokens: int, others: int) -> Tensor:
+        """Which tokens count by the selections' own masks: bool [rows, memories*tokens + others]."""
+        every = torch.ones(max(tokens, others), dtype=torch.bool, device=self.device)
+        rows = []
+        for selection in selections:
+            masks = _padded(selection.memory_masks or [None] * len(selection.memories), memories)
+            rows.append(torch.cat([*(every[:tokens] if mask is None else mask for mask in masks), every[:others]]))
+        return torch.stack(rows)
 
     def _per_token(self, table: list[list[float]], memories: int, tokens: int, per_pointer: int) -> Tensor:
         """A value per memory, then per pointer -> a value per token: [rows, memories*tokens + pointers*per_pointer]."""

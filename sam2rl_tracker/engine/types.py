@@ -62,6 +62,8 @@ class MemorySelection:
         pointer_span: P; distances are divided by P - 1 before their sine encoding.
         memory_scales, pointer_scales: a factor per entry on the keys (not the values), or None.
         prompt: guidance for the mask decoder, or None.
+        memory_masks: per memory which of its places count, bool [h*w] on the model's device, row by row; None = all.
+            Of all memories and pointers something must count.
     """
 
     memories: tuple[tuple[FrameRecord, int], ...]
@@ -70,6 +72,7 @@ class MemorySelection:
     memory_scales: tuple[float, ...] | None = None
     pointer_scales: tuple[float, ...] | None = None
     prompt: Prompt | None = None
+    memory_masks: tuple[Tensor | None, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

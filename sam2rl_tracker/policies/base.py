@@ -24,6 +24,7 @@ from enum import Enum
 from typing import ClassVar
 
 import numpy as np
+from torch import Tensor
 
 from sam2rl_tracker.engine.models import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
@@ -59,12 +60,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a choice: its mask at the video's size."""
+    """What became of a choice: its mask at the video's size, and the logits behind it."""
 
     prediction: Prediction
     choice: Choice
     mask: np.ndarray  # bool [height, width], all False when not visible
     area: int  # pixels
+    logits: Tensor  # [4h, 4w] float32 on the model's device (h, w: of a memory), -1024 everywhere when not visible
 
 
 @dataclass(frozen=True)

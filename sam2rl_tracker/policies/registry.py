@@ -20,7 +20,11 @@ BUILTIN = {
     "samurai": "sam2rl_tracker.policies.samurai:Samurai",
     "dam4sam": "sam2rl_tracker.policies.dam4sam:Dam4Sam",
     "sam2long": "sam2rl_tracker.policies.sam2long:Sam2Long",
+    "mosam": "sam2rl_tracker.policies.mosam:MoSam",
     "sam2rl": "sam2rl_tracker.policies.sam2rl:Sam2Rl",
+    "never": "sam2rl_tracker.policies.controls:Never",
+    "stride": "sam2rl_tracker.policies.controls:Stride",
+    "random": "sam2rl_tracker.policies.controls:Random",
 }
 ALIASES = {"sam2": "recency"}
 

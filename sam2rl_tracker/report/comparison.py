@@ -19,6 +19,7 @@ from sam2rl_tracker.vot.toolkit import checked_workspace, read_results
 _PANEL = 256  # pixels that the larger side of a panel has at least
 _TITLE = 26  # pixels
 _STILLS = 5  # frames in the picture
+_ABREAST = 5  # panels in a row of the video at most: more would be too wide for a screen, and for some players
 
 
 def write_comparison(folder: StrPath, sequence: str, trackers: Sequence[str], path: Path, fps: float = 12) -> Path:
@@ -61,10 +62,9 @@ def write_comparison(folder: StrPath, sequence: str, trackers: Sequence[str], pa
                     else labelled(name) + ("" if t == 0 else f"  {overlaps[name][t]:.2f}")
                 )
                 panels.append(_panel(overlay(image, labels), title))
-            row = np.concatenate(panels, axis=1)
-            video.write(row)
+            video.write(_grid(panels))
             if t in chosen:
-                stills.append(row)
+                stills.append(np.concatenate(panels, axis=1))
     with atomic_path(path.with_suffix(".png")) as temporary:
         PILImage.fromarray(np.concatenate(stills)).save(temporary)
     return path
@@ -74,6 +74,14 @@ def _stills(spread: np.ndarray) -> list[int]:
     """Frames on which trackers differ most, one in each fifth of the video."""
     parts = [part for part in np.array_split(np.arange(1, len(spread)), _STILLS) if part.size]
     return [int(part[spread[part].argmax()]) for part in parts] or [0]
+
+
+def _grid(panels: list[Image]) -> Image:
+    """Panels in as few rows as they fit into, as even as can be; what stays free is white."""
+    rows = -(-len(panels) // _ABREAST)
+    columns = -(-len(panels) // rows)
+    filled = panels + [np.full_like(panels[0], 255)] * (rows * columns - len(panels))
+    return np.concatenate([np.concatenate(filled[i : i + columns], axis=1) for i in range(0, len(filled), columns)])
 
 
 def _panel(image: Image, title: str) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,6 +141,29 @@ def test_a_scale_of_one_changes_nothing_and_another_does(nano: Model) -> None:
     reference = engine.predict(features, [plain]).logits
     assert torch.equal(engine.predict(features, [scaled(1.0)]).logits, reference)
     assert not torch.allclose(engine.predict(features, [scaled(1.05)]).logits, reference, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [None, FixedShape(rows=5, pointers=7)])
+def test_places_that_do_not_count_do_not_matter(nano: Model, shape: FixedShape | None) -> None:
+    engine = Engine(nano)
+    selections, features = _selections(engine)
+    plain, other_length = selections[2], selections[3]
+    counted = torch.arange(64) % 3 > 0
+    masks = (None, *[counted] * (len(plain.memories) - 1))
+
+    def spoiled(record: FrameRecord) -> FrameRecord:
+        assert record.memory is not None
+        return replace(record, memory=torch.where(counted[:, None], record.memory, 100.0))
+
+    whole = replace(plain, memory_masks=tuple(torch.ones(64, dtype=torch.bool) for _ in masks))
+    chosen = replace(plain, memory_masks=masks)
+    (first, *rest) = plain.memories
+    other = replace(chosen, memories=(first, *((spoiled(record), slot) for record, slot in rest)))
+    # Rows of other lengths, with and without masks, beside them.
+    logits = engine.predict(features, [plain, whole, chosen, other, other_length], shape).logits
+    assert torch.allclose(logits[0], logits[1], atol=1e-2)
+    assert torch.allclose(logits[2], logits[3], atol=1e-2)
+    assert not torch.allclose(logits[0], logits[2], atol=0.1)
 
 
 def test_too_large_a_selection_is_an_error(nano: Model) -> None:

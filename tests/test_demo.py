@@ -1,0 +1,34 @@
+"""The demo, small: all registered trackers on one generated video."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from sam2rl_tracker.demo import ALL_TRACKERS, run_demo
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.training.ppo import Settings
+from sam2rl_tracker.vot.toolkit import registered_trackers
+from sam2rl_tracker.vot.workspace import open_workspace
+
+
+def test_all_trackers_on_one_video(tmp_path: Path) -> None:
+    said = io.StringIO()
+    training = Settings(iterations=1, samples=8)
+    report = run_demo(tmp_path / "demo", Console(file=said), ALL_TRACKERS, count=1, frames=8, training=training)
+    assert not report.failures
+    assert list(report.analysis.trackers) == list(ALL_TRACKERS)
+    assert list(registered_trackers(open_workspace(tmp_path / "demo"))) == list(ALL_TRACKERS)
+    # The truth and six trackers: in two rows in the video, in one in the picture.
+    (video,) = (tmp_path / "demo").glob("*.mp4")
+    with av.open(str(video)) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.width, frame.height) == (4 * 260, 2 * 282)
+    assert Image.open(video.with_suffix(".png")).size == (7 * 260, 5 * 282)
+    with pytest.raises(Sam2rlError, match="is not empty"):
+        run_demo(tmp_path / "demo", Console(file=said))
