@@ -307,13 +307,15 @@ def train(
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         bars = {
             one: progress.add_task(
-                f"{one.sequence}:{one.object_id} seed {one.settings.seed}", total=chosen.iterations, said=""
+                escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"), total=chosen.iterations, said=""
             )
             for one in tasks
         }
 
         def on_iteration(one: Task, state: State) -> None:
-            said = f"mean {state.mean:.3f}  agent {state.best_greedy:.3f}  best rollout {state.best:.3f}"
+            said = (
+                f"SAM 2 {state.sam2:.3f}  mean {state.mean:.3f}  agent {state.best_greedy:.3f}  best {state.best:.3f}"
+            )
             said += f"  {state.speed:.0f} frames/s  reuse {state.reuse:.0%}"
             progress.update(bars[one], completed=state.iteration, said=said)
 
@@ -355,22 +357,33 @@ def search(
     from sam2rl_tracker.training.ppo import Settings
 
     if plots:
-        plots.mkdir(parents=True, exist_ok=True)
+        try:
+            plots.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Sam2rlError(f"{plots} cannot be written ({error.strerror}): give another folder") from error
     keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
-    heads = ("SAM 2", "oldest", "random", "greedy", "beam", "PPO", "ceiling")
-    table = Table("Sequence", "", *heads, title=f"Quality; {budget} steps each. Searched {ON_TEST}")
-    results = []
+    heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
+    limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
+    table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_TEST}", caption=limits)
+    results, failures = [], 0
     with console.status("Searching") as status:
         for name, k in objects_of(folder, sequence or (), object_id):
             status.update(f"Searching {escape(name)}, object {k}")
             task = Task(folder, name, k, model, device, Settings(seed=seed))
-            results.append(search_object(task, budget, width, plots / f"{name}_{k}.png" if plots else None, save))
+            try:
+                results.append(search_object(task, budget, width, plots / f"{name}_{k}.png" if plots else None, save))
+            except Sam2rlError as error:
+                failures += 1
+                _say(f"FAILED {name}, object {k}: {error}", style="red")
+                continue
             values = [results[-1][key] for key in keys]
             table.add_row(escape(name), str(k), *("-" if value is None else f"{value:.3f}" for value in values))
     if as_json:
         _print_json({"sequences": results})
     else:
         Console().print(table)
+    if failures:
+        raise typer.Exit(1)
 
 
 @agent_app.command("list")
@@ -378,17 +391,31 @@ def agent_list(folder: Folder) -> None:
     """The agents of a workspace. Qualities are on the ground truth that the agents were trained on."""
     from sam2rl_tracker.policies.sam2rl import load_agent
     from sam2rl_tracker.training.agents import agents_folder
+    from sam2rl_tracker.vot.workspace import open_workspace
 
-    table = Table("Agent", "Sequence", "Object", "Model", "Quality", "SAM 2's", "Steps", title=f"Trained {ON_TEST}")
-    files = sorted(agents_folder(folder).glob("*.safetensors"))
+    heads = ("Agent", "Sequence", "Object", "Model", "By", "Quality", "SAM 2's", "Steps")
+    table = Table(title=f"Made {ON_TEST}")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    damaged = []
+    files = sorted(agents_folder(open_workspace(folder).folder).glob("*.safetensors"))
     if not files:
         raise Sam2rlError(f"{agents_folder(folder)} has no agents: `sam2rl train {folder}` makes them")
     for path in files:
-        agent = load_agent(path)
-        keys = ("sequence", "object", "model", "quality", "sam2_quality", "steps")
+        try:
+            agent = load_agent(path)
+        except Sam2rlError as error:
+            damaged.append(str(error))
+            continue
+        keys = ("sequence", "object", "model", "method", "quality", "sam2_quality", "steps")
         values = [agent.record.get(key, "-") for key in keys]
-        table.add_row(agent.fingerprint, *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
+        cells = (f"{value:.3f}" if isinstance(value, float) else escape(str(value)) for value in values)
+        table.add_row(escape(agent.fingerprint), *cells)
     Console().print(table)
+    for text in damaged:
+        _say(text, style="red")
+    if damaged:
+        raise typer.Exit(1)
 
 
 @agent_app.command("info")
@@ -399,7 +426,7 @@ def agent_info(file: Path) -> None:
     agent = load_agent(file)
     shapes = {name: list(tensor.shape) for name, tensor in agent.tensors.items()}
     about = {"fingerprint": agent.fingerprint, "frames": agent.frames, "capacity": agent.capacity, "tensors": shapes}
-    _print_json({**about, **agent.record})
+    _print_json({**agent.record, **about})
 
 
 # ----------------------------------------------------------------------------------------------------------- models

@@ -113,11 +113,13 @@ def load_agent(path: StrPath) -> Agent:
         agent = Agent(about["fingerprint"], int(about["frames"]), int(about["capacity"]), tensors, about["record"])
         if about["format"] != FORMAT:
             raise Sam2rlError(f"{path} is an agent of format {about['format']!r}, expected {FORMAT!r}: train it again")
+        if not isinstance(agent.record, dict) or not isinstance(agent.fingerprint, str):
+            raise Sam2rlError(f"{path} is damaged: its record is none; train it again")
         if not _consistent(agent):
             raise Sam2rlError(f"{path} is damaged: its tensors do not fit its {agent.frames} frames; train it again")
     except FileNotFoundError as error:
         raise Sam2rlError(f"{path} does not exist: see `sam2rl agent list`") from error
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise Sam2rlError(f"{path} is no agent file ({error}): train one with `sam2rl train`") from error
     return agent
 
@@ -178,6 +180,11 @@ def find_agent(agents: str, start: Start) -> Agent:
         raise Sam2rlError(
             f"the policy sam2rl needs its agents: set {AGENTS_VARIABLE} to their folder (or sam2rl:agents=FOLDER); "
             "`sam2rl train WORKSPACE` makes them"
+        )
+    if not Path(agents).exists():
+        raise Sam2rlError(
+            f"the agents {agents!r} do not exist, seen from {Path.cwd()}: give an absolute path (`vot evaluate` starts "
+            "trackers in a temporary folder), or make them by `sam2rl train WORKSPACE`"
         )
     key = fingerprint(start.image, start.mask, start.model.hash)
     path = Path(agents) if Path(agents).is_file() else Path(agents) / f"{key}.safetensors"

@@ -9,6 +9,7 @@ is practised, not only the newest frames: each prediction attends to a random ch
 from __future__ import annotations
 
 import csv
+import io
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -259,8 +260,10 @@ class _Training:
             "progress": asdict(self.progress),
             "recipe": repr(self.recipe),
         }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)  # into a file, torch would not say that the disk is full
         with atomic_path(self.folder / "checkpoint.pt") as temporary:
-            torch.save(content, temporary)
+            temporary.write_bytes(buffer.getbuffer())
         with atomic_path(self.folder / "model.safetensors") as temporary:
             save_file({name: value.cpu().contiguous() for name, value in self.averaged.items()}, temporary)
         with atomic_path(self.folder / "config.yaml") as temporary:

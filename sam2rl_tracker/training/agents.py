@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import platform
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -26,7 +32,10 @@ from sam2rl_tracker.training.clips import load_clip
 from sam2rl_tracker.training.ppo import Progress, Settings, read_progress, train
 from sam2rl_tracker.training.search import compare
 from sam2rl_tracker.training.simulator import Clip, Simulator
+from sam2rl_tracker.video import atomic_path
 from sam2rl_tracker.vot.workspace import open_workspace
+
+_RESULT = "result.json"  # of a training in a process of its own
 
 
 @dataclass(frozen=True)
@@ -54,8 +63,8 @@ def agents_folder(workspace: Path) -> Path:
 
 
 def replay(model: Model, clip: Clip, policy: Callable[[], Policy]) -> float:
-    """The quality of a policy on a clip, through a tracker of one object in exact mode."""
-    tracker = Tracker(model, policy, exact=True, num_frames=len(clip))
+    """The quality of a policy on a clip, through the tracker as `vot evaluate` runs it: a stream of one object."""
+    tracker = Tracker(model, policy)
     masks = [tracker.initialize(clip.images[0], clip.masks[:1])[0]]
     masks += [tracker.track(image)[0] for image in clip.images[1:]]
     overlaps = frame_overlaps(np.stack(masks), clip.masks, clip.known, clip.ignored)
@@ -77,7 +86,8 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
     """
     started = time.perf_counter()
     model, simulator = _prepare(task)
-    trained = train(simulator, task.settings, task.folder, on_iteration)
+    sam2 = replay(model, simulator.clip, make_policy("recency"))
+    trained = train(simulator, task.settings, task.folder, on_iteration, sam2)
     progress = trained.progress
     record = {
         "method": "ppo",
@@ -86,7 +96,8 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
         "steps": progress.steps,
         "batched_quality": progress.best_greedy,
     }
-    path, agent = _keep(task, model, simulator, trained.tensors, record, task.folder)
+    agent = _make_agent(task, model, simulator, trained.tensors, {**record, "sam2_quality": sam2})
+    path = save_agent(agent, task.folder)
     return {
         "sequence": task.sequence,
         "object": task.object_id,
@@ -109,15 +120,10 @@ def _prepare(task: Task) -> tuple[Model, Simulator]:
     return model, Simulator(Engine(model), clip, rows=task.rows, store_mb=task.store_mb)
 
 
-def _keep(
-    task: Task,
-    model: Model,
-    simulator: Simulator,
-    tensors: dict[str, np.ndarray],
-    record: dict[str, Any],
-    folder: Path,
-) -> tuple[Path, Agent]:
-    """Save an agent with its quality and SAM 2's, both replayed through the tracker."""
+def _make_agent(
+    task: Task, model: Model, simulator: Simulator, tensors: dict[str, np.ndarray], record: dict[str, Any]
+) -> Agent:
+    """An agent with its quality, replayed through the tracker."""
     clip = simulator.clip
     about = {
         "sequence": task.sequence,
@@ -130,10 +136,21 @@ def _keep(
     }
     key = fingerprint(clip.images[0], clip.masks[0], model.hash)
     agent = Agent(key, len(clip), simulator.capacity, tensors, {**about, **record})
-    path = save_agent(agent, folder)
-    agent.record["quality"] = replay(model, clip, partial(Sam2Rl, agents=str(path)))
-    agent.record["sam2_quality"] = replay(model, clip, make_policy("recency"))
-    return save_agent(agent, folder), agent
+    with TemporaryDirectory() as folder:
+        agent.record["quality"] = replay(model, clip, partial(Sam2Rl, agents=str(save_agent(agent, folder))))
+    return agent
+
+
+def publish(agent: Agent, folder: Path) -> Path:
+    """Save an agent where trackers look, unless a better one of the same object is there; the file."""
+    path = folder / f"{agent.fingerprint}.safetensors"
+    try:
+        there = load_agent(path).record.get("quality")
+    except Sam2rlError:  # none, or a damaged one
+        there = None
+    if isinstance(there, float) and there > agent.record["quality"]:
+        return path
+    return save_agent(agent, folder)
 
 
 @one_thread()
@@ -146,11 +163,13 @@ def search_object(
         budget: steps for random search and beam; greedy search takes what it takes.
         width: of the wide beam that estimates the ceiling.
         plot: where to draw return against steps.
-        save: folder for an agent of the best decisions found, for the tracker SAM2RL.
+        save: folder for an agent of the best decisions found, for the tracker SAM2RL; a better one there stays.
 
     Returns:
-        sequence, object, steps (the budget), random, greedy, beam, ceiling (simulated qualities), agent (the trained
-        one's, simulated, or None), always (every frame replaces the oldest), sam2 (through the tracker).
+        sequence, object, steps (the budget), spent (the steps that each search took), random, greedy, beam, ceiling
+        (simulated qualities), agent (the one in `agents/`, simulated, or None), agent_method (how it was made), always
+        (every frame replaces the oldest), sam2 (through the tracker); with `save`, replayed (the found decisions'
+        quality through the tracker).
     """
     from sam2rl_tracker.report.curves import plot_curves
 
@@ -158,25 +177,32 @@ def search_object(
     clip = simulator.clip
     founds = compare(simulator, budget, task.settings.seed, width)
     path = agents_folder(task.workspace) / f"{fingerprint(clip.images[0], clip.masks[0], model.hash)}.safetensors"
+    agent = load_agent(path) if path.is_file() else None
     result: dict[str, Any] = {
         "sequence": task.sequence,
         "object": task.object_id,
         "steps": budget,
         **{found.name: found.quality for found in founds},
-        "agent": _simulate(simulator, load_agent(path)) if path.is_file() else None,
+        "spent": {found.name: found.steps for found in founds},
+        "agent": _simulate(simulator, agent) if agent else None,
+        "agent_method": agent.record.get("method") if agent else None,
         "always": simulator.quality(simulator.rollout([1] * simulator.decisions)),
         "sam2": replay(model, clip, make_policy("recency")),
     }
     best = max(founds, key=lambda found: found.quality)
     if plot:
-        lines = {name: result[key] for name, key in (("SAM 2", "sam2"), ("PPO", "agent")) if result[key] is not None}
+        lines = {"SAM 2": result["sam2"]}
+        if agent:
+            lines[f"agent, {result['agent_method']}"] = result["agent"]
         plot_curves(
             founds, plot, f"{task.sequence}, object {task.object_id}: found on the truth it is scored on", lines
         )
     if save:
         record = {"method": f"search ({best.name})", "steps": best.steps, "batched_quality": best.quality}
-        _, agent = _keep(task, model, simulator, {"actions": np.array(best.actions)}, record, save)
-        result["replayed"] = agent.record["quality"]
+        record["sam2_quality"] = result["sam2"]
+        made = _make_agent(task, model, simulator, {"actions": np.array(best.actions)}, record)
+        publish(made, save)
+        result["replayed"] = made.record["quality"]
     return result
 
 
@@ -194,24 +220,19 @@ def train_all(
 ) -> Iterator[tuple[Task, dict[str, Any] | Sam2rlError]]:
     """Train agents one after the other, or in `jobs` processes that share nothing but files.
 
-    The workspace's `agents/` gets the agent of each object; of several seeds, that with the best quality.
+    The workspace's `agents/` gets the agent of each object, of several seeds or runs the one with the best quality.
 
     Yields:
-        Each task when it ends, with its result (`file` is now the one in `agents/`) or what went wrong; the others go
-        on.
+        Each task when it ends, with its result (`file` is now the one in `agents/`, `own_file` the seed's) or what went
+        wrong; the others go on.
     """
-    best: dict[str, float] = {}
-    for task, result in _train_all(tasks, jobs, on_iteration):
+    for task, result in _train_all(list(dict.fromkeys(tasks)), jobs, on_iteration):
         if not isinstance(result, Sam2rlError):
-            own = Path(result["file"])
-            published = agents_folder(task.workspace) / own.name
-            result["file"] = str(published)
-            if result["quality"] > best.get(own.name, float("-inf")):
-                best[own.name] = result["quality"]
-                try:
-                    save_agent(load_agent(own), published.parent)
-                except Sam2rlError as error:
-                    result = error
+            try:
+                published = publish(load_agent(result["file"]), agents_folder(task.workspace))
+                result = {**result, "file": str(published), "own_file": result["file"]}
+            except Sam2rlError as error:
+                result = error
         yield task, result
 
 
@@ -225,18 +246,49 @@ def _train_all(
             except Sam2rlError as error:
                 yield task, error
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(train_object, task): task for task in tasks}
-        while running:
-            done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+    waiting, running = list(tasks), dict[SpawnProcess, Task]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                task = waiting.pop(0)
+                (task.folder / _RESULT).unlink(missing_ok=True)
+                # A process per task: when one dies, no other is touched. Daemons end with their parent.
+                process = get_context("spawn").Process(target=_work, args=(task, os.getpid()), daemon=True)
+                process.start()
+                running[process] = task
+            wait([process.sentinel for process in running], timeout=1.0)
             for task in running.values():  # what workers have to say is in their files
                 if (progress := read_progress(task.folder)) is not None:
                     on_iteration(task, progress)
-            for future in done:
-                task = running.pop(future)
-                try:
-                    yield task, future.result()
-                except Sam2rlError as error:
-                    yield task, error
-                except Exception as error:  # a worker that was killed, or ran out of memory
-                    yield task, Sam2rlError(f"the worker of {task.sequence}, object {task.object_id} died: {error}")
+            for process in [process for process in running if not process.is_alive()]:
+                task = running.pop(process)
+                yield task, _result(task, process.exitcode)
+    finally:
+        for process in running:
+            process.terminate()
+
+
+def _work(task: Task, parent: int) -> None:
+    """Train in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the parent says what is to end
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)  # the parent was killed
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        result = train_object(task)
+    except Sam2rlError as error:
+        result = {"error": str(error)}
+    with atomic_path(task.folder / _RESULT) as temporary:
+        temporary.write_text(json.dumps(result))
+
+
+def _result(task: Task, status: int | None) -> dict[str, Any] | Sam2rlError:
+    try:
+        result: dict[str, Any] = json.loads((task.folder / _RESULT).read_text())
+    except (OSError, ValueError):
+        return Sam2rlError(f"its worker died (status {status}): was it killed, or is memory short?")
+    return Sam2rlError(result["error"]) if "error" in result else result

@@ -9,6 +9,7 @@ decision in eighty is otherwise found again and lost again. The learner is stabl
 from __future__ import annotations
 
 import csv
+import io
 import json
 import time
 import warnings
@@ -55,18 +56,20 @@ class Settings:
     imitation: float = 0.95  # likelihood that the policy gives the best rollout's actions after an iteration; 0 = off
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "samples", "epochs", "hidden", "batch"):
-            if getattr(self, name) < 1:
-                raise Sam2rlError(f"{name} must be at least 1")
+        for name, least in {"iterations": 1, "samples": 1, "epochs": 1, "hidden": 1, "batch": 2}.items():
+            if getattr(self, name) < least:
+                raise Sam2rlError(f"{name} must be at least {least}")
         for name in ("gamma", "gae_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Sam2rlError(f"{name} must be between 0 and 1")
-        if not 0 <= self.imitation < 1:
-            raise Sam2rlError("imitation must be at least 0 and below 1")
-        if not self.learning_rate > 0 or not self.clip > 0:
-            raise Sam2rlError("learning_rate and clip must be above 0")
-        if self.seed < 0 or self.patience < 0 or not self.entropy >= 0:
-            raise Sam2rlError("seed, patience and entropy must be at least 0")
+        if self.imitation and not 0.5 < self.imitation < 1:  # below, the likeliest actions are not the best rollout's
+            raise Sam2rlError("imitation must be 0, or above 0.5 and below 1")
+        if not 0 < self.learning_rate <= 1 or not 0 < self.clip <= 1:
+            raise Sam2rlError("learning_rate and clip must be above 0 and at most 1")
+        if not 0 <= self.entropy <= 1:
+            raise Sam2rlError("entropy must be between 0 and 1")
+        if not 0 <= self.seed < 2**32 or self.patience < 0:
+            raise Sam2rlError("seed must be between 0 and 4294967295, and patience at least 0")
 
 
 PRESETS = {"default": Settings(), "paper": Settings(iterations=150, samples=16384, imitation=0.0)}
@@ -105,6 +108,7 @@ class Progress:
     best: float = 0.0  # quality of the best rollout so far
     greedy: float = 0.0  # quality of the greedy policy
     best_greedy: float = float("-inf")
+    sam2: float = float("nan")  # quality of SAM 2's own rule, where it is known
     stale: int = 0  # iterations since the greedy policy was last better
     steps: int = 0  # transitions so far
     evaluated: int = 0  # states predicted so far
@@ -135,33 +139,39 @@ def train(
     settings: Settings,
     folder: Path,
     on_iteration: Callable[[Progress], None] = lambda progress: None,
+    sam2: float = float("nan"),
 ) -> Trained:
     """Train on a simulator; continue from the folder's last finished iteration if there is one.
 
     The folder gets `checkpoint.pt`, `progress.csv`, `settings.json` and TensorBoard's events.
 
+    Args:
+        sam2: quality of SAM 2's own rule, for the record of the progress.
+
     Raises:
-        Sam2rlError: another training is at work in the folder, it was begun with other settings, its checkpoint is
-            damaged, or it cannot be written to.
+        Sam2rlError: another training is at work in the folder, it was begun with other settings or on another video,
+            truth or model, its checkpoint is damaged, or it cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         with lock.acquire(timeout=0):
-            return _train(simulator, settings, folder, on_iteration)
+            return _train(simulator, settings, folder, on_iteration, sam2)
     except Timeout as error:
         raise Sam2rlError(f"another training is at work in {folder}: wait for it, or stop it") from error
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): what was finished is kept") from error
 
 
-def _train(simulator: Simulator, settings: Settings, folder: Path, on_iteration: Callable[[Progress], None]) -> Trained:
+def _train(
+    simulator: Simulator, settings: Settings, folder: Path, on_iteration: Callable[[Progress], None], sam2: float
+) -> Trained:
     episodes = -(-settings.samples // simulator.decisions)
     env = MemoryVecEnv(simulator, episodes)
     model = _make_ppo(env, settings)
-    _check_settings(folder, settings)
+    _check_settings(folder, {"subject": simulator.identity, **asdict(settings)})
     progress, trained = _load(folder, model, settings)
-    progress.iterations = settings.iterations
+    progress.iterations, progress.sam2 = settings.iterations, sam2
     mark = _Mark(simulator)
     if settings.imitation and progress.iteration == 0:
         found = greedy(simulator)
@@ -301,16 +311,20 @@ def _tensors(model: PPO) -> dict[str, np.ndarray]:
 # ------------------------------------------------------------------------------------------------------------ files
 
 
-def _check_settings(folder: Path, settings: Settings) -> None:
-    """A folder belongs to one setting; only the number of iterations and the patience may change."""
+def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """A folder belongs to one setting and one subject; only the number of iterations and the patience may change."""
     path = folder / "settings.json"
-    wanted = {key: value for key, value in asdict(settings).items() if key not in ("iterations", "patience")}
+    wanted = {key: value for key, value in settings.items() if key not in ("iterations", "patience")}
     if path.is_file() and (folder / "checkpoint.pt").is_file():
         try:
-            begun = json.loads(path.read_text())
-        except ValueError as error:
+            begun = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
             raise Sam2rlError(f"{path} is damaged: delete {folder} to train from the start") from error
         other = sorted(key for key in wanted if begun.get(key) != wanted[key])
+        if "subject" in other:
+            raise Sam2rlError(
+                f"{folder} was begun on another video, truth or model: delete the folder to train from the start"
+            )
         if other:
             raise Sam2rlError(
                 f"{folder} was begun with {', '.join(f'{key}={begun.get(key)}' for key in other)}: give the same "
@@ -329,8 +343,10 @@ def _save(folder: Path, model: PPO, progress: Progress, trained: Trained) -> Non
         "tensors": {name: torch.from_numpy(value) for name, value in trained.tensors.items()},
         "best_actions": trained.best_actions,
     }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)  # into a file, torch would not say that the disk is full
     with atomic_path(folder / "checkpoint.pt") as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _load(folder: Path, model: PPO, settings: Settings) -> tuple[Progress, Trained]:
@@ -353,13 +369,21 @@ def _load(folder: Path, model: PPO, settings: Settings) -> tuple[Progress, Train
 
 
 def read_progress(folder: Path) -> Progress | None:
-    """Where the training of a folder stands; None before its first iteration has ended."""
-    path = folder / "progress.csv"
-    if not path.is_file():
+    """Where the training of a folder stands; None before its first iteration has ended, or if nobody can tell."""
+    rows = _read_rows(folder / "progress.csv")
+    try:
+        return Progress(**{name: type(value)(rows[-1][name]) for name, value in asdict(Progress()).items()})
+    except (IndexError, KeyError, ValueError):
         return None
-    with path.open(newline="") as file:
-        last = list(csv.DictReader(file))[-1]
-    return Progress(**{name: type(value)(last[name]) for name, value in asdict(Progress()).items()})
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """What is legible of a table of iterations: nothing depends on it."""
+    try:
+        with path.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if (row.get("iteration") or "").isdecimal()]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
 
 
 def _log(folder: Path, board: SummaryWriter, progress: Progress) -> None:
@@ -367,11 +391,8 @@ def _log(folder: Path, board: SummaryWriter, progress: Progress) -> None:
     for name, value in row.items():
         board.add_scalar(name, value, progress.iteration)
     path = folder / "progress.csv"
-    rows: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            rows = [old for old in csv.DictReader(file) if int(old["iteration"]) < progress.iteration]
+    rows = [old for old in _read_rows(path) if int(old["iteration"]) < progress.iteration]
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
+        writer = csv.DictWriter(file, fieldnames=list(row), extrasaction="ignore")
         writer.writeheader()
         writer.writerows([*rows, row])

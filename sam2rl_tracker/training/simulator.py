@@ -10,9 +10,12 @@ beside it, on the order of rollouts, or on whether its memory was dropped in bet
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -96,7 +99,8 @@ class Simulator:
         capacity: memories beside the prompted frame, 1 to 6.
         pointers: whether object pointers take part (SAM2RL: those of the stored frames).
         rows: states computed in one batch. Fixed: results depend on it in their last bits.
-        store_mb: memory for what may be computed again, in MB; rewards are kept for good.
+        store_mb: memory for what may be computed again, in MB; within an iteration it may grow to twice as much.
+            Rewards are kept for good.
         memoise: False predicts every step anew, to measure what memoisation saves.
     """
 
@@ -110,6 +114,8 @@ class Simulator:
         store_mb: float = 512,
         memoise: bool = True,
     ):
+        if not math.isfinite(store_mb):
+            raise Sam2rlError(f"a store of {store_mb:g} MB is none: give a finite size")
         if not 1 <= capacity <= CAPACITY:
             raise Sam2rlError(f"a bank holds 1 to {CAPACITY} memories beside the prompted frame, not {capacity}")
         self.clip = clip
@@ -132,6 +138,7 @@ class Simulator:
         self._nodes: list[_Node] = []
         self._numbers: dict[tuple[int, tuple[int, ...]], int] = {}
         self._epoch = 0
+        self._live = 0  # nodes with tensors, at most
         self._prompted = self._prompt()
         bytes_each = self._prompted_bytes()
         self._store = int(store_mb * 2**20 / bytes_each)  # nodes with tensors
@@ -140,6 +147,17 @@ class Simulator:
             raise Sam2rlError(
                 f"a store of {store_mb:g} MB is too small for one batch of {rows} states: it needs {needed:.1f} MB"
             )
+
+    @cached_property
+    def identity(self) -> str:
+        """16 hex digits of all that its results follow from: images, truth, model, bank."""
+        clip = self.clip
+        digest = hashlib.sha256(f"{self._engine.model.hash} {self.capacity} {self._pointers}".encode())
+        for image in clip.images:
+            digest.update(np.ascontiguousarray(image).tobytes())
+        for part in (clip.masks, clip.known, clip.ignored, np.array(clip.start_counts)):
+            digest.update(b"-" if part is None else np.packbits(part).tobytes())
+        return digest.hexdigest()[:16]
 
     # --------------------------------------------------------------------------------------------- rollouts
 
@@ -167,6 +185,8 @@ class Simulator:
             act(self._nodes[state].bank, state, action, self.capacity)
             for state, action in zip(states, actions, strict=True)
         ]
+        if self._live > 2 * self._store:
+            self.trim()
         start = time.perf_counter()
         after = self._evaluate(t + 1, banks)
         self.counters.seconds += time.perf_counter() - start
@@ -208,12 +228,16 @@ class Simulator:
         return (self._engine.video_logits(logits[None], size) > 0)[0].cpu().numpy()
 
     def trim(self) -> None:
-        """Drop what has not been used for longest, down to the size of the store. Called between iterations."""
+        """Drop what has not been used for longest, down to the size of the store.
+
+        Called between iterations, and by `step` when twice as much is there.
+        """
         kept = [node for node in self._nodes if node.record is not None or node.logits is not None]
         excess = len(kept) - self._store
         if excess > 0:
             for node in sorted(kept, key=lambda node: node.used)[:excess]:
                 node.record = node.logits = None
+        self._live = min(len(kept), self._store)
         self._epoch += 1
 
     # ------------------------------------------------------------------------------------------- evaluation
@@ -231,6 +255,7 @@ class Simulator:
                 self._numbers[t, bank] = len(self._nodes)
                 self._nodes.append(_Node(t, bank, reward, record.object_score, record, logits, self._epoch))
             self.counters.evaluated += len(batch)
+            self._live += len(batch)
         if not self._memoise:
             return list(range(first, len(self._nodes)))
         return [self._numbers[t, bank] for bank in banks]
@@ -299,6 +324,7 @@ class Simulator:
                 for number, (record, logits, _) in zip(batch, results, strict=True):
                     self._nodes[number].record, self._nodes[number].logits = record, logits
                 self.counters.recomputed += len(batch)
+                self._live += len(batch)
             for batch in self._batches([number for number in group if memories or number not in numbers]):
                 self._encode(t, batch)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
+import os
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from filelock import FileLock
 from reference import load_video
 from safetensors.numpy import save_file
@@ -19,7 +21,16 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.sam2rl import Agent, fingerprint, load_agent, save_agent
 from sam2rl_tracker.report import collect
-from sam2rl_tracker.training.agents import Task, agents_folder, replay, search_object, train_all, train_object
+from sam2rl_tracker.training import agents
+from sam2rl_tracker.training.agents import (
+    Task,
+    agents_folder,
+    publish,
+    replay,
+    search_object,
+    train_all,
+    train_object,
+)
 from sam2rl_tracker.training.clips import load_clip, objects_of
 from sam2rl_tracker.training.ppo import PRESETS, Progress, Settings, parse_settings, train
 from sam2rl_tracker.training.search import greedy
@@ -116,29 +127,36 @@ def test_trouble_with_a_trainings_folder(nano: Model, clip: Clip, tmp_path: Path
         train(simulator(nano, clip), dataclasses.replace(QUICK, learning_rate=0.1), tmp_path)
     with FileLock(tmp_path / ".lock"), pytest.raises(Sam2rlError, match="another training is at work"):
         train(simulator(nano, clip), QUICK, tmp_path)
+    other = Clip(clip.images, np.roll(clip.masks, 1, axis=2), clip.known)
+    with pytest.raises(Sam2rlError, match="begun on another video, truth or model"):
+        train(simulator(nano, other), QUICK, tmp_path)
+    (tmp_path / "progress.csv").write_text("nonsense\n1,2\n")  # nothing depends on it
+    train(simulator(nano, clip), dataclasses.replace(QUICK, iterations=2), tmp_path)
+    assert len((tmp_path / "progress.csv").read_text().splitlines()) == 2
     (tmp_path / "checkpoint.pt").write_bytes(b"broken")
     with pytest.raises(Sam2rlError, match="is damaged or of another training"):
+        train(simulator(nano, clip), QUICK, tmp_path)
+    (tmp_path / "settings.json").write_text("[1]")
+    with pytest.raises(Sam2rlError, match=r"settings\.json is damaged"):
         train(simulator(nano, clip), QUICK, tmp_path)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(Sam2rlError, match="cannot be written"):
         train(simulator(nano, clip), QUICK, tmp_path / "file" / "run")
 
 
-def test_a_full_disk_loses_the_last_iteration_only(
-    nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save = torch.save
-    calls = []
+def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    """The system itself refuses to write: files may not grow beyond a limit, which is set after two iterations."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def full(content: object, path: Path) -> None:
-        calls.append(path)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device")
-        save(content, path)
+    def fill(progress: Progress) -> None:
+        if progress.iteration == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(Sam2rlError, match="No space left on device"):
-        train(simulator(nano, clip), QUICK, tmp_path)
+    try:
+        with pytest.raises(Sam2rlError, match="cannot be written .File too large"):
+            train(simulator(nano, clip), QUICK, tmp_path, fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     resumed: list[int] = []
     train(simulator(nano, clip), QUICK, tmp_path, lambda progress: resumed.append(progress.iteration))
     assert resumed == [3, 4]
@@ -187,15 +205,53 @@ def test_decisions_that_were_searched_run_in_the_toolkit(
 
 
 def test_an_object_that_never_comes_back(nano: Model, clip: Clip, tmp_path: Path) -> None:
-    """All there is to learn is to say nothing, and every frame on which nothing is said counts 1."""
+    """All there is to learn is to say nothing: the quality is the share of frames on which nothing is said."""
     masks = clip.masks.copy()
     masks[1:] = False
     gone = Clip(clip.images, masks, clip.known)
     result = train(simulator(nano, gone), dataclasses.replace(QUICK, imitation=0.9), tmp_path)
-    assert 0 <= result.progress.best_greedy <= 1
     again = simulator(nano, gone)
-    states = again.rollout(result.best_actions)
-    assert again.quality(states) == np.mean([again.reward(state) * (FRAMES - 1) for state in states])
+    empty = [not again.output(state).any() for state in again.rollout(result.best_actions)]
+    assert result.progress.best == pytest.approx(np.mean(empty))
+
+
+@pytest.mark.parametrize("qualities", [(0.5, 0.7), (0.7, 0.5)])
+def test_the_better_agent_stays(nano: Model, clip: Clip, tmp_path: Path, qualities: tuple[float, float]) -> None:
+    """Whichever comes last, also in another run; a damaged file is no rival."""
+    (tmp_path / f"{scripted(nano, clip, [0] * 8).fingerprint}.safetensors").write_bytes(b"damaged")
+    for quality in qualities:
+        agent = scripted(nano, clip, [0] * 8)
+        agent.record["quality"] = quality
+        path = publish(agent, tmp_path)
+    assert load_agent(path).record["quality"] == 0.7
+
+
+def test_a_worker_that_dies_takes_no_other_along(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file of results is a folder, so that it ends without a word; then the parent is interrupted."""
+    dying, living, never = (
+        Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder)
+    )
+    work = agents._work
+    monkeypatch.setattr(agents, "_work", _die)
+    results = agents._train_all([dying], 2, lambda task, progress: None)
+    (_, result) = next(results)
+    assert isinstance(result, Sam2rlError)
+    assert "its worker died (status 3)" in str(result)
+    monkeypatch.setattr(agents, "_work", work)
+    endless = dataclasses.replace(never, settings=dataclasses.replace(QUICK, iterations=100_000))
+    running = agents._train_all([living, endless], 2, lambda task, progress: None)
+    task, result = next(running)
+    assert task is living
+    assert isinstance(result, dict)
+    children = multiprocessing.active_children()
+    running.close()  # as Ctrl-C does
+    for child in children:
+        child.join(10)
+        assert not child.is_alive()
+
+
+def _die(task: Task, parent: int) -> None:
+    os._exit(3)
 
 
 def test_settings_from_words() -> None:
@@ -206,9 +262,12 @@ def test_settings_from_words() -> None:
         "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=20",
         "batch=many": "'batch=many': 'many' is no int",
         "batch": "'batch': '' is no int",
-        "batch=0": "batch must be at least 1",
+        "batch=1": "batch must be at least 2",
         "gamma=2": "gamma must be between 0 and 1",
-        "imitation=1": "imitation must be at least 0 and below 1",
+        "imitation=0.3": "imitation must be 0, or above 0.5 and below 1",
+        "learning_rate=inf": "learning_rate and clip must be above 0 and at most 1",
+        "entropy=nan": "entropy must be between 0 and 1",
+        "seed=4294967296": "seed must be between 0 and 4294967295",
     }.items():
         with pytest.raises(Sam2rlError, match=message):
             parse_settings("default", [change])
@@ -270,6 +329,10 @@ def test_files_that_are_no_agents(nano: Model, clip: Clip, tmp_path: Path) -> No
     with pytest.raises(Sam2rlError, match="is no agent file"):
         load_agent(path)
     about = {"format": "sam2rl-agent-1", "fingerprint": "0", "frames": 10, "capacity": 6, "record": {}}
+    for change in ({"record": [1]}, {"fingerprint": 1}, {"frames": float("inf")}):
+        save_file({"actions": np.zeros(8, int)}, path, metadata={"sam2rl": json.dumps({**about, **change})})
+        with pytest.raises(Sam2rlError, match=r"is damaged|is no agent file"):
+            load_agent(path)
     for tensors in ({"actions": np.array([9] * 8)}, {"actions": np.zeros(3, int)}, {"hidden.bias": np.zeros(3)}):
         save_file(tensors, path, metadata={"sam2rl": json.dumps(about)})
         with pytest.raises(Sam2rlError, match="is damaged"):

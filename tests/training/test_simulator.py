@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 from reference import load_video
 
 from sam2rl_tracker import Tracker
@@ -101,6 +102,34 @@ def test_results_depend_neither_on_the_store_nor_on_the_order(nano: Model, clip:
     assert returns(simulator(nano, clip), actions[::-1]) == plain[::-1]
     alone = [returns(simulator(nano, clip), row[None])[0] for row in actions[:3]]
     assert alone == plain[:3]
+
+
+def test_frames_without_the_object(nano: Model, clip: Clip) -> None:
+    """Worth 1 when nothing is said, 0 when something is; unknown ones are worth nothing."""
+    masks, known = clip.masks.copy(), np.ones(len(clip), dtype=bool)
+    masks[2] = masks[3] = False
+    known[4] = False
+    simulated = simulator(nano, Clip(clip.images, masks, known))
+    nothing, something = torch.zeros(1, *masks.shape[1:], dtype=torch.bool), torch.ones(1, *masks.shape[1:]).bool()
+    assert simulated._overlap(nothing, 2) == 1
+    assert simulated._overlap(something, 2) == 0
+    assert simulated._overlap(nothing, 1) == 0
+    states = simulated.rollout([1] * simulated.decisions)
+    assert simulated.reward(states[3]) == 0
+    wrong = [bool(simulated.output(state).any()) for state in states[1:3]]
+    scored = len(masks) - 2  # without the first frame, and the unknown one
+    assert [simulated.reward(state) * scored for state in states[1:3]] == pytest.approx([1 - said for said in wrong])
+
+
+def test_the_store_is_bounded_within_a_rollout(nano: Model, clip: Clip) -> None:
+    simulated = simulator(nano, clip, store_mb=0.3)
+    rng = np.random.default_rng(0)
+    states = [simulated.start()] * 48
+    for _ in range(simulated.decisions):
+        states = simulated.step(states, rng.integers(0, 7, 48).tolist())
+        live = sum(node.record is not None or node.logits is not None for node in simulated._nodes)
+        assert live <= 2 * simulated._store + 48 * (simulated.capacity + 1)
+    assert len(simulated._nodes) > 2 * simulated._store, "all fitted: this test shows nothing"
 
 
 def test_a_state_is_evaluated_once(nano: Model, clip: Clip) -> None:
