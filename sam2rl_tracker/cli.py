@@ -319,18 +319,22 @@ def train(
             said += f"  {state.speed:.0f} frames/s  reuse {state.reuse:.0%}"
             progress.update(bars[one], completed=state.iteration, said=said)
 
-        for one, result in train_all(tasks, jobs, on_iteration):
-            name = f"{one.sequence}, object {one.object_id}, seed {one.settings.seed}"
-            if isinstance(result, Sam2rlError):
-                failures += 1
-                _say(f"FAILED {name}: {result}", style="red")
-                continue
-            results.append(result)
-            _say(
-                f"{name}: quality {result['quality']:.3f} on the video it was trained on "
-                f"(SAM 2 {result['sam2_quality']:.3f}, best rollout {result['best_rollout']:.3f}), "
-                f"{result['steps']} steps, {result['seconds']:.0f} s"
-            )
+        try:
+            for one, result in train_all(tasks, jobs, on_iteration):
+                name = f"{one.sequence}, object {one.object_id}, seed {one.settings.seed}"
+                if isinstance(result, Sam2rlError):
+                    failures += 1
+                    _say(f"FAILED {name}: {result}", style="red")
+                    continue
+                results.append(result)
+                _say(
+                    f"{name}: quality {result['quality']:.3f} on the video it was trained on "
+                    f"(SAM 2 {result['sam2_quality']:.3f}, best rollout {result['best_rollout']:.3f}), "
+                    f"{result['steps']} steps, {result['seconds']:.0f} s"
+                )
+        except KeyboardInterrupt:
+            _say("Interrupted: what is finished is kept; repeat the command to go on")
+            raise
     if as_json:
         _print_json({"agents": results})
     if failures:
@@ -394,7 +398,7 @@ def agent_list(folder: Folder) -> None:
     from sam2rl_tracker.vot.workspace import open_workspace
 
     heads = ("Agent", "Sequence", "Object", "Model", "By", "Quality", "SAM 2's", "Steps")
-    table = Table(title=f"Made {ON_TEST}")
+    table = Table(title=f"Trained or searched {ON_TEST}")
     for head in heads:
         table.add_column(head, overflow="fold")
     damaged = []

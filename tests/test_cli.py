@@ -238,7 +238,7 @@ def test_train_search_and_agents(run: Run) -> None:
         92,
     )  # greedy 8, imitation 4, then 2 * (32 + 4 + 4)
     assert "on the video it was trained on" in said
-    assert "Trained on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
+    assert "Trained or searched on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
     about = json.loads(run("agent", "info", agent["file"])[1])
     assert about["quality"] == agent["quality"]
     assert about["settings"]["seed"] == 0

@@ -153,7 +153,7 @@ def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
 
     try:
-        with pytest.raises(Sam2rlError, match="cannot be written .File too large"):
+        with pytest.raises(Sam2rlError, match=r"cannot be written \(File too large\)"):
             train(simulator(nano, clip), QUICK, tmp_path, fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
