@@ -303,6 +303,7 @@ def train(
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = [], 0
+    told: dict[Task, int] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         bars = {
@@ -318,6 +319,9 @@ def train(
             )
             said += f"  {state.speed:.0f} frames/s  reuse {state.reuse:.0%}"
             progress.update(bars[one], completed=state.iteration, said=said)
+            if not console.is_terminal and told.get(one) != state.iteration:  # a log has no bars
+                told[one] = state.iteration
+                _say(f"{one.sequence}, object {one.object_id}: {state.iteration}/{state.iterations}  {said}")
 
         try:
             for one, result in train_all(tasks, jobs, on_iteration):

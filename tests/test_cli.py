@@ -238,6 +238,7 @@ def test_train_search_and_agents(run: Run) -> None:
         92,
     )  # greedy 8, imitation 4, then 2 * (32 + 4 + 4)
     assert "on the video it was trained on" in said
+    assert "scene-00002, object 1: 1/2 SAM 2 0." in said  # where nobody sees bars
     assert "Trained or searched on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
     about = json.loads(run("agent", "info", agent["file"])[1])
     assert about["quality"] == agent["quality"]
