@@ -144,6 +144,8 @@ def test_trouble_with_a_trainings_folder(nano: Model, clip: Clip, tmp_path: Path
         train(simulator(nano, clip), QUICK, tmp_path / "file" / "run")
 
 
+# TensorBoard's own writer meets the limit too.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_path: Path) -> None:
     """The system itself refuses to write: files may not grow beyond a limit, which is set after two iterations."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
