@@ -32,6 +32,10 @@ class Clips:
     masks: NDArray[np.bool_]  # [B, K, T, S, S]; every object is seen on frame 0
     times: NDArray[np.int64]  # [B, T] frame numbers in the source
 
+    def split(self, parts: int) -> list[Clips]:
+        fields = (np.array_split(values, parts) for values in (self.images, self.masks, self.times))
+        return [Clips(*part) for part in zip(*fields, strict=True)]
+
 
 @dataclass(frozen=True)
 class Cut:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from filelock import FileLock
@@ -80,10 +81,10 @@ def test_the_schedule() -> None:
 
 @pytest.mark.parametrize("t", [1, 2, 5, 9])
 def test_banks_are_drawn_from_the_past(t: int) -> None:
-    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
     sizes = set()
     for _ in range(50):
-        bank = training._random_bank(4, t, torch.device("cpu"))
+        bank = training._random_bank(4, t, rng)
         sizes.add(bank.shape[1])
         for row in bank.tolist():
             assert row == sorted(set(row), reverse=True)
@@ -96,12 +97,11 @@ def test_prompts_lie_on_their_masks() -> None:
     masks = torch.zeros(2, 32, 32, dtype=torch.bool)
     masks[0, 4:9, 10:20] = True
     masks[1, 30, 3] = True
-    points, labels = training._prompts(masks, boxes=False)
+    points, labels = training._prompts(masks, False, np.random.default_rng(0))
     for (point,), mask in zip(points.long().tolist(), masks, strict=True):
         assert mask[point[1], point[0]]
     assert labels.tolist() == [[1], [1]]
-    torch.manual_seed(0)
-    boxes, labels = training._prompts(masks, boxes=True)
+    boxes, labels = training._prompts(masks, True, np.random.default_rng(0))
     assert labels.tolist() == [[2, 3], [2, 3]]
     assert (boxes[0] - torch.tensor([[10.0, 4.0], [20.0, 9.0]])).abs().max() < 2
 
