@@ -25,7 +25,7 @@ Not imitated, as they are defects of the toolkit's rasteriser or traps of its pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -222,3 +222,19 @@ def mean_measures(items: Iterable[Measures]) -> Measures:
         defined = [value for value in (getattr(item, field.name) for item in items) if value is not None]
         means[field.name] = sum(defined) / len(defined) if defined else None
     return Measures(**means)  # type: ignore[arg-type]  # quality and accuracy are always defined
+
+
+def bootstrap_interval(values: Sequence[float] | NDArray[np.float64], resamples: int = 2000) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean over videos, by resampling them; the same for the same values.
+
+    For a difference of two trackers, give the differences by video: resampling then keeps the pairs.
+
+    Raises:
+        ValueError: There is nothing to resample.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0:
+        raise ValueError("no values to resample")
+    draws = np.random.default_rng(0).integers(array.size, size=(resamples, array.size))
+    low, high = np.percentile(array[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)

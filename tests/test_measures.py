@@ -19,6 +19,7 @@ from sam2rl_tracker.measures import (
     Measures,
     accuracy,
     adq,
+    bootstrap_interval,
     count_frames,
     frame_overlaps,
     mean_measures,
@@ -292,3 +293,13 @@ def test_shapes_must_agree(arguments):
     for function in (frame_overlaps, count_frames, measure_object):
         with pytest.raises(Sam2rlError, match="shape"):
             function(**vars(arguments))
+
+
+def test_the_interval_of_a_mean() -> None:
+    values = np.random.default_rng(1).normal(0.5, 0.2, 400)
+    low, high = bootstrap_interval(values)
+    half = 1.96 * values.std() / 20  # what the normal approximation says
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.004)
+    assert bootstrap_interval([0.3]) == pytest.approx((0.3, 0.3))
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap_interval([])

@@ -13,7 +13,7 @@ import numpy as np
 
 from sam2rl_tracker.bench import describe
 from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
-from sam2rl_tracker.measures import FrameCounts, count_frames, measure_object
+from sam2rl_tracker.measures import FrameCounts, bootstrap_interval, count_frames, measure_object
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking import Tracker
 from sam2rl_tracker.training.search import beam
@@ -21,7 +21,6 @@ from sam2rl_tracker.training.simulator import Clip, Simulator
 
 POLICIES = ("never", "recency", "stride", "random", "samurai", "dam4sam")
 SEED = 7_000_000  # of the first scene: no training, test or benchmark uses these
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -121,16 +120,15 @@ def _score(found: np.ndarray, truth: np.ndarray, sees_truth: bool = False) -> _S
 
 def _summary(scenes: Sequence[Sequence[_Scored]]) -> dict[str, Any]:
     qualities = np.array([np.mean([one.quality for one in scene]) for scene in scenes])
-    draws = np.random.default_rng(0).integers(len(qualities), size=(_RESAMPLES, len(qualities)))
-    low, high = np.percentile(qualities[draws].mean(axis=1), [2.5, 97.5])
+    low, high = bootstrap_interval(qualities)
     every = [one for scene in scenes for one in scene]
     robust = [one.robustness for one in every if one.robustness is not None]
     noticed = sum(one.counts.noticed for one in every)
     absent = noticed + sum(one.counts.hallucinated for one in every)
     return {
         "quality": round(float(qualities.mean()), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
         "accuracy": round(float(np.mean([one.accuracy for one in every])), 4),
         "robustness": round(float(np.mean(robust)), 4) if robust else None,
         "absent": round(noticed / absent, 4) if absent else None,
