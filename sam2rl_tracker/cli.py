@@ -257,6 +257,83 @@ def report(folder: Folder, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def benchmark(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, or a benchmark's own, which then goes on.")],
+    paper: Annotated[
+        bool, typer.Option("--paper", help="64 videos and the paper's training: weeks on two cores.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Videos. [default: 16; --paper: 64]")] = None,
+    frames: Annotated[int, typer.Option(min=3)] = 80,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the first video; the others count up.")] = None,
+    preset: Preset = "default",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+    ] = None,
+    control_steps: Annotated[
+        int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")
+    ] = None,
+    model: Model = "nano",
+    device: Device = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that train and search.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Compare all trackers, agents and searches on generated videos. About two hours on two cores; resumes by itself."""
+    from sam2rl_tracker.benchmark import DEFAULT, PAPER, run_benchmark
+    from sam2rl_tracker.report.standings import to_markdown
+    from sam2rl_tracker.training.ppo import parse_settings
+
+    plan = PAPER if paper else DEFAULT
+    plan = replace(
+        plan,
+        count=plan.count if count is None else count,
+        frames=frames,
+        seed=plan.seed if seed is None else seed,
+        preset=preset,
+        model=model,
+        settings=parse_settings("paper" if paper else "default", settings or []),
+        control_steps=control_steps,
+    )
+    with console.status("Starting") as status:
+
+        def say(text: str) -> None:
+            status.update(escape(text))
+            if not console.is_terminal:  # a log has no status line
+                _say(text)
+
+        document = run_benchmark(folder, plan, jobs, device, say)
+    if as_json:
+        _print_json(document)
+    else:
+        print(to_markdown(document))
+    _say(f"{folder / 'benchmark.md'}, benchmark.csv and benchmark.json; the page: sam2rl report {folder}")
+
+
+@app.command()
+def compare(
+    folder: Folder,
+    sequence: Annotated[
+        str | None, typer.Option(help="By default, as for what else is not given, where trackers differ most.")
+    ] = None,
+    trackers: Annotated[
+        list[str] | None, typer.Option(help="With results; repeat it. By default the two that differ most.")
+    ] = None,
+    object_id: Annotated[int | None, typer.Option("--object", help="This one of the sequence's objects.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .mp4; by default SEQUENCE_OBJECT-compare.mp4 there.")] = None,
+    fps: Annotated[float, typer.Option(min=1)] = 12,
+) -> None:
+    """Draw trackers side by side with the truth and the frames in their memory banks: a video, and some stills."""
+    from sam2rl_tracker.report.comparison import find_difference, write_comparison
+
+    with console.status("Comparing") as status:
+        found = find_difference(folder, sequence, trackers or (), object_id)
+        file = out or folder / f"{found.sequence}_{found.object_id}-compare.mp4"
+        status.update(f"Drawing {escape(found.sequence)}")
+        write_comparison(folder, found.sequence, list(found.qualities), file, fps, found.object_id)
+    qualities = ", ".join(f"{name} {value:.3f}" for name, value in found.qualities.items())
+    _say(f"{found.sequence}, object {found.object_id}: quality {qualities}; {file}, stills in {file.stem}.png")
+
+
 # --------------------------------------------------------------------------------------------------------- training
 
 

@@ -166,7 +166,8 @@ def search_object(
         save: folder for an agent of the best decisions found, for the tracker SAM2RL; a better one there stays.
 
     Returns:
-        sequence, object, steps (the budget), spent (the steps that each search took), random, greedy, beam, ceiling
+        sequence, object, steps (the budget), spent (the steps that each search took), curves ([steps, best quality so
+        far] of each), random, greedy, beam, ceiling
         (simulated qualities), agent (the one in `agents/`, simulated, or None), agent_method (how it was made), always
         (every frame replaces the oldest), sam2 (through the tracker); with `save`, replayed (the found decisions'
         quality through the tracker).
@@ -184,6 +185,7 @@ def search_object(
         "steps": budget,
         **{found.name: found.quality for found in founds},
         "spent": {found.name: found.steps for found in founds},
+        "curves": {found.name: found.curve for found in founds},
         "agent": _simulate(simulator, agent) if agent else None,
         "agent_method": agent.record.get("method") if agent else None,
         "always": simulator.quality(simulator.rollout([1] * simulator.decisions)),
@@ -217,20 +219,24 @@ def train_all(
     tasks: Sequence[Task],
     jobs: int = 1,
     on_iteration: Callable[[Task, Progress], None] = lambda task, progress: None,
+    publishing: bool = True,
 ) -> Iterator[tuple[Task, dict[str, Any] | Sam2rlError]]:
     """Train agents one after the other, or in `jobs` processes that share nothing but files.
 
-    The workspace's `agents/` gets the agent of each object, of several seeds or runs the one with the best quality.
+    Args:
+        publishing: the workspace's `agents/` gets the agent of each object, of several seeds or runs the one with the
+            best quality.
 
     Yields:
-        Each task when it ends, with its result (`file` is now the one in `agents/`, `own_file` the seed's) or what went
-        wrong; the others go on.
+        Each task when it ends, with its result (`own_file` is the seed's, `file` the published one) or what went wrong;
+        the others go on.
     """
     for task, result in _train_all(list(dict.fromkeys(tasks)), jobs, on_iteration):
         if not isinstance(result, Sam2rlError):
+            result["own_file"] = result["file"]
             try:
-                published = publish(load_agent(result["file"]), agents_folder(task.workspace))
-                result = {**result, "file": str(published), "own_file": result["file"]}
+                if publishing:
+                    result["file"] = str(publish(load_agent(result["file"]), agents_folder(task.workspace)))
             except Sam2rlError as error:
                 result = error
         yield task, result

@@ -377,6 +377,11 @@ def read_progress(folder: Path) -> Progress | None:
         return None
 
 
+def read_curve(folder: Path) -> list[tuple[int, float]]:
+    """(simulated steps, quality of the best policy so far) after every iteration of a folder's training."""
+    return [(int(row["steps"]), float(row["best_greedy"])) for row in _read_rows(folder / "progress.csv")]
+
+
 def _read_rows(path: Path) -> list[dict[str, Any]]:
     """What is legible of a table of iterations: nothing depends on it."""
     try:

@@ -319,6 +319,21 @@ def read_results(folder: StrPath, tracker: str, sequence: str) -> dict[int, NDAr
     return masks
 
 
+def frame_times(folder: StrPath, tracker: str, sequence: str) -> NDArray[np.float64]:
+    """Seconds that a tracker took for each frame of a sequence, as the toolkit measured them: float [T].
+
+    Raises:
+        Sam2rlError: The workspace has no such times.
+    """
+    workspace = checked_workspace(folder)
+    stem = next(iter(_result_stems(workspace, tracker, _experiments(workspace)[0], sequence).values()))
+    file = stem.with_name(f"{stem.name}_time.value")
+    try:
+        return np.array([float(line) for line in file.read_text().split()])
+    except (OSError, ValueError) as error:
+        raise Sam2rlError(f"{file} holds no times ({error}): evaluate {tracker} again.") from error
+
+
 # ---------------------------------------------------------------- analysis
 
 

@@ -1,0 +1,105 @@
+"""The benchmark: a small one end to end, resumed, and what its document says of made-up numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sam2rl_tracker import benchmark
+from sam2rl_tracker.benchmark import Plan, run_benchmark
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.report.standings import to_markdown
+from sam2rl_tracker.training.ppo import Settings
+
+TINY = Plan(
+    count=2,
+    frames=12,
+    seed=11,
+    settings=Settings(iterations=2, samples=40, hidden=16, batch=20),
+    more_seeds=(1,),
+    subset=1,
+    width=2,
+    trackers=("SAM2", "SAMURAI", "SAM2RL"),
+)
+
+
+def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "B"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "_once", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_benchmark(folder, TINY)
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "benchmark").glob("train-*.json")}
+    assert len(kept) == 3  # two videos, and a second seed on one of them
+    with pytest.raises(Sam2rlError, match="was begun with seed=11"):
+        run_benchmark(folder, replace(TINY, seed=12))
+
+    document = run_benchmark(folder, TINY, jobs=2)
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    assert json.loads((folder / "benchmark.json").read_text()) == json.loads(json.dumps(document))
+    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", "ceiling", "best found"}
+    assert [key for key, row in document["methods"].items() if not row["sees_truth"]] == ["SAM2", "SAMURAI"]
+    for name, row in document["videos"].items():
+        # The agent's quality inside `vot evaluate` is the one that its training replayed.
+        trained = json.loads((folder / "benchmark" / f"train-{name}-0.json").read_text())
+        assert row["SAM2RL"] == pytest.approx(trained["quality"], abs=1e-4)
+        assert row["best found"] == pytest.approx(max(row.values()))
+        searched = json.loads((folder / "benchmark" / f"search-{name}.json").read_text())
+        assert searched["steps"] == trained["steps"]
+        for key in ("random", "beam"):
+            assert searched["spent"][key] <= trained["steps"]
+    agents = list((folder / "agents").iterdir())
+    assert len(agents) == 2  # the second seed's agent stays in its training's folder
+    original = document["transfer"]["original"]
+    assert original["agent"] == pytest.approx(document["methods"]["SAM2RL"]["quality"], abs=1e-4)
+    assert original["kept"] in (None, pytest.approx(1))
+    assert document["methods"]["SAM2"]["fps"] > 0
+    with (folder / "benchmark.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * len(document["methods"])
+    assert "SAM2RL*" in (folder / "benchmark.md").read_text()
+    assert (folder / "benchmark-gains.png").stat().st_size > 1000
+    assert (folder / "benchmark-steps.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_folder_must_be_new_or_a_benchmark(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(Sam2rlError, match="is not empty"):
+        run_benchmark(tmp_path, TINY)
+
+
+@pytest.mark.parametrize(
+    ("agent", "holds"), [(0.3, "holds"), (0.05, "does not hold"), (0.16, "is not decided by these videos")]
+)
+def test_claims_are_judged_by_their_intervals(agent: float, holds: str) -> None:
+    noise = np.linspace(-0.1, 0.1, 20)
+    gains = {
+        "SAM2RL": agent + noise,
+        "SAMURAI": np.full(20, -0.02),
+        "DAM4SAM": np.full(20, 0.05),
+        "best found": np.full(20, 0.4),
+    }
+    claims = benchmark._claims(gains)
+    assert claims["best_rule"] == "DAM4SAM"
+    assert claims["times_best_rule"] == pytest.approx(agent / 0.05)
+    assert claims["share_of_best"] == pytest.approx(agent / 0.4)
+    document = {"methods": {}, "claims": claims, "videos": {}, "transfer": {}, "seeds": {}, "trackers": {}}
+    assert f"more than 3 times as much {holds}" in to_markdown(document)
+
+
+def test_mean_curves_begin_where_all_have_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = {"a": [(10, 0.5), (30, 0.7)], "b": [(20, 0.4), (40, 0.3)]}  # what was found stays found
+    found = {name: {"curves": dict.fromkeys(benchmark.SEARCHES, line)} for name, line in lines.items()}
+    monkeypatch.setattr(benchmark, "read_curve", lambda folder: lines["a"])
+    tasks = {name: benchmark.Task(Path(), name, 1) for name in lines}
+    curves = benchmark._curves(tasks, {"a": 0.5, "b": 0.4}, found)
+    assert curves["beam"] == [[20, 0.0], [30, pytest.approx(0.1)], [40, pytest.approx(0.1)]]
