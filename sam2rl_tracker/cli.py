@@ -566,6 +566,7 @@ def model_train_nano(
     device: Device = None,
 ) -> None:
     """Train the packaged model from nothing on generated scenes. Resumes by itself."""
+    from sam2rl_tracker.synthetic.learning_curves import plot_training
     from sam2rl_tracker.synthetic.train_nano import RECIPES, train_nano
     from sam2rl_tracker.synthetic.train_nano import Progress as State
 
@@ -581,9 +582,10 @@ def model_train_nano(
             progress.update(bar, completed=state.step, said=f"{said}  quality {state.validation:.3f}")
 
         state = train_nano(out, recipe, device, on_step)
+    plot_training(out, out / "curves.png")
     _say(
         f"{state.step} steps in {state.seconds:.0f} s, validation quality {state.validation:.3f}: "
-        f"use it by --model {out}; curves in {out / 'progress.csv'}"
+        f"use it by --model {out}; curves in {out / 'curves.png'}"
     )
 
 

@@ -15,6 +15,7 @@ from sam2rl_tracker.engine import load_model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.synthetic import train_nano as training
 from sam2rl_tracker.synthetic.batches import Cut
+from sam2rl_tracker.synthetic.learning_curves import plot_training
 from sam2rl_tracker.synthetic.train_nano import RECIPES, Progress, Recipe, Stage, learning_rate, stage_at, train_nano
 
 TINY = Recipe(
@@ -56,6 +57,8 @@ def test_trouble_with_a_folder(tmp_path: Path) -> None:
     train_nano(tmp_path, done, "cpu")
     with pytest.raises(Sam2rlError, match="was begun with another recipe"):
         train_nano(tmp_path, dataclasses.replace(done, seed=1), "cpu")
+    with pytest.raises(Sam2rlError, match="has no progress"):
+        plot_training(tmp_path / "nowhere", tmp_path / "curves.png")
     with FileLock(tmp_path / ".lock"), pytest.raises(Sam2rlError, match="another training is at work"):
         train_nano(tmp_path, done, "cpu")
     (tmp_path / "checkpoint.pt").write_bytes(b"broken")
@@ -114,5 +117,6 @@ def test_it_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         rows = list(csv.DictReader(file))
     assert float(rows[-1]["prompt_masks"]) < 0.6 * float(rows[0]["prompt_masks"])
     assert float(rows[-1]["prompt_ious"]) < 0.5 * float(rows[0]["prompt_ious"])
+    assert plot_training(tmp_path, tmp_path / "curves.png").stat().st_size > 10_000
     model = load_model(str(tmp_path), "cpu")
     assert model.parameters > 3e6
