@@ -55,7 +55,7 @@ def plot_training(folder: Path, path: Path) -> Path:
 
 
 def _draw(axes: Axes, rows: Sequence[dict[str, str]], name: str, **style: Any) -> None:
-    points = []
+    points: list[tuple[int, float]] = []
     for row in rows:
         # Validations are far apart: between them the table repeats the last one.
         if row[name] and not (name == "validation" and points and points[-1][1] == float(row[name])):
