@@ -242,9 +242,15 @@ def _tell_added(names: list[str], folder: Path) -> None:
 
 
 @app.command()
-def report(folder: Folder, as_json: Json = False) -> None:
-    """Quality, Accuracy and Robustness of every tracker evaluated in a workspace, and the differences to SAM 2."""
+def report(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page; by default report/ in WORKSPACE.")] = None,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Only the table: no page, no figures.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every tracker evaluated in a workspace beside SAM 2: a table, an HTML page, and its figures as PNG and PDF."""
     from sam2rl_tracker.report import collect, render, to_json
+    from sam2rl_tracker.report.page import write_page
 
     found = collect(folder)
     if as_json:
@@ -253,6 +259,10 @@ def report(folder: Folder, as_json: Json = False) -> None:
             _say(f"FAILED: {failure}", style="red")
     else:
         render(found, Console())
+    if not no_html:
+        with console.status("Drawing the page"):
+            page = write_page(folder, found, out)
+        _say(f"{page}: open it in a browser; its figures are in {page.parent / 'figures'}")
     if found.failures:
         raise typer.Exit(1)
 
@@ -278,7 +288,7 @@ def benchmark(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that train and search.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Compare all trackers, agents and searches on generated videos. About two hours on two cores; resumes by itself."""
+    """Compare all trackers, agents and searches on generated videos: two hours on two cores. Resumes by itself."""
     from sam2rl_tracker.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.standings import to_markdown
     from sam2rl_tracker.training.ppo import parse_settings

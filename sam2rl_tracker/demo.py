@@ -14,6 +14,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import collect, render
 from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.report.comparison import write_comparison
+from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.table import BASELINE, Report
 from sam2rl_tracker.tracking import Tracker
 from sam2rl_tracker.training.agents import Task, agents_folder, train_all
@@ -76,12 +77,15 @@ def run_demo(
     policies = {"SAM2": "recency", "SAM2RL": f"sam2rl:agents={agents_folder(out)}"}
     banks = {name: _trace(out, best, policy) for name, policy in policies.items()}
     picture = plot_banks(banks, out / f"{best}-bank.png", f"{best}: what the trackers remember")
+    page = write_page(out, report)
     say(
         f"Done in {time.perf_counter() - started:.0f} s. In {out}:\n"
+        f"  {page.parent.name}/{page.name}: all of this as a page, with plots and frames; open it in a browser\n"
         f"  {video.name}: true mask and trackers side by side on {best} (some frames in {video.stem}.png)\n"
         f"  {picture.name}: the frames in the memory banks of SAM 2 and of the agent\n"
         f"  results/: what the trackers said; agents/: the agents; sequences/: the videos and their truth\n"
-        f"Next: sam2rl report {out}, or vot report --workspace {out} --format html --name demo"
+        f"Next: sam2rl report {out} makes the page again; vot report --workspace {out} --format html --name demo, "
+        "the toolkit's own"
     )
     return report
 

@@ -42,3 +42,27 @@ def plot_banks(traces: Mapping[str, Sequence[Mapping[str, Any]]], path: StrPath,
         figure.savefig(temporary, dpi=120)
     plt.close(figure)
     return path
+
+
+def places(banks: Sequence[Sequence[int]], prompted: int) -> list[list[int | None]]:
+    """Give every frame of a bank a place that it keeps as long as it is there.
+
+    Args:
+        banks: For each prediction the frames it attended to.
+        prompted: The frame that has the first place, and no other.
+
+    Returns:
+        For each prediction the frame in each place, None = free; a frame that comes takes the first free place.
+    """
+    row: list[int | None] = [None]
+    rows = []
+    for bank in banks:
+        row = [prompted if prompted in bank else None, *(frame if frame in bank else None for frame in row[1:])]
+        for frame in sorted({*bank} - {prompted, *row}):
+            free = next((k for k in range(1, len(row)) if row[k] is None), None)
+            if free is None:
+                row.append(frame)
+            else:
+                row[free] = frame
+        rows.append(row)
+    return rows

@@ -8,20 +8,20 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import frame_overlaps, quality
+from sam2rl_tracker.report.bank import places
 from sam2rl_tracker.report.overlay import VideoWriter, overlay
 from sam2rl_tracker.report.table import BASELINE, labelled
 from sam2rl_tracker.video import Image, Labels, StrPath, atomic_path, read_image
 from sam2rl_tracker.vot.regions import EMPTY, Region, read_trajectory
 from sam2rl_tracker.vot.sequences import Sequence as Truth
-from sam2rl_tracker.vot.sequences import object_names, read_sequence
-from sam2rl_tracker.vot.toolkit import checked_workspace, tracked_names
+from sam2rl_tracker.vot.sequences import read_sequence
+from sam2rl_tracker.vot.toolkit import checked_workspace, result_file, result_stem, tracked_names
 from sam2rl_tracker.vot.workspace import Workspace
 
 Regions = list[Region | int]  # a frame's mask, or the toolkit's code for none
@@ -196,12 +196,8 @@ def _complete(workspace: Workspace, tracker: str, truth: Truth, object_id: int) 
 
 def _read(workspace: Workspace, tracker: str, truth: Truth, object_id: int) -> _Said | None:
     """A tracker's results for one object; None when they are incomplete."""
-    experiment = next(iter(yaml.safe_load(workspace.stack.read_text())["experiments"]))
-    objects = object_names(workspace.sequences / truth.name)
-    name = next((name for name in objects if name.isdecimal() and int(name) == object_id), "object")
-    stem = f"{truth.name}_{name}_001" if len(objects) > 1 else f"{truth.name}_001"
-    folder = workspace.folder / "results" / tracker / experiment / truth.name
-    file = next((file for file in (folder / f"{stem}.bin", folder / f"{stem}.txt") if file.is_file()), None)
+    stem = result_stem(workspace, tracker, truth.name, object_id)
+    file = result_file(stem)
     try:
         regions = read_trajectory(file.read_bytes()) if file else []
     except Sam2rlError:
@@ -210,7 +206,7 @@ def _read(workspace: Workspace, tracker: str, truth: Truth, object_id: int) -> _
         return None
     start = truth.start(object_id)
     regions[start] = truth.regions[object_id][start]  # of the frame on which a mask was given the toolkit keeps none
-    told = folder / f"{stem}_memory_frames.value"
+    told = stem.with_name(f"{stem.name}_memory_frames.value")
     lines = told.read_text().splitlines() if told.is_file() else []
     # A tracker of another project may mean something else by this property: what cannot be a memory is left out.
     words = [line.split() for line in lines[: len(truth)]] + [[]] * (len(truth) - len(lines))
@@ -278,30 +274,6 @@ def _stills(spread: NDArray[np.float64]) -> list[int]:
 
 
 # ---------------------------------------------------------------- the bank
-
-
-def places(banks: Sequence[Sequence[int]], prompted: int) -> list[list[int | None]]:
-    """Give every frame of a bank a place that it keeps as long as it is there.
-
-    Args:
-        banks: For each prediction the frames it attended to.
-        prompted: The frame that has the first place, and no other.
-
-    Returns:
-        For each prediction the frame in each place, None = free; a frame that comes takes the first free place.
-    """
-    row: list[int | None] = [None]
-    rows = []
-    for bank in banks:
-        row = [prompted if prompted in bank else None, *(frame if frame in bank else None for frame in row[1:])]
-        for frame in sorted({*bank} - {prompted, *row}):
-            free = next((k for k in range(1, len(row)) if row[k] is None), None)
-            if free is None:
-                row.append(frame)
-            else:
-                row[free] = frame
-        rows.append(row)
-    return rows
 
 
 class _Bank:

@@ -109,6 +109,7 @@ class Progress:
     greedy: float = 0.0  # quality of the greedy policy
     best_greedy: float = float("-inf")
     sam2: float = float("nan")  # quality of SAM 2's own rule, where it is known
+    entropy: float = float("nan")  # of the policy at the iteration's rollouts, nats: log 7 = 1.95 at most
     stale: int = 0  # iterations since the greedy policy was last better
     steps: int = 0  # transitions so far
     evaluated: int = 0  # states predicted so far
@@ -183,6 +184,7 @@ def _train(
             torch.manual_seed(settings.seed * 1_000_003 + progress.iteration)
             np.random.seed((settings.seed * 1_000_003 + progress.iteration) % 2**32)
             model.learn(episodes * simulator.decisions, reset_num_timesteps=False)
+            progress.entropy = -float(model.logger.name_to_value["train/entropy_loss"])
             qualities = [simulator.quality(path) for path in env.episodes]
             if max(qualities) > progress.best:
                 progress.best = max(qualities)

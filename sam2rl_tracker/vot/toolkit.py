@@ -235,13 +235,21 @@ def _sequence_length(folder: Path) -> int:
     return int(match[1]) if match else len(list((folder / "color").iterdir()))
 
 
-def _result_file(stem: Path) -> Path | None:
+def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:
+    """Path of an object's result files without the suffix, by default of the first object, in the first experiment."""
+    stems = _result_stems(workspace, tracker, _experiments(workspace)[0], sequence)
+    names = [name for name in stems if name.isdecimal() and int(name) == object_id]
+    return stems[names[0]] if names else next(iter(stems.values()))  # a single object need not be numbered
+
+
+def result_file(stem: Path) -> Path | None:
+    """The masks of a trajectory; None when there are none."""
     files = [stem.with_name(stem.name + suffix) for suffix in (".bin", ".txt")]
     return next((file for file in files if file.is_file()), None)
 
 
 def _trajectory_problem(stem: Path, length: int) -> str | None:
-    file = _result_file(stem)
+    file = result_file(stem)
     if file is None:
         return "has no result file"
     try:
@@ -309,7 +317,7 @@ def read_results(folder: StrPath, tracker: str, sequence: str) -> dict[int, NDAr
     stems = _result_stems(workspace, tracker, _experiments(workspace)[0], sequence)
     for name, stem in stems.items():
         k = int(name) if name.isdecimal() else 1  # a sequence of one object need not number it
-        file = _result_file(stem)
+        file = result_file(stem)
         if file is None:
             raise Sam2rlError(
                 f"{tracker} has no result for object {k} of {sequence} in {workspace.folder}: run "
@@ -326,7 +334,7 @@ def frame_times(folder: StrPath, tracker: str, sequence: str) -> NDArray[np.floa
         Sam2rlError: The workspace has no such times.
     """
     workspace = checked_workspace(folder)
-    stem = next(iter(_result_stems(workspace, tracker, _experiments(workspace)[0], sequence).values()))
+    stem = result_stem(workspace, tracker, sequence)
     file = stem.with_name(f"{stem.name}_time.value")
     try:
         return np.array([float(line) for line in file.read_text().split()])

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from sam2rl_tracker.cli import app
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import frame_overlaps
-from sam2rl_tracker.report.comparison import _overlaps, _read, find_difference, places, write_comparison
+from sam2rl_tracker.report.bank import places
+from sam2rl_tracker.report.comparison import _overlaps, _read, find_difference, write_comparison
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.toolkit import read_results
 from sam2rl_tracker.vot.workspace import Workspace, create

@@ -97,6 +97,7 @@ def test_learning_finds_the_better_of_two_banks(nano: Model, clip: Clip, tmp_pat
     settings = dataclasses.replace(QUICK, iterations=40, samples=256, learning_rate=3e-3)
     result = train(simulated, settings, tmp_path)
     assert result.progress.best_greedy == 0
+    assert 0 < result.progress.entropy < 0.9 * np.log(7)  # of seven actions that were equally likely at first
     assert result.progress.mean > -12  # random decisions give about -30
 
 

@@ -1,0 +1,215 @@
+"""The report as one HTML page that needs nothing but itself, and its plots as PNG and PDF."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+from jinja2 import Environment, PackageLoader
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.report.details import draw_details, save_details
+from sam2rl_tracker.report.figures import Memory, draw_plots, remember
+from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measured, measure
+from sam2rl_tracker.report.palette import tracker_styles
+from sam2rl_tracker.report.table import TRAINED_ON_TEST, Report, labelled
+from sam2rl_tracker.report.words import FEW, points, summarise
+from sam2rl_tracker.video import StrPath, atomic_path, prepare_output_folder
+from sam2rl_tracker.vot.workspace import Workspace, open_workspace
+
+MOST_DETAILS = 50
+"""Objects shown in detail: more would make the page too large to open at once."""
+
+_HEADS = {
+    "quality": ("Quality", "Mean IoU over all frames; a frame without the object counts 1 if the tracker says so"),
+    "accuracy": ("Accuracy", "Mean IoU over the frames on which the mask touches the object"),
+    "robustness": ("Robustness", "Share of the frames with the object on which the mask touches it"),
+    "nre": ("NRE ↓", "Not-reported error: share of the frames with the object on which no mask is given"),
+    "dre": ("DRE ↓", "Drift-rate error: share of the frames with the object on which something else is marked"),
+    "adq": ("ADQ", "Absence-detection quality: share of the frames without the object on which no mask is given"),
+}
+_PACKAGES = ("sam2rl_tracker", "torch", "sam2", "vot-toolkit", "numpy", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the table.
+
+    Attributes:
+        value: For sorting; None where the measure is not defined.
+        text: In percent.
+        change: The difference to the baseline and its interval.
+        verdict: "better" or "worse" where the interval says so, else "".
+        best: Whether it is the best of its column.
+    """
+
+    value: float | None
+    text: str
+    change: str = ""
+    verdict: str = ""
+    best: bool = False
+
+
+def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> Path:
+    """Write `index.html` and `figures/*.png`, `*.pdf`.
+
+    Args:
+        folder: The workspace.
+        report: What `collect` said of it.
+        out: Where to write; by default `report/` in the workspace.
+
+    Returns:
+        The page.
+
+    Raises:
+        Sam2rlError: The folder holds foreign files or cannot be written, or the workspace has damaged files.
+    """
+    workspace = open_workspace(folder)
+    out = prepare_output_folder(workspace.folder / "report" if out is None else out)
+    measured = measure(folder, report)
+    styles = tracker_styles(measured.trackers)
+    figures = out / "figures"
+    plots, details = [], []
+    if measured.trackers:
+        try:
+            (figures / "objects").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Sam2rlError(f"{figures} cannot be written ({error.strerror}): give another folder") from error
+        plots = draw_plots(measured, styles, figures)
+        details = draw_details(measured, workspace, styles, MOST_DETAILS)
+        save_details(details, figures / "objects")
+    environment = Environment(
+        loader=PackageLoader("sam2rl_tracker", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.get_template("page.html").render(
+        measured=measured,
+        workspace=workspace,
+        summary=summarise(measured),
+        styles=styles,
+        labelled=labelled,
+        trained=TRAINED_ON_TEST & set(measured.trackers),
+        heads=_HEADS,
+        table={name: {key: _cell(measured, name, key) for key in NAMES} for name in measured.trackers},
+        sequences={name: _sequence_row(measured, name) for name in measured.by_sequence},
+        few=FEW,
+        plots={plot.name: plot for plot in plots},
+        details=details,
+        links={detail.one.sequence: detail.name for detail in reversed(details)},
+        memories={name: memory for name in measured.trackers if (memory := remember(measured, name))},
+        habits=_habits(measured),
+        has_entropy=any("entropy" in training.columns for training in measured.trainings),
+        settings=_settings(workspace, measured),
+    )
+    path = out / "index.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def _cell(measured: Measured, tracker: str, key: str) -> Cell:
+    value = getattr(measured.overall[tracker], key)
+    if value is None:
+        return Cell(None, "–")
+    sign = -1 if key in LOWER_IS_BETTER else 1
+    others = [getattr(measures, key) for measures in measured.overall.values()]
+    best = sign * value > max(sign * other for other in others if other is not None) - DUST
+    difference = measured.differences.get(tracker, {}).get(key)
+    if difference is None:
+        return Cell(value, f"{100 * value:.1f}", best=best)
+    change = points(difference.mean)
+    if difference.interval is not None:
+        change += f" [{', '.join(map(points, difference.interval))}]"
+    # A few sequences that happen to differ the same way would make every interval leave out 0.
+    sure = difference.decided and len(measured.by_sequence) >= FEW
+    verdict = ("better" if sign * difference.mean > 0 else "worse") if sure else ""
+    return Cell(value, f"{100 * value:.1f}", change, verdict, best)
+
+
+def _sequence_row(measured: Measured, sequence: str) -> dict[str, Cell]:
+    qualities = {name: measures.quality for name, measures in measured.by_sequence[sequence].items()}
+    most = max(qualities.values())
+    return {name: Cell(value, f"{100 * value:.1f}", best=value > most - DUST) for name, value in qualities.items()}
+
+
+def _habits(measured: Measured) -> str:
+    """How trained agents treat the memory, beside SAM 2."""
+    sentences = []
+    base = remember(measured, measured.base) if measured.base else None
+    for name in sorted(TRAINED_ON_TEST & set(measured.trackers)):
+        memory = remember(measured, name)
+        if memory is not None and base is not None:
+            sentences.append(
+                f"{name} {_habit(memory)}; {measured.base}, which always keeps the newest frames, {_habit(base)}."
+            )
+    return " ".join(sentences)
+
+
+def _habit(memory: Memory) -> str:
+    return (
+        f"never used {100 * memory.unused:.0f} % of the frames as a memory, its memories were "
+        f"{memory.median:.0f} frames old in the median, and the one that stayed longest was {memory.longest} "
+        "frames old"
+    )
+
+
+def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
+    """What the numbers depend on, and how to get them again."""
+    folder = shlex.quote(str(workspace.folder))
+    commands = [f"sam2rl train {folder}"] if measured.trainings else []
+    names = [*measured.trackers, *(failure.tracker for failure in measured.report.failures)]
+    commands += [f"vot evaluate --workspace {folder} {' '.join(map(shlex.quote, names))}", f"sam2rl report {folder}"]
+    memory = psutil.virtual_memory().total / 2**30
+    return {
+        "Workspace": str(workspace.folder),
+        "Commands": "\n".join(commands),
+        "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        "Model": _model(workspace),
+        "Versions": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+        + f", Python {platform.python_version()}",
+        "Machine of this page": f"{platform.platform()}, {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named: Mapping[str, str] = dict(line.replace("\t", "").split(": ", 1) for line in lines if ": " in line)
+    return named.get("model name") or platform.processor() or platform.machine()
+
+
+def _model(workspace: Workspace) -> str:
+    """The model by the agents that were trained for it; results do not tell theirs."""
+    from sam2rl_tracker.engine import load_model
+    from sam2rl_tracker.policies.sam2rl import load_agent
+
+    found = set()
+    for path in sorted(workspace.folder.glob("agents/*.safetensors")):
+        try:
+            record = load_agent(path).record
+        except Sam2rlError:
+            continue
+        found.add(f"{record.get('model')}, hash {record.get('model_hash')}")
+    if found:
+        return f"{'; '.join(sorted(found))} (as the agents in agents/ say)"
+    name = os.environ.get("SAM2RL_MODEL") or "nano"
+    try:
+        model = load_model(name, "cpu")
+    except Sam2rlError as error:
+        return f"unknown: results do not tell it, and {error}"
+    return f"{model.name}, hash {model.hash} (what trackers take now; results do not tell theirs)"
