@@ -23,6 +23,7 @@ from sam2rl_tracker.bench import describe
 from sam2rl_tracker.engine import load_model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import bootstrap_interval
+from sam2rl_tracker.report.measured import mean_curve
 from sam2rl_tracker.report.standings import plot_gains, plot_steps, to_markdown, write_csv
 from sam2rl_tracker.report.table import BASELINE, TRAINED_ON_TEST, collect, to_json
 from sam2rl_tracker.training.agents import Task, search_object, train_all
@@ -368,13 +369,8 @@ def _curves(
     """Mean gain over the videos against simulated steps; a curve begins where that of every video has begun."""
     curves = {AGENT: [read_curve(task.folder) for task in tasks.values()]}
     curves |= {key: [found[name]["curves"][key] for name in tasks] for key in SEARCHES}
-    result = {}
-    for key, lines in curves.items():
-        begin, end = max(line[0][0] for line in lines), max(line[-1][0] for line in lines)
-        grid = sorted({begin, end, *(int(step) for line in lines for step, _ in line if begin <= step <= end)})
-        mean = np.zeros(len(grid))
-        for name, line in zip(tasks, lines, strict=True):
-            steps, qualities = (np.array(column) for column in zip(*line, strict=True))
-            mean += np.maximum.accumulate(qualities)[np.searchsorted(steps, grid, side="right") - 1] - base[name]
-        result[key] = [[step, float(value)] for step, value in zip(grid, mean / len(lines), strict=True)]
-    return result
+    gains = {
+        key: [[(steps, value - base[name]) for steps, value in line] for name, line in zip(tasks, lines, strict=True)]
+        for key, lines in curves.items()
+    }
+    return {key: [list(point) for point in mean_curve(lines)] for key, lines in gains.items()}

@@ -94,12 +94,3 @@ def test_claims_are_judged_by_their_intervals(agent: float, holds: str) -> None:
     assert claims["share_of_best"] == pytest.approx(agent / 0.4)
     document = {"methods": {}, "claims": claims, "videos": {}, "transfer": {}, "seeds": {}, "trackers": {}}
     assert f"more than 3 times as much {holds}" in to_markdown(document)
-
-
-def test_mean_curves_begin_where_all_have_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = {"a": [(10, 0.5), (30, 0.7)], "b": [(20, 0.4), (40, 0.3)]}  # what was found stays found
-    found = {name: {"curves": dict.fromkeys(benchmark.SEARCHES, line)} for name, line in lines.items()}
-    monkeypatch.setattr(benchmark, "read_curve", lambda folder: lines["a"])
-    tasks = {name: benchmark.Task(Path(), name, 1) for name in lines}
-    curves = benchmark._curves(tasks, {"a": 0.5, "b": 0.4}, found)
-    assert curves["beam"] == [[20, 0.0], [30, pytest.approx(0.1)], [40, pytest.approx(0.1)]]

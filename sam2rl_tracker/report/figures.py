@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sam2rl_tracker.measures import bootstrap_interval
-from sam2rl_tracker.report.measured import LOWER_IS_BETTER, NAMES, Measured, fate
+from sam2rl_tracker.report.measured import LOWER_IS_BETTER, NAMES, Measured, fate, mean_curve
 from sam2rl_tracker.report.palette import Style
 from sam2rl_tracker.report.table import labelled
 from sam2rl_tracker.report.words import points
@@ -24,6 +24,9 @@ from sam2rl_tracker.video import atomic_path
 
 INK = "#1b1f24"  # of lines and text; the page replaces it by its own, which a dark page needs
 _GRID = "#8a8f98"
+SEARCHES = {"random": ("#56B4E9", ":"), "greedy": ("#CC79A7", "-."), "beam": ("#009E73", "--")}
+"""{search: (colour, dash)}"""
+
 _FEW = 12  # sequences whose names fit under a plot
 _TITLES = {"nre": "NRE ↓", "dre": "DRE ↓", "adq": "ADQ"}
 _RC: Any = {  # Matplotlib would have its keys typed as literals
@@ -103,6 +106,13 @@ def draw_plots(measured: Measured, styles: Styles, folder: Path) -> list[Plot]:
             "Thin: one training each; thick: their mean as far as all got. Return is the VOTS quality of the video "
             "that is trained and scored on.",
             _draw_training,
+        ),
+        (
+            "searches",
+            "What searching finds",
+            "Best quality so far less SAM 2's against the simulated steps for each object, mean over objects; all "
+            "found on the ground truth that it is scored on.",
+            _draw_searches,
         ),
     ]
     found = []
@@ -376,6 +386,38 @@ def _draw_training(measured: Measured, styles: Styles) -> Figure | None:
     for axes in panels.flat[max(0, len(shown) - 2) : len(shown)]:
         axes.set_xlabel("simulated steps")
         axes.tick_params(labelbottom=True)
+    return figure
+
+
+def _draw_searches(measured: Measured, styles: Styles) -> Figure | None:
+    curves = {
+        name: [[(steps, value - one.sam2) for steps, value in one.curves[name]] for one in measured.searches]
+        for name in SEARCHES
+        if measured.searches and all(name in one.curves for one in measured.searches)
+    }
+    trained = [training.columns for training in measured.trainings]
+    if trained and all(columns.keys() >= {"best_greedy", "sam2"} for columns in trained):
+        curves["SAM2RL"] = [
+            [
+                (steps, best - sam2)
+                for steps, best, sam2 in zip(columns["steps"], columns["best_greedy"], columns["sam2"], strict=True)
+            ]
+            for columns in trained
+        ]
+    if not curves.keys() - {"SAM2RL"}:
+        return None
+    figure = Figure(figsize=(8.2, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, lines in curves.items():
+        steps, gains = zip(*mean_curve(lines), strict=True)
+        color, dash = SEARCHES.get(name) or (styles["SAM2RL"].color if name in styles else INK, "-")
+        percent = [100 * gain for gain in gains]
+        axes.step(steps, percent, where="post", color=color, linestyle=dash, label=name)
+        axes.plot(steps[-1], percent[-1], "o", color=color)
+    axes.axhline(0, color=_GRID, linewidth=0.8)
+    axes.set(xscale="log", xlabel="simulated steps (logarithmic)", ylabel="Quality less SAM 2's, points")
+    axes.grid(color=_GRID, alpha=0.3)
+    axes.legend()
     return figure
 
 

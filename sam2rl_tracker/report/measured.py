@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -122,6 +123,19 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Search:
+    """What searches found on one object.
+
+    Attributes:
+        sam2: Quality of SAM 2's own rule.
+        curves: {search: (simulated steps, best quality so far)}.
+    """
+
+    sam2: float
+    curves: dict[str, list[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
 class Measured:
     """What the report is made of.
 
@@ -142,6 +156,7 @@ class Measured:
     disagreements: list[str]
     differences: dict[str, dict[str, Difference]]
     trainings: list[Training]
+    searches: list[Search]
 
     @property
     def base(self) -> str | None:
@@ -199,6 +214,7 @@ def measure(folder: StrPath, report: Report) -> Measured:
         disagreements,
         {},
         list(_read_trainings(workspace.folder)),
+        list(_read_searches(workspace.folder)),
     )
     return replace(measured, differences=_differences(measured)) if measured.base else measured
 
@@ -346,3 +362,28 @@ def _read_trainings(folder: Path) -> Iterator[Training]:
         if columns and columns.keys() >= {"steps", "mean"}:
             name = re.sub(r"_(\d+)_seed(\d+)$", r", object \1, seed \2", path.parent.name)
             yield Training(name, columns)
+
+
+def _read_searches(folder: Path) -> Iterator[Search]:
+    """What is legible of the searches that a workspace keeps."""
+    for path in sorted(folder.glob("search/*.json")):
+        try:
+            result = json.loads(path.read_text())
+            curves = {
+                str(name): [(float(steps), float(value)) for steps, value in curve]
+                for name, curve in result["curves"].items()
+            }
+            yield Search(float(result["sam2"]), curves)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            continue
+
+
+def mean_curve(curves: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """Mean of curves of what was best so far, (steps, value) each, from where all of them have begun."""
+    begin = max(curve[0][0] for curve in curves)
+    grid = sorted({begin, *(steps for curve in curves for steps, _ in curve if steps > begin)})
+    total = np.zeros(len(grid))
+    for curve in curves:
+        steps, values = (np.array(column) for column in zip(*curve, strict=True))
+        total += np.maximum.accumulate(values)[np.searchsorted(steps, grid, side="right") - 1]
+    return list(zip(grid, (total / len(curves)).tolist(), strict=True))

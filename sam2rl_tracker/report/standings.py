@@ -9,18 +9,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.table import BASELINE
 from sam2rl_tracker.video import atomic_path
 
 _COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method sees the truth that it is scored on
 _MARKERS = {False: "o", True: "D"}
 _NOTES = {False: "does not see the ground truth", True: "sees the ground truth it is scored on"}
-_LINES = {
-    "SAM2RL": ("#D55E00", "-"),
-    "random": ("#56B4E9", ":"),
-    "greedy": ("#CC79A7", "-."),
-    "beam": ("#009E73", "--"),
-}
+_LINES = {"SAM2RL": ("#D55E00", "-"), **SEARCHES}
 
 
 def write_csv(path: Path, document: Mapping[str, Any]) -> None:

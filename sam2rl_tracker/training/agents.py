@@ -159,6 +159,8 @@ def search_object(
 ) -> dict[str, Any]:
     """Search for good decisions at equal numbers of simulated steps, beside the trained agent if there is one.
 
+    The workspace's folder `search` keeps the result, for reports.
+
     Args:
         budget: steps for random search and beam; greedy search takes what it takes.
         width: of the wide beam that estimates the ceiling.
@@ -205,6 +207,10 @@ def search_object(
         made = _make_agent(task, model, simulator, {"actions": np.array(best.actions)}, record)
         publish(made, save)
         result["replayed"] = made.record["quality"]
+    kept = task.workspace / "search" / f"{task.sequence}_{task.object_id}.json"
+    kept.parent.mkdir(exist_ok=True)
+    with atomic_path(kept) as temporary:
+        temporary.write_text(json.dumps(result))
     return result
 
 

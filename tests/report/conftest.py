@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +102,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         )
     training = workspace.folder / "training" / "one_1_seed0"
     training.mkdir(parents=True)
-    rows = ["iteration,mean,best_greedy,reuse,frames_per_second,steps", "1,0.5,0.6,0.1,90,100", "2,0.6,0.7,0.3,120,200"]
+    head = "iteration,mean,best_greedy,sam2,reuse,frames_per_second,steps"
+    rows = [head, "1,0.5,0.6,0.4,0.1,90,100", "2,0.6,0.7,0.4,0.3,120,200"]
     (training / "progress.csv").write_text("\n".join(rows) + "\n")
+    curves = {"random": [[50, 0.5], [200, 0.6]], "greedy": [[90, 0.65]], "beam": [[90, 0.65], [180, 0.7]]}
+    (workspace.folder / "search").mkdir()
+    (workspace.folder / "search" / "one_1.json").write_text(json.dumps({"sam2": 0.4, "curves": curves}))
+    (workspace.folder / "search" / "two_1.json").write_text("damaged")
     report = collect(workspace.folder)
     measured = measure(workspace.folder, report)
     return Made(workspace, truth, answers, report, measured, write_page(workspace.folder, report))

@@ -7,7 +7,7 @@ import pytest
 
 from sam2rl_tracker.measures import mean_measures, measure_object
 from sam2rl_tracker.report.figures import remember, success
-from sam2rl_tracker.report.measured import NAMES, fate, measure
+from sam2rl_tracker.report.measured import NAMES, fate, mean_curve, measure
 from sam2rl_tracker.report.palette import tracker_styles
 from sam2rl_tracker.report.words import decompose, points, ranges, summarise, worst_span
 from sam2rl_tracker.vot.toolkit import Scores
@@ -118,3 +118,9 @@ def test_trackers_keep_their_colours():
     assert styles["SAM2"] == tracker_styles(["SAM2"])["SAM2"]
     assert len({style.color for style in styles.values()}) == 4
     assert styles["SAM2RL"].color == "#d55e00"
+
+
+def test_mean_curves_begin_where_all_have_begun():
+    lines = [[(10, 0.0), (30, 0.2)], [(20, 0.0), (40, -0.1)]]  # what was found stays found
+    assert mean_curve(lines) == [(20, 0.0), (30, pytest.approx(0.1)), (40, pytest.approx(0.1))]
+    assert mean_curve([[(5, 0.5)]]) == [(5, 0.5)]

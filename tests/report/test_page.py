@@ -85,7 +85,7 @@ def test_the_page_needs_nothing_but_itself(made, reader):
     text = made.page.read_text()
     for scheme in ("http:", "https:", "file:", "@import"):
         assert scheme not in text
-    assert set(re.findall(r"url\(([^)]{2})", text)) <= {"#a", "#d", "#m", "#q", "#t"}  # clips of plots
+    assert set(re.findall(r"url\(([^)]{2})", text)) <= {"#a", "#d", "#m", "#q", "#s", "#t"}  # clips of plots
 
 
 def test_the_table_shows_the_measures(made, reader):
@@ -117,7 +117,7 @@ def test_training_memory_and_settings_are_there(made, reader):
 
 def test_the_figures_are_files_too(made):
     figures = made.page.parent / "figures"
-    names = {"measures", "accuracy-robustness", "quality-plot", "differences", "memory", "training"}
+    names = {"measures", "accuracy-robustness", "quality-plot", "differences", "memory", "training", "searches"}
     assert {file.stem for file in figures.glob("*.pdf")} == names
     for name in names:
         assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
@@ -203,7 +203,7 @@ def test_the_page_in_a_browser(made, browser, width, scheme):
     page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
     page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     boxes = page.evaluate("[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height)")
-    assert len(boxes) == 6
+    assert len(boxes) == 7
     assert min(boxes) > 100
     ink = page.evaluate("getComputedStyle(document.body).color")
     assert (int(re.findall(r"\d+", ink)[0]) > 128) == (scheme == "dark")
