@@ -622,10 +622,10 @@ def model_score(
     if as_json:
         _print_json(result)
         return
-    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent answered empty")
+    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent answered empty", "Merged")
     for key, row in result["policies"].items():
         cells = [f"{row['quality']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['accuracy']:.3f}"]
-        cells += ["-" if row[key] is None else f"{row[key]:.3f}" for key in ("robustness", "absent")]
+        cells += ["-" if row[key] is None else f"{row[key]:.3f}" for key in ("robustness", "absent", "merged")]
         table.add_row(escape(key) + " (sees the truth)" * row["sees_truth"], *cells)
     Console().print(table)
     _say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))

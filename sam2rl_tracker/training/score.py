@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from typing import Any
@@ -51,7 +51,8 @@ def score_model(
 
     Returns:
         {"policies": {name: {quality, low, high (95 % bootstrap interval over scenes), accuracy, robustness, absent
-        (share of the frames without the object that were answered empty, or None), sees_truth}}, "settings": {...}}.
+        (share of the frames without the object that were answered empty, or None), merged (share of those frames and
+        pairs of objects with a mask each whose masks have an IoU above 0.5, or None), sees_truth}}, "settings": {...}}.
     """
     tasks = [(model, device, scenes, i, tuple(policies), tuple(beams)) for i in range(scenes.count)]
     rows: list[dict[str, list[_Scored]]] = []
@@ -79,6 +80,7 @@ class _Scored:
     accuracy: float
     robustness: float | None
     counts: FrameCounts
+    merged: tuple[int, int] = (0, 0)  # with later objects: pairs of masks that are rather one, and all pairs
     sees_truth: bool = False
 
 
@@ -101,7 +103,11 @@ def _score_scene(
         tracker = Tracker(model, policy, num_frames=scenes.frames)
         masks = [tracker.initialize(scene.images[0], truth[:, 0])]
         masks += [tracker.track(image) for image in scene.images[1:]]
-        scored[policy] = [_score(found, true) for found, true in zip(np.stack(masks, axis=1), truth, strict=True)]
+        found = np.stack(masks, axis=1)  # [objects, T, h, w]
+        scored[policy] = [
+            replace(_score(one, true), merged=_merged(one, found[k + 1 :]))
+            for k, (one, true) in enumerate(zip(found, truth, strict=True))
+        ]
     if scenes.objects == 1:
         clip = Clip(list(scene.images), truth[0], np.ones(scenes.frames, dtype=bool))
         for width in beams:
@@ -115,7 +121,14 @@ def _score_scene(
 def _score(found: np.ndarray, truth: np.ndarray, sees_truth: bool = False) -> _Scored:
     measures = measure_object(found, truth)
     counts = count_frames(found, truth)
-    return _Scored(measures.quality, measures.accuracy, measures.robustness, counts, sees_truth)
+    return _Scored(measures.quality, measures.accuracy, measures.robustness, counts, sees_truth=sees_truth)
+
+
+def _merged(masks: np.ndarray, others: np.ndarray) -> tuple[int, int]:
+    """Of an object's masks [T, h, w] and those of others [n, T, h, w]: see `_Scored`."""
+    both = masks.any(axis=(1, 2)) & others.any(axis=(2, 3))  # [n, T]
+    ious = (masks & others).sum(axis=(2, 3)) / np.maximum((masks | others).sum(axis=(2, 3)), 1)
+    return int((ious[both] > 0.5).sum()), int(both.sum())
 
 
 def _summary(scenes: Sequence[Sequence[_Scored]]) -> dict[str, Any]:
@@ -124,6 +137,7 @@ def _summary(scenes: Sequence[Sequence[_Scored]]) -> dict[str, Any]:
     every = [one for scene in scenes for one in scene]
     robust = [one.robustness for one in every if one.robustness is not None]
     noticed = sum(one.counts.noticed for one in every)
+    merged, pairs = (sum(column) for column in zip(*(one.merged for one in every), strict=True))
     absent = noticed + sum(one.counts.hallucinated for one in every)
     return {
         "quality": round(float(qualities.mean()), 4),
@@ -132,5 +146,6 @@ def _summary(scenes: Sequence[Sequence[_Scored]]) -> dict[str, Any]:
         "accuracy": round(float(np.mean([one.accuracy for one in every])), 4),
         "robustness": round(float(np.mean(robust)), 4) if robust else None,
         "absent": round(noticed / absent, 4) if absent else None,
+        "merged": round(merged / pairs, 4) if pairs else None,
         "sees_truth": every[0].sees_truth,
     }

@@ -9,7 +9,7 @@ from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.measures import measure_object
 from sam2rl_tracker.synthetic import generate_scene
-from sam2rl_tracker.training.score import Scenes, score_model
+from sam2rl_tracker.training.score import Scenes, _merged, score_model
 
 SCENES = Scenes(count=2, seed=5, frames=8)
 
@@ -35,3 +35,14 @@ def test_scores_are_the_trackers(nano: Model) -> None:
 def test_several_objects_at_once(nano: Model) -> None:
     scores = score_model("nano", "cpu", Scenes(1, 5, 6, objects=3), ["recency"])["policies"]
     assert 0 <= scores["recency"]["quality"] <= 1
+    assert scores["recency"]["merged"] is not None
+
+
+def test_merged_objects_are_told() -> None:
+    square, other = np.zeros((2, 3, 8, 8), dtype=bool)
+    square[:2, 2:6, 2:6] = True  # not on frame 2
+    other[0, 2:6, 2:6] = True  # the same
+    other[1, 4:8, 2:6] = True  # beside it: an IoU of 1/3
+    other[2, 2:6, 2:6] = True
+    assert _merged(square, np.stack([other, ~square])) == (1, 4)
+    assert _merged(square, np.empty((0, 3, 8, 8), dtype=bool)) == (0, 0)
