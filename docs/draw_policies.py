@@ -22,7 +22,13 @@ from sam2rl_tracker.video import open_frames, read_index_mask
 
 DOCS = Path(__file__).resolve().parent
 VIDEOS = DOCS.parent / "tests" / "data"
-NAMES = {"samurai": "SAMURAI", "dam4sam": "DAM4SAM", "sam2long": "SAM2Long", "mosam": "MoSAM", "sam2rl": "SAM2RL"}
+NAMES = {
+    "samurai": "SAMURAI",
+    "dam4sam": "DAM4SAM",
+    "sam2long": "SAM2Long",
+    "mosam": "MoSAM",
+    "sam2rl": "SAM2RL (found on this truth)",
+}
 
 
 def read_clip(scene: str) -> Clip:

@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE
 from sam2rl_tracker.report import collect, render
 from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.report.page import write_page
-from sam2rl_tracker.report.table import BASELINE, Report
+from sam2rl_tracker.report.table import BASELINE, Report, labelled
 from sam2rl_tracker.tracking import Tracker
 from sam2rl_tracker.training.agents import Task, agents_folder, train_all
 from sam2rl_tracker.training.clips import load_clip
@@ -62,7 +63,7 @@ def run_demo(
             raise Sam2rlError(f"{task.sequence}: {result}")
         say(f"    {task.sequence}: quality {result['quality']:.3f} (SAM 2 {result['sam2_quality']:.3f})")
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
-    failures = evaluate(out, trackers)
+    failures = evaluate(out, trackers, {"SAM2RL_MODEL": "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})
     if failures:
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
     say("4/5 vot analysis")
@@ -75,7 +76,7 @@ def run_demo(
     best = max(gains, key=lambda name: gains[name])
     video = write_comparison(out, best, trackers, out / f"{best}.mp4")
     policies = {"SAM2": "recency", "SAM2RL": f"sam2rl:agents={agents_folder(out)}"}
-    banks = {name: _trace(out, best, policy) for name, policy in policies.items()}
+    banks = {labelled(name, report.trained): _trace(out, best, policy) for name, policy in policies.items()}
     picture = plot_banks(banks, out / f"{best}-bank.png", f"{best}: what the trackers remember")
     page = write_page(out, report)
     say(

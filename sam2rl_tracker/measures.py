@@ -194,8 +194,12 @@ def measure_object(
     """All measures of one object in one video; arguments and errors as in `frame_overlaps`."""
     prediction, truth, known = _checked(prediction, truth, known)
     overlaps = frame_overlaps(prediction, truth, known, ignored)
-    visible = _any(truth)
-    counts = _count(overlaps, _any(prediction), visible, known)
+    return measure_overlaps(overlaps, _any(prediction), _any(truth), known)
+
+
+def measure_overlaps(overlaps: Overlaps, predicted: Flags, visible: Flags, known: Flags) -> Measures:
+    """`measure_object` from what it takes of the masks: float [T] and three times bool [T]."""
+    counts = _count(overlaps, predicted, visible, known)
     return Measures(
         quality=quality(overlaps),
         accuracy=accuracy(overlaps, visible),

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ TINY = Plan(
     frames=12,
     seed=11,
     settings=Settings(iterations=2, samples=40, hidden=16, batch=20),
-    more_seeds=(1,),
+    more_seeds=1,
     subset=1,
     width=2,
     trackers=("SAM2", "SAMURAI", "SAM2RL"),
@@ -54,6 +55,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         assert row["SAM2RL"] == pytest.approx(trained["quality"], abs=1e-4)
         assert row["best found"] == pytest.approx(max(row.values()))
         searched = json.loads((folder / "benchmark" / f"search-{name}.json").read_text())
+        assert row["beam"] == searched["replayed"]["beam"] == pytest.approx(searched["beam"], abs=0.02)
         assert searched["steps"] == trained["steps"]
         for key in ("random", "beam"):
             assert searched["spent"][key] <= trained["steps"]
@@ -77,20 +79,42 @@ def test_the_folder_must_be_new_or_a_benchmark(tmp_path: Path) -> None:
         run_benchmark(tmp_path, TINY)
 
 
+def test_a_plan_that_cannot_work_is_told_at_once(tmp_path: Path) -> None:
+    for change, sentence in [
+        ({"frames": 4}, "too short"),
+        ({"preset": "typo"}, "typo"),
+        ({"model": "typo"}, "typo"),
+        ({"control_steps": 39}, "--control-steps 40 at least"),
+        ({"settings": replace(TINY.settings, samples=39)}, "--set samples=40 at least"),
+    ]:
+        with pytest.raises(Sam2rlError, match=sentence):
+            run_benchmark(tmp_path / "B", replace(TINY, **change))
+    assert not (tmp_path / "B").exists()
+
+
+def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
+    gains = {"SAM2RL": agent + np.linspace(-0.1, 0.1, count), "SAMURAI": np.full(count, -0.02)}
+    return benchmark._claims({**gains, "DAM4SAM": np.full(count, rule), "best found": np.full(count, 0.4)})
+
+
+def text_of(claims: dict[str, Any]) -> str:
+    return to_markdown({"methods": {}, "claims": claims, "videos": {}, "transfer": {}, "seeds": {}, "trackers": {}})
+
+
 @pytest.mark.parametrize(
     ("agent", "holds"), [(0.3, "holds"), (0.05, "does not hold"), (0.16, "is not decided by these videos")]
 )
 def test_claims_are_judged_by_their_intervals(agent: float, holds: str) -> None:
-    noise = np.linspace(-0.1, 0.1, 20)
-    gains = {
-        "SAM2RL": agent + noise,
-        "SAMURAI": np.full(20, -0.02),
-        "DAM4SAM": np.full(20, 0.05),
-        "best found": np.full(20, 0.4),
-    }
-    claims = benchmark._claims(gains)
+    claims = claims_of(agent, 0.05)
     assert claims["best_rule"] == "DAM4SAM"
     assert claims["times_best_rule"] == pytest.approx(agent / 0.05)
     assert claims["share_of_best"] == pytest.approx(agent / 0.4)
-    document = {"methods": {}, "claims": claims, "videos": {}, "transfer": {}, "seeds": {}, "trackers": {}}
-    assert f"more than 3 times as much {holds}" in to_markdown(document)
+    assert f"more than 3 times {holds} (" in text_of(claims)
+
+
+def test_what_cannot_be_claimed() -> None:
+    text = text_of(claims_of(-0.01, -0.02))  # more than three times a loss is no feat
+    assert "times" not in text
+    assert "The agents gain -1.0 points" in text
+    assert "more than 3 times cannot be told from so few videos" in text_of(claims_of(0.3, 0.05, count=5))
+    assert "The agents gain +20.0 points (-)." in text_of(claims_of(0.3, 0.05, count=1))

@@ -11,7 +11,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from sam2rl_tracker.report.table import labelled
 from sam2rl_tracker.video import StrPath, atomic_path
 
 
@@ -33,7 +32,7 @@ def plot_banks(traces: Mapping[str, Sequence[Mapping[str, Any]]], path: StrPath,
         axis.scatter(*zip(*dots, strict=True), s=4, marker="s", color="#0072B2", linewidths=0)
         absent = [line["frame"] for line in lines if line["area"] == 0]
         axis.scatter(absent, [-2] * len(absent), s=4, marker="s", color="#D55E00", linewidths=0)
-        axis.set_title(labelled(name))
+        axis.set_title(name)
         axis.set_xlabel("frame")
     axes[0][0].set_ylabel("frames in the bank (orange: said to be absent)")
     figure.suptitle(title)

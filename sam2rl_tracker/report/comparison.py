@@ -15,8 +15,9 @@ from PIL import ImageDraw, ImageFont
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import frame_overlaps, quality
 from sam2rl_tracker.report.bank import places
+from sam2rl_tracker.report.measured import read_banks
 from sam2rl_tracker.report.overlay import VideoWriter, overlay
-from sam2rl_tracker.report.table import BASELINE, labelled
+from sam2rl_tracker.report.table import BASELINE, labelled, that_saw_truth
 from sam2rl_tracker.video import Image, Labels, StrPath, atomic_path, read_image
 from sam2rl_tracker.vot.regions import EMPTY, Region, read_trajectory
 from sam2rl_tracker.vot.sequences import Sequence as Truth
@@ -159,6 +160,7 @@ def write_comparison(
         most = max(_PLACES, *(len(row) for room in rooms.values() for row in room))
         banks = {name: _Bank(rooms[name], truth.start(object_id), overlaps[name], size, most) for name in trackers}
     stills = []
+    trained = that_saw_truth(workspace, trackers)
     with VideoWriter(path, fps) as video:
         for t, file in enumerate(truth.images):
             image = _resized(read_image(file), size)
@@ -170,7 +172,7 @@ def write_comparison(
                 panels[0] = np.concatenate([panels[0], _legend(panels[0].shape[1], banks[trackers[0]].height)])
             for name, own in said.items():
                 labels = _labels({k: one.regions[t] for k, one in own.items()}, truth.size, size)
-                title = labelled(name)
+                title = labelled(name, trained)
                 if any(t > truth.start(k) for k in objects):  # before, nothing was predicted
                     score = overlaps[name][t]
                     title += ("" if np.isnan(score) else f"  {score:.2f}") + ("" if labels.any() else "  says absent")
@@ -206,11 +208,7 @@ def _read(workspace: Workspace, tracker: str, truth: Truth, object_id: int) -> _
         return None
     start = truth.start(object_id)
     regions[start] = truth.regions[object_id][start]  # of the frame on which a mask was given the toolkit keeps none
-    told = stem.with_name(f"{stem.name}_memory_frames.value")
-    lines = told.read_text().splitlines() if told.is_file() else []
-    # A tracker of another project may mean something else by this property: what cannot be a memory is left out.
-    words = [line.split() for line in lines[: len(truth)]] + [[]] * (len(truth) - len(lines))
-    banks = [tuple(int(word) for word in row if word.isdecimal() and int(word) < t) for t, row in enumerate(words)]
+    banks = read_banks(stem, len(truth)) or [()] * len(truth)
     return _Said(regions, banks)
 
 

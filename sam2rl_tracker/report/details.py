@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby, zip_longest
@@ -24,7 +24,6 @@ from sam2rl_tracker.report.bank import places
 from sam2rl_tracker.report.measured import Measured, ObjectTracks, Track, fate, read_regions
 from sam2rl_tracker.report.overlay import overlay
 from sam2rl_tracker.report.palette import Style
-from sam2rl_tracker.report.table import TRAINED_ON_TEST
 from sam2rl_tracker.video import Image, Mask, atomic_path, read_image
 from sam2rl_tracker.vot.regions import Region
 from sam2rl_tracker.vot.sequences import read_sequence
@@ -92,7 +91,7 @@ def draw_details(measured: Measured, workspace: Workspace, styles: Mapping[str, 
         pair = rivals(one, measured.base)
         picks = pick_frames(one, pair)
         stills = list(_draw_stills(workspace, one, pair, picks, styles))
-        details.append(Detail(one, chart(one, styles, sorted(picks)), stills))
+        details.append(Detail(one, chart(one, styles, sorted(picks), measured.report.trained), stills))
     return details
 
 
@@ -212,18 +211,20 @@ def stays(banks: Sequence[tuple[int, ...]], prompted: int) -> list[Stay]:
     return found
 
 
-def chart(one: ObjectTracks, styles: Mapping[str, Style], marked: Sequence[int]) -> str:
+def chart(one: ObjectTracks, styles: Mapping[str, Style], marked: Sequence[int], trained: Container[str] = ()) -> str:
     """IoU over time of all trackers, above the bank of each, as inline SVG.
 
     Args:
         marked: Frames that are shown below the chart.
+        trained: Trackers that saw the truth they are scored on.
     """
     grid = _Grid(len(one.known))
     banks = []
     y = _TOP + _PLOT + _AXIS
     for name, track in one.tracks.items():
         if track.banks is not None:
-            height, drawn = _bank(name, styles[name], track.banks, one.start, grid)
+            notes = ["trained on this truth"] * (name in trained)
+            height, drawn = _bank([name, *notes], styles[name], track.banks, one.start, grid)
             banks.append(f'<g transform="translate(0 {y})">{drawn}</g>')
             y += height + _GAP
     parts = [
@@ -296,7 +297,7 @@ def _curve(name: str, track: Track, one: ObjectTracks, style: Style, grid: _Grid
     return f'<path class="line" data-tracker="{escape(name)}" stroke="{style.color}"{_dash(style)} d="{path}"/>'
 
 
-def _bank(name: str, style: Style, banks: list[tuple[int, ...]], start: int, grid: _Grid) -> tuple[int, str]:
+def _bank(title: Sequence[str], style: Style, banks: list[tuple[int, ...]], start: int, grid: _Grid) -> tuple[int, str]:
     """Height and picture of a bank, slot by frame: the colour is the frame that sits there, dark = early."""
     found = stays(banks, start)
     slots = _SLOT * (1 + max((stay.slot for stay in found), default=0))
@@ -317,7 +318,7 @@ def _bank(name: str, style: Style, banks: list[tuple[int, ...]], start: int, gri
     unused[: start + 1] = False
     unused[-1] = False  # nothing follows the last frame
     ticks = "".join(grid.box(t, t + 1, slots + 1, _STRIP - 3) for t in np.flatnonzero(unused).tolist())
-    lines = [escape(name), *["trained on this truth"] * (name in TRAINED_ON_TEST), f"{int(unused.sum())} never used"]
+    lines = [*map(escape, title), f"{int(unused.sum())} never used"]
     top = slots // 2 - 6 * len(lines) + 12
     classes = [' class="name"', *[""] * len(lines)]
     label = "".join(

@@ -41,6 +41,7 @@ _RC: Any = {  # Matplotlib would have its keys typed as literals
     "ytick.color": INK,
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold dollars
     "pdf.fonttype": 42,
 }
 
@@ -146,6 +147,11 @@ def _inline(svg: str, name: str) -> str:
     return svg.replace(INK, "currentColor")
 
 
+def _label(tracker: str, measured: Measured) -> str:
+    """A name for a legend, from which Matplotlib would leave out what begins with an underscore."""
+    return labelled(tracker, measured.report.trained).replace("_", " _", 1 if tracker.startswith("_") else 0)
+
+
 def _line(style: Style, width: float = 1.8) -> dict[str, Any]:
     return {"color": style.color, "linewidth": width, "linestyle": (0, style.dash) if style.dash else "-"}
 
@@ -173,7 +179,7 @@ def _draw_measures(measured: Measured, styles: Styles) -> Figure:
         color = "white" if shade[y, x] > 0.7 else INK if np.isnan(value) else "#10151b"
         axes.text(x, y, text, ha="center", va="center", color=color, weight="bold" if best else "normal")
     axes.set_xticks(range(len(NAMES)), [_TITLES.get(key, key.capitalize()) for key in NAMES])
-    axes.set_yticks(range(len(rows)), [labelled(row) for row in rows])
+    axes.set_yticks(range(len(rows)), [_label(row, measured) for row in rows])
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     return figure
@@ -193,7 +199,9 @@ def _draw_accuracy_robustness(measured: Measured, styles: Styles) -> Figure | No
         style = styles[name]
         axes.errorbar(x, y, along, across, color=style.color, linewidth=0.8, alpha=0.5)
         size = 11 if style.marker == "*" else 8
-        axes.plot(x, y, style.marker, color=style.color, markersize=size, label=labelled(name), markeredgecolor=INK)
+        axes.plot(
+            x, y, style.marker, color=style.color, markersize=size, label=_label(name, measured), markeredgecolor=INK
+        )
     if not axes.lines:
         return None
     axes.set(xlabel="robustness, %", ylabel="accuracy, %")
@@ -218,7 +226,7 @@ def _draw_quality_plot(measured: Measured, styles: Styles) -> Figure:
     for k, name in enumerate(measured.trackers):
         curves = [success(measured, name, sequence, thresholds) for sequence in measured.by_sequence]
         style = styles[name]
-        label = f"{labelled(name)}: {100 * measured.overall[name].quality:.1f}"
+        label = f"{_label(name, measured)}: {100 * measured.overall[name].quality:.1f}"
         mean = 100 * np.mean(curves, axis=0)
         marked: dict[str, Any] = {"marker": style.marker, "markevery": (3 * k, 20), "markersize": 5}
         axes.plot(thresholds, mean, label=label, **_line(style), **marked)
@@ -259,7 +267,7 @@ def _draw_differences(measured: Measured, styles: Styles) -> Figure | None:
         axes.axhline(100 * difference.mean, color=INK, linewidth=1, linestyle="--")
         if difference.interval:
             axes.axhspan(*(100 * value for value in difference.interval), color=_GRID, alpha=0.2, linewidth=0)
-        axes.set_title(f"{labelled(name)}: {points(difference.mean)}")
+        axes.set_title(f"{_label(name, measured)}: {points(difference.mean)}")
         axes.set_xticks(range(len(values)) if few else [])
         if few:
             axes.set_xticklabels([key for key, _ in gains], rotation=60, ha="right", fontsize=7, rotation_mode="anchor")
@@ -336,7 +344,7 @@ def _draw_memory(measured: Measured, styles: Styles) -> Figure | None:
         style = styles[name]
         marked = {"marker": style.marker, "markevery": (k, 8), "markersize": 4}
         share = 100 * np.cumsum(counts) / counts.sum()
-        left.plot(ages, share, label=labelled(name), **_line(style), **marked)
+        left.plot(ages, share, label=_label(name, measured), **_line(style), **marked)
     left.set(xscale="log", xlabel="age, frames (logarithmic)", ylabel="memories at most this old, %", ylim=(0, 103))
     left.xaxis.set_major_formatter("{x:.0f}")
     left.grid(color=_GRID, alpha=0.3)
@@ -390,19 +398,23 @@ def _draw_training(measured: Measured, styles: Styles) -> Figure | None:
 
 
 def _draw_searches(measured: Measured, styles: Styles) -> Figure | None:
+    searches = {one.subject: one for one in measured.searches}
+    # Of each object the first seed; objects that were searched and trained on, so that all curves are of the same.
+    trained = {one.subject: one.columns for one in sorted(measured.trainings, key=lambda one: -one.seed)}
+    trained = {key: columns for key, columns in trained.items() if columns.keys() >= {"best_greedy", "sam2"}}
+    both = [key for key in searches if key in trained]
     curves = {
-        name: [[(steps, value - one.sam2) for steps, value in one.curves[name]] for one in measured.searches]
+        name: [[(steps, value - searches[key].sam2) for steps, value in searches[key].curves[name]] for key in subjects]
         for name in SEARCHES
-        if measured.searches and all(name in one.curves for one in measured.searches)
+        if (subjects := both or list(searches)) and all(name in searches[key].curves for key in subjects)
     }
-    trained = [training.columns for training in measured.trainings]
-    if trained and all(columns.keys() >= {"best_greedy", "sam2"} for columns in trained):
+    if both:
         curves["SAM2RL"] = [
             [
                 (steps, best - sam2)
                 for steps, best, sam2 in zip(columns["steps"], columns["best_greedy"], columns["sam2"], strict=True)
             ]
-            for columns in trained
+            for columns in (trained[key] for key in both)
         ]
     if not curves.keys() - {"SAM2RL"}:
         return None

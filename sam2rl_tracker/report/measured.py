@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.measures import (
     Flags,
-    FrameCounts,
     Measures,
     Overlaps,
-    accuracy,
-    adq,
     bootstrap_interval,
-    dre,
     frame_overlaps,
     mean_measures,
-    nre,
-    quality,
-    robustness,
+    measure_overlaps,
 )
 from sam2rl_tracker.report.table import BASELINE, Report
 from sam2rl_tracker.video import StrPath
@@ -103,10 +97,15 @@ class ObjectTracks:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference to the baseline over sequences; the interval is None where one sequence gives none."""
+    """Mean difference to the baseline over sequences; the interval is None where one sequence gives none.
+
+    Attributes:
+        count: Of sequences for which the measure is defined.
+    """
 
     mean: float
     interval: tuple[float, float] | None
+    count: int
 
     @property
     def decided(self) -> bool:
@@ -116,10 +115,24 @@ class Difference:
 
 @dataclass(frozen=True)
 class Training:
-    """The curves of one training: {column of its progress.csv: a value per iteration}."""
+    """The curves of one training.
 
-    name: str
+    Attributes:
+        subject: The sequence and the object, as its folder names them.
+        columns: {column of its progress.csv: a value per iteration}.
+        settings: As `training.ppo.Settings` names them, the number of iterations included.
+    """
+
+    subject: str
+    seed: int
     columns: dict[str, list[float]]
+    settings: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        sequence, _, object_id = self.subject.rpartition("_")
+        return f"{sequence}, object {object_id}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -127,10 +140,12 @@ class Search:
     """What searches found on one object.
 
     Attributes:
+        subject: The sequence and the object, as in `Training`.
         sam2: Quality of SAM 2's own rule.
         curves: {search: (simulated steps, best quality so far)}.
     """
 
+    subject: str
     sam2: float
     curves: dict[str, list[tuple[float, float]]]
 
@@ -240,7 +255,7 @@ def _differences(measured: Measured) -> dict[str, dict[str, Difference]]:
             values = list(measured.gains(tracker, name).values())
             if tracker != BASELINE and values:
                 interval = bootstrap_interval(values) if len(values) > 1 else None
-                table[tracker][name] = Difference(float(np.mean(values)), interval)
+                table[tracker][name] = Difference(float(np.mean(values)), interval, len(values))
     return table
 
 
@@ -265,8 +280,8 @@ def _read_objects(workspace: Workspace, name: str, trackers: Sequence[str]) -> I
             tracker: Track(
                 overlaps[tracker],
                 predicted[tracker],
-                _measure(overlaps[tracker], predicted[tracker], visible, known),
-                _read_banks(stems[tracker], len(video)),
+                measure_overlaps(overlaps[tracker], predicted[tracker], visible, known),
+                read_banks(stems[tracker], len(video)),
                 _read_seconds(stems[tracker]),
             )
             for tracker in trackers
@@ -300,29 +315,17 @@ def _compare(
     return visible, overlaps, predicted
 
 
-def _measure(overlaps: Overlaps, predicted: Flags, visible: Flags, known: Flags) -> Measures:
-    """`measures.measure_object`, from what is left of the masks."""
-    scored = known & (np.arange(len(known)) > 0)
-    tracked = scored & visible & (overlaps > 0)
-    lost, absent = scored & visible & ~tracked, scored & ~visible
-    counts = FrameCounts(
-        *(int(np.sum(flags)) for flags in (tracked, lost & predicted, lost & ~predicted)),
-        *(int(np.sum(flags)) for flags in (absent & predicted, absent & ~predicted)),
-    )
-    return Measures(
-        quality(overlaps), accuracy(overlaps, visible), robustness(counts), nre(counts), dre(counts), adq(counts)
-    )
+def read_banks(stem: Path, length: int) -> list[tuple[int, ...]] | None:
+    """The frames that each frame's prediction attended to, as a tracker told them; None where it did not.
 
-
-def _read_banks(stem: Path, length: int) -> list[tuple[int, ...]] | None:
+    A tracker of another project may mean something else by this property: what cannot be a memory is left out.
+    """
     lines = _lines(stem, "memory_frames")
     if lines is None:
         return None
-    try:
-        banks = [tuple(map(int, line.split())) for line in lines[:length]]
-    except ValueError:  # of another tracker, which means something else by it
-        return None
-    return banks + [()] * (length - len(banks))
+    words = [line.split() for line in lines[:length]] + [[]] * (length - len(lines))
+    banks = [tuple(int(word) for word in row if word.isdecimal() and int(word) < t) for t, row in enumerate(words)]
+    return banks if any(banks) else None
 
 
 def _read_seconds(stem: Path) -> NDArray[np.float64] | None:
@@ -360,8 +363,18 @@ def _read_trainings(folder: Path) -> Iterator[Training]:
         except (OSError, ValueError, TypeError, csv.Error):
             continue
         if columns and columns.keys() >= {"steps", "mean"}:
-            name = re.sub(r"_(\d+)_seed(\d+)$", r", object \1, seed \2", path.parent.name)
-            yield Training(name, columns)
+            subject, _, seed = path.parent.name.rpartition("_seed")
+            yield Training(subject, int(seed) if seed.isdecimal() else 0, columns, _read_settings(path.parent, columns))
+
+
+def _read_settings(folder: Path, columns: Mapping[str, list[float]]) -> dict[str, Any]:
+    try:
+        settings = dict(json.loads((folder / "settings.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        settings = {}
+    settings.pop("subject", None)
+    iterations = {"iterations": int(columns["iterations"][-1])} if "iterations" in columns else {}
+    return {**settings, **iterations}
 
 
 def _read_searches(folder: Path) -> Iterator[Search]:
@@ -373,7 +386,7 @@ def _read_searches(folder: Path) -> Iterator[Search]:
                 str(name): [(float(steps), float(value)) for steps, value in curve]
                 for name, curve in result["curves"].items()
             }
-            yield Search(float(result["sam2"]), curves)
+            yield Search(path.stem, float(result["sam2"]), curves)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             continue
 

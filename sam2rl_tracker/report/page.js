@@ -26,3 +26,18 @@ for (const button of document.querySelectorAll("[data-toggle]")) {
     }
   });
 }
+// What a link names is opened, and paper shows everything.
+const reveal = () => {
+  const wanted = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (wanted instanceof HTMLDetailsElement) wanted.open = true;
+};
+addEventListener("hashchange", reveal);
+reveal();
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const one of opened) one.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const one of opened) one.open = false;
+});

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from jinja2 import Environment, PackageLoader
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.figures import Memory, draw_plots, remember
-from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measured, measure
+from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measured, Training, measure
 from sam2rl_tracker.report.palette import tracker_styles
-from sam2rl_tracker.report.table import TRAINED_ON_TEST, Report, labelled
+from sam2rl_tracker.report.table import Report, labelled
 from sam2rl_tracker.report.words import FEW, points, summarise
+from sam2rl_tracker.training.ppo import PRESETS
 from sam2rl_tracker.video import StrPath, atomic_path, prepare_output_folder
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
@@ -85,6 +87,8 @@ def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> P
         plots = draw_plots(measured, styles, figures)
         details = draw_details(measured, workspace, styles, MOST_DETAILS)
         save_details(details, figures / "objects")
+        _clean(figures, {plot.name for plot in plots})
+        _clean(figures / "objects", {detail.name for detail in details})
     environment = Environment(
         loader=PackageLoader("sam2rl_tracker", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -93,8 +97,8 @@ def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> P
         workspace=workspace,
         summary=summarise(measured),
         styles=styles,
-        labelled=labelled,
-        trained=TRAINED_ON_TEST & set(measured.trackers),
+        labelled=partial(labelled, trained=report.trained),
+        trained=report.trained & set(measured.trackers),
         heads=_HEADS,
         table={name: {key: _cell(measured, name, key) for key in NAMES} for name in measured.trackers},
         sequences={name: _sequence_row(measured, name) for name in measured.by_sequence},
@@ -113,6 +117,13 @@ def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> P
     return path
 
 
+def _clean(folder: Path, names: Container[str]) -> None:
+    """Delete figures of an earlier report that this one does not have."""
+    for file in folder.iterdir():
+        if file.suffix in (".png", ".pdf", ".svg") and file.stem not in names:
+            file.unlink(missing_ok=True)
+
+
 def _cell(measured: Measured, tracker: str, key: str) -> Cell:
     value = getattr(measured.overall[tracker], key)
     if value is None:
@@ -127,7 +138,7 @@ def _cell(measured: Measured, tracker: str, key: str) -> Cell:
     if difference.interval is not None:
         change += f" [{', '.join(map(points, difference.interval))}]"
     # A few sequences that happen to differ the same way would make every interval leave out 0.
-    sure = difference.decided and len(measured.by_sequence) >= FEW
+    sure = difference.decided and difference.count >= FEW
     verdict = ("better" if sign * difference.mean > 0 else "worse") if sure else ""
     return Cell(value, f"{100 * value:.1f}", change, verdict, best)
 
@@ -142,7 +153,7 @@ def _habits(measured: Measured) -> str:
     """How trained agents treat the memory, beside SAM 2."""
     sentences = []
     base = remember(measured, measured.base) if measured.base else None
-    for name in sorted(TRAINED_ON_TEST & set(measured.trackers)):
+    for name in sorted(measured.report.trained & set(measured.trackers)):
         memory = remember(measured, name)
         if memory is not None and base is not None:
             sentences.append(
@@ -162,8 +173,10 @@ def _habit(memory: Memory) -> str:
 def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
     """What the numbers depend on, and how to get them again."""
     folder = shlex.quote(str(workspace.folder))
-    commands = [f"sam2rl train {folder}"] if measured.trainings else []
+    commands = [f"sam2rl train {folder}{_settings_of(measured.trainings)}"] if measured.trainings else []
     names = [*measured.trackers, *(failure.tracker for failure in measured.report.failures)]
+    if (workspace.folder / "benchmark" / "plan.json").is_file():
+        commands = [f"sam2rl benchmark {folder}  # with the options that benchmark/plan.json tells"]
     commands += [f"vot evaluate --workspace {folder} {' '.join(map(shlex.quote, names))}", f"sam2rl report {folder}"]
     memory = psutil.virtual_memory().total / 2**30
     return {
@@ -175,6 +188,18 @@ def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
         + f", Python {platform.python_version()}",
         "Machine of this page": f"{platform.platform()}, {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
     }
+
+
+def _settings_of(trainings: Sequence[Training]) -> str:
+    """Options of `sam2rl train` that the trainings were made with, where all were made with the same."""
+    defaults = asdict(PRESETS["default"])
+    given = [{**training.settings, "seed": defaults["seed"]} for training in trainings]
+    if any(settings != given[0] for settings in given):
+        return " ...  # with settings that differ: see training/*/settings.json"
+    changes = [f"{key}={value}" for key, value in given[0].items() if defaults.get(key, value) != value]
+    seeds = sorted({training.seed for training in trainings})
+    options = [*(f"--set {change}" for change in changes), *(f"--seed {seed}" for seed in seeds if seeds != [0])]
+    return "".join(f" {option}" for option in options)
 
 
 def _version(package: str) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.table import BASELINE
+from sam2rl_tracker.report.words import FEW
 from sam2rl_tracker.video import atomic_path
 
 _COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method sees the truth that it is scored on
@@ -37,14 +38,14 @@ def to_markdown(document: Mapping[str, Any]) -> str:
     methods, claims, count = document["methods"], document["claims"], len(document["videos"])
     lines = [
         f"Quality on {count} videos, %; differences to SAM 2 with 95 % bootstrap intervals over videos. "
-        "*: sees the ground truth that it is scored on.",
+        "*: sees the ground truth that it is scored on. What searches found was replayed by the tracker.",
         "",
         "| | Quality | Accuracy | Robustness | Difference in Quality | 95 % interval | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
     ]
     for key, row in methods.items():
         scores = document["trackers"].get(key, {})
-        difference = ["", ""] if key == BASELINE else [f"{100 * row['gain']:+.1f}", _interval(row)]
+        difference = ["", ""] if key == BASELINE else [f"{100 * row['gain']:+.1f}", _interval(row["low"], row["high"])]
         cells = [f"{100 * row['quality']:.1f}", *(_percent(scores.get(name)) for name in ("accuracy", "robustness"))]
         cells += [*difference, _number(row["steps"]), _number(row["fps"])]
         lines.append(f"| {key}{'*' * row['sees_truth']} | {' | '.join(cells)} |")
@@ -52,7 +53,12 @@ def to_markdown(document: Mapping[str, Any]) -> str:
     lines += ["| | SAM 2 | agent | difference | 95 % interval | of the gain kept |", "|--|--|--|--|--|--|"]
     for row in document["transfer"].values():
         kept = "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %"
-        values = (f"{100 * row['sam2']:.1f}", f"{100 * row['agent']:.1f}", f"{100 * row['gain']:+.1f}", _interval(row))
+        values = (
+            f"{100 * row['sam2']:.1f}",
+            f"{100 * row['agent']:.1f}",
+            f"{100 * row['gain']:+.1f}",
+            _interval(row["low"], row["high"]),
+        )
         lines.append(f"| {row['what']} | {' | '.join(values)} | {kept} |")
     lines += ["", "Agents of several seeds, quality, %:", ""]
     seeds = list(next(iter(document["seeds"].values()), {}))
@@ -65,30 +71,43 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 
 def _sentences(claims: Mapping[str, Any]) -> list[str]:
     """What the numbers say of the claims."""
-    lines = []
+    mean, low, high = claims["agent_gain"]
+    lines = [f"The agents gain {_points(mean)} points ({_interval(low, high)})."]
     if "best_rule" in claims:
-        mean, low, high = (100 * value for value in claims["times_excess"])
-        times = claims["times_best_rule"]
-        said = "no published rule gains here" if times is None else f"the agents gain {times:.1f} times as much"
-        wanted = claims["times_wanted"]
-        verdict = "holds" if low > 0 else "does not hold" if high < 0 else "is not decided by these videos"
+        mean, low, high = claims["rule_gain"]
         lines.append(
-            f"Best published rule here: {claims['best_rule']}; {said}. That they gain more than {wanted} times "
-            f"as much {verdict} (their gain less {wanted} times the rule's: {mean:+.1f}, {low:+.1f} to {high:+.1f})."
+            f"The best published rule here is {claims['best_rule']}: {_points(mean)} ({_interval(low, high)})."
         )
-    mean, low, high = (100 * value for value in claims["share_excess"])
-    share = claims["share_of_best"]
-    verdict = "holds" if low > 0 else "does not hold" if high < 0 else "is not decided by these videos"
-    lines += [
-        "",
-        f"Of the gain of the best found by any method the agents reach {_percent(share)} %. That it is more than "
-        f"{100 * claims['share_wanted']:.0f} % {verdict} ({mean:+.1f}, {low:+.1f} to {high:+.1f}).",
-    ]
+    if "times_excess" in claims:
+        mean, low, high = claims["times_excess"]
+        wanted = claims["times_wanted"]
+        lines.append(
+            f"The agents gain {claims['times_best_rule']:.1f} times as much. That it is more than {wanted} times "
+            f"{_verdict(claims, 'times_excess')} (their gain less {wanted} times the rule's: {_points(mean)}, "
+            f"{_interval(low, high)})."
+        )
+    mean, low, high = claims["share_excess"]
+    lines.append(
+        f"Of the gain of the best found by any method the agents reach {_percent(claims['share_of_best'])} %. That it "
+        f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims, 'share_excess')} ({_points(mean)}, "
+        f"{_interval(low, high)})."
+    )
     return lines
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    return f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
+def _verdict(claims: Mapping[str, Any], name: str) -> str:
+    _, low, high = claims[name]
+    if claims["videos"] < FEW:
+        return "cannot be told from so few videos"
+    return "holds" if low > 0 else "does not hold" if high < 0 else "is not decided by these videos"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{_points(low)} to {_points(high)}"
 
 
 def _percent(value: float | None) -> str:
@@ -118,7 +137,7 @@ def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
         sees, gain = row["sees_truth"], 100 * row["gain"]
         gains = [100 * (video[key] - video[BASELINE]) for video in document["videos"].values()]
         axes.scatter(gains, [y] * len(gains), s=12, color="#999999", alpha=0.6, linewidths=0)
-        spans = [[gain - 100 * row["low"]], [100 * row["high"] - gain]]
+        spans = None if row["low"] is None else [[gain - 100 * row["low"]], [100 * row["high"] - gain]]
         label = None if sees in told else _NOTES[sees]
         told.add(sees)
         axes.errorbar(gain, y, xerr=spans, color=_COLORS[sees], marker=_MARKERS[sees], capsize=4, label=label)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -20,25 +23,42 @@ from sam2rl_tracker.vot.toolkit import (
     registered_trackers,
     tracked_names,
 )
+from sam2rl_tracker.vot.workspace import Workspace
 
 BASELINE = "SAM2"
 """The tracker that the others are compared with."""
 
-TRAINED_ON_TEST = {"SAM2RL"}
-"""Trackers whose agents have seen the ground truth that they are scored on."""
+AGENTS = "SAM2RL"
+"""The tracker that is run by trained agents."""
 
 
-def labelled(tracker: str) -> str:
-    """A tracker's name for pictures, which says so if it has seen the truth it is scored on."""
-    return f"{tracker} (trained on this truth)" if tracker in TRAINED_ON_TEST else tracker
+def that_saw_truth(workspace: Workspace, trackers: Iterable[str]) -> frozenset[str]:
+    """Trackers whose agents have seen the ground truth that they are scored on: they run the policy `sam2rl`."""
+    registered = registered_trackers(workspace)
+    return frozenset(
+        name
+        for name in trackers
+        if name.upper().startswith(AGENTS)
+        or re.search(r"policy\s*=\s*['\"]sam2rl\b", registered.get(name.partition("@")[0], {}).get("command", ""))
+    )
+
+
+def labelled(tracker: str, trained: Container[str]) -> str:
+    """A tracker's name for pictures, which says so if it is one of those that saw the truth they are scored on."""
+    return f"{tracker} (trained on this truth)" if tracker in trained else tracker
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the toolkit measured, and the trackers it could not measure as their results are incomplete."""
+    """What the toolkit measured, and the trackers it could not measure as their results are incomplete.
+
+    Attributes:
+        trained: The trackers that saw the ground truth they are scored on.
+    """
 
     analysis: Analysis
     failures: list[Failure]
+    trained: frozenset[str]
 
 
 def collect(folder: StrPath) -> Report:
@@ -75,6 +95,7 @@ def collect(folder: StrPath) -> Report:
     return Report(
         analysis=analyse(folder, complete) if complete else Analysis({}, {}),
         failures=[failure for failure in found.values() if failure is not None],
+        trained=that_saw_truth(workspace, names),
     )
 
 
@@ -89,18 +110,20 @@ def render(report: Report, console: Console) -> None:
         base = trackers.get(BASELINE)
         for name, scores in trackers.items():
             compared = base if name != BASELINE else None
-            label = f"{name} *" if name in TRAINED_ON_TEST else name
-            table.add_row(label, *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness")))
+            label = f"{name} *" if name in report.trained else name
+            table.add_row(
+                escape(label), *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness"))
+            )
         console.print(table)
     if len(report.analysis.sequences) > 1:
         table = Table(title="Quality by sequence, %")
         table.add_column("Sequence")
         for name in trackers:
-            table.add_column(f"{name} *" if name in TRAINED_ON_TEST else name, justify="right")
+            table.add_column(escape(f"{name} *" if name in report.trained else name), justify="right")
         for sequence, row in report.analysis.sequences.items():
-            table.add_row(sequence, *(_cell(row[name], None, "quality") for name in trackers))
+            table.add_row(escape(sequence), *(_cell(row[name], None, "quality") for name in trackers))
         console.print(table)
-    if TRAINED_ON_TEST & trackers.keys():
+    if report.trained & trackers.keys():
         console.print("* trained on the ground truth that it is scored on", highlight=False)
     for failure in report.failures:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)

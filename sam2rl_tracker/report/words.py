@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sam2rl_tracker.report.measured import DUST, Difference, Measured, ObjectTracks
-from sam2rl_tracker.report.table import TRAINED_ON_TEST, labelled
+from sam2rl_tracker.report.table import labelled
 
 FEW = 6
 """With fewer sequences all of them may differ the same way by chance too often for an interval to prove anything."""
@@ -35,27 +35,28 @@ def summarise(measured: Measured) -> Summary:
     ranked = sorted(measured.trackers, key=lambda name: -measured.overall[name].quality)
     winner, base = ranked[0], measured.base
     quality = 100 * measured.overall[winner].quality
+    trained = measured.report.trained
     setting = [("What was measured", _setting(measured))]
     if base is None or len(ranked) == 1:
-        return Summary(f"{labelled(winner)} has the highest quality: {quality:.1f} %", setting)
+        return Summary(f"{labelled(winner, trained)} has the highest quality: {quality:.1f} %", setting)
     if winner == base:
         headline = f"No tracker is better than {base}, whose quality is {quality:.1f} %"
         return Summary(headline, [("The next", _beside(measured, ranked[1])), *_why(measured, ranked[1]), *setting])
     gain = measured.differences[winner]["quality"]
     headline = (
-        f"{labelled(winner)} has the highest quality: {quality:.1f} %, {100 * gain.mean:.1f} points above {base}'s "
-        f"{100 * measured.overall[base].quality:.1f} %"
+        f"{labelled(winner, trained)} has the highest quality: {quality:.1f} %, {100 * gain.mean:.1f} points "
+        f"above {base}'s {100 * measured.overall[base].quality:.1f} %"
     )
     if gain.interval is not None and not gain.decided:
         headline += f", no difference that these {len(measured.by_sequence)} sequences show"
     told = [("How sure", _certainty(gain, len(measured.by_sequence))), *_why(measured, winner)]
-    if winner in TRAINED_ON_TEST:
+    if winner in trained:
         text = (
             f"{winner} was trained on the very ground truth that it is scored on: its number says what control of the "
             "memory can reach on these videos, not how it would do on others. Of the trackers that have not seen the "
             "truth "
         )
-        honest = next(name for name in ranked if name not in TRAINED_ON_TEST)
+        honest = next(name for name in ranked if name not in trained)
         text += f"none is better than {base}." if honest == base else f"the best is {_beside(measured, honest)}"
         told.append(("Caution", text))
     return Summary(headline, told + setting)
@@ -71,8 +72,8 @@ def _setting(measured: Measured) -> str:
     scored = int(sum(one.scored.sum() for one in measured.objects))
     return (
         f"{_count(len(measured.trackers), 'tracker')} on {_count(len(measured.by_sequence), 'sequence')} "
-        f"({_count(len(measured.objects), 'object')}, {scored} scored frames), by the VOT toolkit. Trackers of this "
-        "project run the same network, SAM 2, and differ in which earlier frames they keep in its memory. Quality is "
+        f"({_count(len(measured.objects), 'object')}, {scored} scored frames), by the VOT toolkit. The memory "
+        "policies of this project run SAM 2 and differ in which earlier frames they keep in its memory. Quality is "
         "the mean overlap (IoU) of a tracker's mask with the true one over all frames; a frame without the object "
         "counts as 1 if the tracker says so and as 0 otherwise."
     )
@@ -85,8 +86,8 @@ def _count(number: int, noun: str) -> str:
 def _beside(measured: Measured, tracker: str) -> str:
     gain = measured.differences[tracker]["quality"]
     return (
-        f"{labelled(tracker)} with {100 * measured.overall[tracker].quality:.1f} %, {points(gain.mean)} points "
-        f"from {measured.base}. {_certainty(gain, len(measured.by_sequence))}"
+        f"{labelled(tracker, measured.report.trained)} with {100 * measured.overall[tracker].quality:.1f} %, "
+        f"{points(gain.mean)} points from {measured.base}. {_certainty(gain, len(measured.by_sequence))}"
     )
 
 

@@ -78,13 +78,13 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
 
     Returns:
         sequence, object, seed, quality (of the agent replayed through the tracker), sam2_quality, batched_quality (what
-        the simulator gave the same agent), best_rollout (the best rollout seen in training), steps, evaluated, seconds,
+        the simulator gave the same agent), best_rollout (the best rollout seen in training, simulated),
+        best_rollout_replayed (through the tracker), steps, evaluated, seconds (of training, over all its runs),
         iterations, file. Qualities are fractions, measured on the ground truth that was trained on.
 
     Raises:
         Sam2rlError: see `load_clip` and `ppo.train`.
     """
-    started = time.perf_counter()
     model, simulator = _prepare(task)
     sam2 = replay(model, simulator.clip, make_policy("recency"))
     trained = train(simulator, task.settings, task.folder, on_iteration, sam2)
@@ -98,6 +98,7 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
     }
     agent = _make_agent(task, model, simulator, trained.tensors, {**record, "sam2_quality": sam2})
     path = save_agent(agent, task.folder)
+    best = _make_agent(task, model, simulator, {"actions": np.array(trained.best_actions)}, {})
     return {
         "sequence": task.sequence,
         "object": task.object_id,
@@ -106,9 +107,10 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
         "sam2_quality": agent.record["sam2_quality"],
         "batched_quality": progress.best_greedy,
         "best_rollout": progress.best,
+        "best_rollout_replayed": best.record["quality"],
         "steps": progress.steps,
         "evaluated": progress.evaluated,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(progress.simulating + progress.learning, 1),
         "iterations": progress.iteration,
         "file": str(path),
     }
@@ -169,10 +171,9 @@ def search_object(
 
     Returns:
         sequence, object, steps (the budget), spent (the steps that each search took), curves ([steps, best quality so
-        far] of each), random, greedy, beam, ceiling
-        (simulated qualities), agent (the one in `agents/`, simulated, or None), agent_method (how it was made), always
-        (every frame replaces the oldest), sam2 (through the tracker); with `save`, replayed (the found decisions'
-        quality through the tracker).
+        far] of each), random, greedy, beam, ceiling (simulated qualities), replayed (the same, through the tracker),
+        agent (the one in `agents/`, simulated, or None), agent_method (how it was made), always (every frame replaces
+        the oldest), sam2 (through the tracker).
     """
     from sam2rl_tracker.report.curves import plot_curves
 
@@ -193,7 +194,12 @@ def search_object(
         "always": simulator.quality(simulator.rollout([1] * simulator.decisions)),
         "sam2": replay(model, clip, make_policy("recency")),
     }
-    best = max(founds, key=lambda found: found.quality)
+    agents = {}
+    for found in founds:
+        record = {"method": f"search ({found.name})", "steps": found.steps, "batched_quality": found.quality}
+        record["sam2_quality"] = result["sam2"]
+        agents[found.name] = _make_agent(task, model, simulator, {"actions": np.array(found.actions)}, record)
+    result["replayed"] = {name: agent.record["quality"] for name, agent in agents.items()}
     if plot:
         lines = {"SAM 2": result["sam2"]}
         if agent:
@@ -202,11 +208,7 @@ def search_object(
             founds, plot, f"{task.sequence}, object {task.object_id}: found on the truth it is scored on", lines
         )
     if save:
-        record = {"method": f"search ({best.name})", "steps": best.steps, "batched_quality": best.quality}
-        record["sam2_quality"] = result["sam2"]
-        made = _make_agent(task, model, simulator, {"actions": np.array(best.actions)}, record)
-        publish(made, save)
-        result["replayed"] = made.record["quality"]
+        publish(max(agents.values(), key=lambda agent: agent.record["quality"]), save)
     kept = task.workspace / "search" / f"{task.sequence}_{task.object_id}.json"
     kept.parent.mkdir(exist_ok=True)
     with atomic_path(kept) as temporary:
@@ -282,6 +284,17 @@ def _train_all(
 
 def _work(task: Task, parent: int) -> None:
     """Train in a process of its own."""
+    end_with(parent)
+    try:
+        result = train_object(task)
+    except Sam2rlError as error:
+        result = {"error": str(error)}
+    with atomic_path(task.folder / _RESULT) as temporary:
+        temporary.write_text(json.dumps(result))
+
+
+def end_with(parent: int) -> None:
+    """Make this process end when its parent, by its id, says so or is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the parent says what is to end
 
     def watch() -> None:
@@ -290,12 +303,6 @@ def _work(task: Task, parent: int) -> None:
         os._exit(1)  # the parent was killed
 
     threading.Thread(target=watch, daemon=True).start()
-    try:
-        result = train_object(task)
-    except Sam2rlError as error:
-        result = {"error": str(error)}
-    with atomic_path(task.folder / _RESULT) as temporary:
-        temporary.write_text(json.dumps(result))
 
 
 def _result(task: Task, status: int | None) -> dict[str, Any] | Sam2rlError:

@@ -139,7 +139,7 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
     """
 
     def cost(width: int) -> int:
-        return sum(most_steps(simulator, each) for each in _ladder(width))
+        return sum(most_steps(simulator.decisions, simulator.capacity, each) for each in _ladder(width))
 
     widest = bisect_right(range(1, budget + 1), budget, key=cost)
     if not widest:
@@ -154,11 +154,11 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
     return Found("beam", best.quality, best.actions, steps, _ended(curve, steps))
 
 
-def most_steps(simulator: Simulator, width: int) -> int:
+def most_steps(decisions: int, capacity: int, width: int) -> int:
     """Steps that a beam can take at most: all banks fill as early as they can."""
     steps, states = 0, 1
-    for stored in range(simulator.decisions):
-        states *= 2 if stored < simulator.capacity else simulator.capacity + 1
+    for stored in range(decisions):
+        states *= 2 if stored < capacity else capacity + 1
         steps += states
         states = min(states, width)
     return steps

@@ -13,7 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,12 +77,13 @@ class Analysis:
 # ---------------------------------------------------------------- evaluation
 
 
-def evaluate(folder: StrPath, trackers: Sequence[str]) -> list[Failure]:
+def evaluate(folder: StrPath, trackers: Sequence[str], environment: Mapping[str, str] | None = None) -> list[Failure]:
     """Run `vot evaluate`, one tracker after the other, with progress on stderr; finished sequences are skipped.
 
     Args:
         folder: The workspace.
         trackers: Names from its registry.
+        environment: Variables to set for them, such as SAM2RL_MODEL.
 
     Returns:
         The trackers that failed; empty = every tracker has complete results on every sequence.
@@ -112,7 +113,7 @@ def evaluate(folder: StrPath, trackers: Sequence[str]) -> list[Failure]:
 
             # One process each: the toolkit stops altogether at the first tracker that fails.
             logs = len(_logs(workspace, name))
-            lines = _run(workspace, ["evaluate", name], show)
+            lines = _run(workspace, ["evaluate", name], show, environment)
             failure = find_failure(workspace, name)
             if failure and len(_logs(workspace, name)) == logs:
                 # The toolkit keeps no log of a tracker that ends before the handshake; a report should know of it.
@@ -278,16 +279,21 @@ def _logs(workspace: Workspace, tracker: str) -> list[Path]:
     return [log for log in (workspace.folder / "logs").glob("*.log") if log.stem.rpartition("_")[0] == tracker]
 
 
-def _run(workspace: Workspace, arguments: list[str], show: Callable[[str], None]) -> list[str]:
+def _run(
+    workspace: Workspace,
+    arguments: list[str],
+    show: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+) -> list[str]:
     """Run a toolkit command in the workspace and pass its output on line by line; the lines, without colours."""
     command = [sys.executable, "-m", "vot", *arguments, "--workspace", str(workspace.folder)]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "VOT_PERSISTENT_CACHE": "0"}
+    variables = {**os.environ, "PYTHONUNBUFFERED": "1", "VOT_PERSISTENT_CACHE": "0", **(environment or {})}
     lines = []
     # Started in the workspace, as the toolkit also reads a trackers.ini of the current folder.
     with subprocess.Popen(
         command,
         cwd=workspace.folder,
-        env=environment,
+        env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -181,8 +181,7 @@ def generate(
 
     find_preset(preset)  # before a workspace is made for nothing
     workspace = open_or_create(folder)
-    kind = "scene" if preset == "default" else f"scene-{preset}"
-    names = [f"{kind}-{number:05d}" for number in range(seed, seed + count)]
+    names = [scene_name(number, preset) for number in range(seed, seed + count)]
     workspace.check_new(names)  # before the first of many is made
     for number, name in enumerate(progress(names, "Generating sequences"), start=seed):
         scene = generate_scene(number, frames=frames, size=size, objects=objects, preset=preset)
@@ -194,6 +193,11 @@ def generate(
             ),
         )
     return names
+
+
+def scene_name(seed: int, preset: str = "default") -> str:
+    """The name of a generated sequence."""
+    return f"scene-{seed:05d}" if preset == "default" else f"scene-{preset}-{seed:05d}"
 
 
 def import_frames(source: StrPath, folder: StrPath) -> str:

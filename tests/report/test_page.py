@@ -129,7 +129,7 @@ def test_the_figures_are_files_too(made):
 
 
 def test_a_page_where_nothing_is_complete(made, tmp_path):
-    report = Report(Analysis({}, {}), [Failure("SAM2", "one", "it <died>")])
+    report = Report(Analysis({}, {}), [Failure("SAM2", "one", "it <died>")], frozenset())
     reader = Reader(write_page(made.workspace.folder, report, tmp_path / "page"))
     assert "No tracker has complete results" in reader.text
     assert "SAM2 has no complete results on sequence one: it <died>" in reader.text

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import Report, collect, render, to_json
+from sam2rl_tracker.report.table import that_saw_truth
 from sam2rl_tracker.vot.toolkit import Analysis, Failure, Scores
 from sam2rl_tracker.vot.workspace import create
 
@@ -33,7 +34,7 @@ def test_collect_measures_the_complete_and_names_the_failed(evaluated):
 
 def test_the_table_shows_differences_to_sam2():
     scores = {"SAM2": Scores(0.5, 0.6, 0.7), "Other": Scores(0.525, 0.6, 0.65), "Blind": Scores(1.0, 0.0, None)}
-    report = Report(Analysis(scores, {"one": scores}), [])
+    report = Report(Analysis(scores, {"one": scores}), [], frozenset())
     lines = [line.replace("│", " ").split() for line in text_of(report).splitlines()]
     assert ["SAM2", "50.0", "60.0", "70.0"] in lines
     assert ["Other", "52.5", "(+2.5)", "60.0", "(+0.0)", "65.0", "(-5.0)"] in lines
@@ -41,9 +42,9 @@ def test_the_table_shows_differences_to_sam2():
 
 
 def test_a_report_without_sam2_or_any_complete_tracker():
-    report = Report(Analysis({"Other": Scores(0.5, 0.6, 0.7)}, {}), [])
+    report = Report(Analysis({"Other": Scores(0.5, 0.6, 0.7)}, {}), [], frozenset())
     assert "difference" not in text_of(report)
-    failed = Report(Analysis({}, {}), [Failure("SAM2", "one", "it [died]")])
+    failed = Report(Analysis({}, {}), [Failure("SAM2", "one", "it [died]")], frozenset())
     assert text_of(failed) == "FAILED: SAM2 has no complete results on sequence one: it [died]\n"
     said = "SAM2 has no complete results on sequence one: it [died]"
     assert to_json(failed) == {"trackers": {}, "sequences": {}, "failures": {"SAM2": said}}
@@ -51,7 +52,7 @@ def test_a_report_without_sam2_or_any_complete_tracker():
 
 def test_agents_that_have_seen_their_test_are_labelled():
     scores = {"SAM2": Scores(0.5, 0.6, 0.7), "SAM2RL": Scores(0.6, 0.6, 0.7)}
-    text = text_of(Report(Analysis(scores, {"one": scores, "two": scores}), []))
+    text = text_of(Report(Analysis(scores, {"one": scores, "two": scores}), [], frozenset({"SAM2RL"})))
     assert text.count("SAM2RL *") == 2
     assert "* trained on the ground truth that it is scored on" in text
 
@@ -64,3 +65,12 @@ def test_a_workspace_without_results(evaluated, tmp_path):
     (workspace.sequences / "single").symlink_to(evaluated.workspace.sequences / "single")
     with pytest.raises(Sam2rlError, match=r"has no results.*vot evaluate"):
         collect(workspace.folder)
+
+
+def test_what_runs_trained_agents_is_known_by_its_command(tmp_path):
+    workspace = create(tmp_path / "w")
+    with (workspace.folder / "trackers.ini").open("a") as file:
+        for name, policy in (("Mine", "sam2rl:agents=x"), ("Yours", "sam2long")):
+            file.write(f'\n[{name}]\nprotocol = traxpython\ncommand = import x; x.main(policy="{policy}")\n')
+    names = ("SAM2", "SAM2RL", "SAM2RL@two", "Mine", "Mine@large", "Yours", "Unknown")
+    assert that_saw_truth(workspace, names) == {"SAM2RL", "SAM2RL@two", "Mine", "Mine@large"}

@@ -59,7 +59,11 @@ def test_wide_beam_finds_the_best_of_all(make: Make) -> None:
     found = beam(simulator, len(paths))
     assert found.quality == pytest.approx(max(qualities.values()), abs=1e-12)
     assert found.quality == qualities[found.actions] > greedy(simulator).quality
-    assert simulator.counters.evaluated == 1 + found.steps < most_steps(simulator, len(paths)), "all states, each once"
+    assert (
+        simulator.counters.evaluated
+        == 1 + found.steps
+        < most_steps(simulator.decisions, simulator.capacity, len(paths))
+    ), "all states, each once"
 
 
 def test_distinct_successors_are_all_states(make: Make) -> None:
@@ -169,7 +173,7 @@ def test_bad_budgets(make: Make) -> None:
     simulator = make()
     with pytest.raises(Sam2rlError, match="budget of 7 steps is less than one rollout: give at least 8"):
         random_search(simulator, 7, seed=0)
-    least = most_steps(simulator, 1)
+    least = most_steps(simulator.decisions, simulator.capacity, 1)
     with pytest.raises(Sam2rlError, match=f"give at least {least}"):
         beam_for_budget(simulator, least - 1)
     beam_for_budget(simulator, least)
