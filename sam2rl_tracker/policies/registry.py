@@ -45,8 +45,16 @@ def _describe(name: str) -> str:
         parameters = ",".join(f"{key}={field.default}" for key, field in _parameters(policy_class).items())
     except Sam2rlError as error:  # somebody's broken package must not hide the others
         return f"{name}  ({error})"
-    summary = (policy_class.__doc__ or "").strip().partition("\n")[0]
-    return f"{name}{':' + parameters if parameters else ''}  {summary}"
+    return f"{name}{':' + parameters if parameters else ''}  {summary_of(name)}"
+
+
+def summary_of(name: str) -> str:
+    """What a policy does, in a line.
+
+    Raises:
+        Sam2rlError: unknown name.
+    """
+    return (policy_by_name(name).__doc__ or "").strip().partition("\n")[0]
 
 
 def make_policy(spec: str) -> Callable[[], Policy]:

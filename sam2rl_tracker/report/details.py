@@ -24,6 +24,7 @@ from sam2rl_tracker.report.bank import places
 from sam2rl_tracker.report.measured import Measured, ObjectTracks, Track, fate, read_regions
 from sam2rl_tracker.report.overlay import overlay
 from sam2rl_tracker.report.palette import Style
+from sam2rl_tracker.report.words import worst_span
 from sam2rl_tracker.video import Image, Mask, atomic_path, read_image
 from sam2rl_tracker.vot.regions import Region
 from sam2rl_tracker.vot.sequences import read_sequence
@@ -50,6 +51,7 @@ class Still:
     Attributes:
         why: it was chosen, in words.
         scores: {tracker: IoU}.
+        silent: Those of the trackers that give no mask.
         picture: uint8 [h, w, 3], a panel for each of the scores.
         source: The picture as a data URI.
     """
@@ -57,6 +59,7 @@ class Still:
     frame: int
     why: str
     scores: dict[str, float]
+    silent: set[str]
     picture: Image
     source: str
 
@@ -133,10 +136,14 @@ def pick_frames(one: ObjectTracks, pair: Sequence[str]) -> dict[int, str]:
                 count -= 1
 
     if len(pair) > 1:
+        loser, winner = sorted(pair, key=lambda name: one.tracks[name].measures.quality)
+        if span := worst_span(one, loser, winner):
+            picks[span[0]] = f"{loser} falls behind from here"
         pick(np.where(gain > 0.1, gain, np.nan), 2, f"{pair[1]} is ahead most")
         pick(np.where(gain < -0.1, -gain, np.nan), 1, f"{pair[0]} is ahead most")
-    pick(-mean, 2, "worst")
-    pick(np.where(one.visible, mean, np.nan), 1, "best")
+    both = " for both" * (len(pair) > 1)
+    pick(-mean, 1, f"worst{both}")
+    pick(np.where(one.visible, mean, np.nan), 1, f"best{both}")
     return dict(sorted(picks.items()))
 
 
@@ -160,7 +167,8 @@ def _draw_stills(
         PILImage.fromarray(picture).save(buffer, "WEBP", quality=70, method=2)
         source = f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
         scores = {name: float(one.tracks[name].overlaps[t]) for name in pair}
-        yield Still(t, why, scores, picture, source)
+        silent = {name for name in pair if not one.tracks[name].predicted[t]}
+        yield Still(t, why, scores, silent, picture, source)
 
 
 def _full(region: Region | int, size: tuple[int, int]) -> Mask:

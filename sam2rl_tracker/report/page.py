@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
@@ -16,6 +18,7 @@ import psutil
 from jinja2 import Environment, PackageLoader
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.figures import Memory, draw_plots, remember
 from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measured, Training, measure
@@ -24,6 +27,7 @@ from sam2rl_tracker.report.table import Report, labelled
 from sam2rl_tracker.report.words import FEW, points, summarise
 from sam2rl_tracker.training.ppo import PRESETS
 from sam2rl_tracker.video import StrPath, atomic_path, prepare_output_folder
+from sam2rl_tracker.vot.toolkit import registered_trackers
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 MOST_DETAILS = 50
@@ -103,6 +107,7 @@ def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> P
         table={name: {key: _cell(measured, name, key) for key in NAMES} for name in measured.trackers},
         sequences={name: _sequence_row(measured, name) for name in measured.by_sequence},
         few=FEW,
+        rules=_rules(workspace, measured.trackers),
         plots={plot.name: plot for plot in plots},
         details=details,
         links={detail.one.sequence: detail.name for detail in reversed(details)},
@@ -122,6 +127,19 @@ def _clean(folder: Path, names: Container[str]) -> None:
     for file in folder.iterdir():
         if file.suffix in (".png", ".pdf", ".svg") and file.stem not in names:
             file.unlink(missing_ok=True)
+
+
+def _rules(workspace: Workspace, trackers: Sequence[str]) -> dict[str, str]:
+    """What the trackers keep in memory, in a line each, of those whose command names a policy."""
+    registered = registered_trackers(workspace)
+    rules = {}
+    for name in trackers:
+        command = registered.get(name.partition("@")[0], {}).get("command", "")
+        found = re.search(r"policy\s*=\s*['\"](\w+)", command)
+        with suppress(Sam2rlError):  # a class of somebody's own
+            if found:
+                rules[name] = summary_of(found[1])
+    return rules
 
 
 def _cell(measured: Measured, tracker: str, key: str) -> Cell:
@@ -163,8 +181,9 @@ def _habits(measured: Measured) -> str:
 
 
 def _habit(memory: Memory) -> str:
+    unused = f"never used {100 * memory.unused:.0f} % of the frames" if memory.unused >= 0.005 else "used every frame"
     return (
-        f"never used {100 * memory.unused:.0f} % of the frames as a memory, its memories were "
+        f"{unused} as a memory, its memories were "
         f"{memory.median:.0f} frames old in the median, and the one that stayed longest was {memory.longest} "
         "frames old"
     )

@@ -29,36 +29,47 @@ class Summary:
 
 
 def summarise(measured: Measured) -> Summary:
-    """Which tracker won, by how much, where, and why as far as the data tell."""
+    """Which tracker won, by how much, where, and why as far as the data tell.
+
+    A tracker that saw the truth it is scored on does not win: what it reaches is said beside the best of the others.
+    """
     if not measured.trackers:
         return Summary("No tracker has complete results", [("What to do", "See below why, then evaluate again.")])
-    ranked = sorted(measured.trackers, key=lambda name: -measured.overall[name].quality)
-    winner, base = ranked[0], measured.base
-    quality = 100 * measured.overall[winner].quality
     trained = measured.report.trained
+    ranked = sorted(measured.trackers, key=lambda name: -measured.overall[name].quality)
+    fair = [name for name in ranked if name not in trained] or ranked
+    winner, base = fair[0], measured.base
+    quality = 100 * measured.overall[winner].quality
+    seen = ""
+    if ranked[0] in trained and winner not in trained:
+        seen = f"; {ranked[0]}, trained on this truth, reaches {100 * measured.overall[ranked[0]].quality:.1f} %"
     setting = [("What was measured", _setting(measured))]
     if base is None or len(ranked) == 1:
-        return Summary(f"{labelled(winner, trained)} has the highest quality: {quality:.1f} %", setting)
+        return Summary(f"{labelled(winner, trained)} has the highest quality: {quality:.1f} %{seen}", setting)
+    told: list[tuple[str, str]] = []
     if winner == base:
-        headline = f"No tracker is better than {base}, whose quality is {quality:.1f} %"
-        return Summary(headline, [("The next", _beside(measured, ranked[1])), *_why(measured, ranked[1]), *setting])
-    gain = measured.differences[winner]["quality"]
-    headline = (
-        f"{labelled(winner, trained)} has the highest quality: {quality:.1f} %, {100 * gain.mean:.1f} points "
-        f"above {base}'s {100 * measured.overall[base].quality:.1f} %"
-    )
-    if gain.interval is not None and not gain.decided:
-        headline += f", no difference that these {len(measured.by_sequence)} sequences show"
-    told = [("How sure", _certainty(gain, len(measured.by_sequence))), *_why(measured, winner)]
-    if winner in trained:
-        text = (
-            f"{winner} was trained on the very ground truth that it is scored on: its number says what control of the "
-            "memory can reach on these videos, not how it would do on others. Of the trackers that have not seen the "
-            "truth "
+        others = "No tracker that has not seen the truth" if seen else "No tracker"
+        headline = f"{others} is better than {base}, whose quality is {quality:.1f} %{seen}"
+        if len(fair) > 1:
+            told = [("The next", _beside(measured, fair[1])), *_why(measured, fair[1])]
+    else:
+        gain = measured.differences[winner]["quality"]
+        among = " of those that have not seen the truth" if seen else ""
+        headline = (
+            f"{labelled(winner, trained)} has the highest quality{among}: {quality:.1f} %, {100 * gain.mean:.1f} points "
+            f"above {base}'s {100 * measured.overall[base].quality:.1f} %"
         )
-        honest = next(name for name in ranked if name not in trained)
-        text += f"none is better than {base}." if honest == base else f"the best is {_beside(measured, honest)}"
-        told.append(("Caution", text))
+        if gain.interval is not None and not gain.decided:
+            headline += f", no difference that these {len(measured.by_sequence)} sequences show"
+        headline += seen
+        told = [("How sure", _certainty(gain, len(measured.by_sequence))), *_why(measured, winner)]
+    if seen:
+        text = (
+            f"It was trained on the very ground truth that it is scored on: its number says what control of the memory "
+            f"can reach on these videos, not how it would do on others. {_beside(measured, ranked[0])}"
+        )
+        gains = [said for what, said in _why(measured, ranked[0]) if what == "Largest gain"]
+        told.append((ranked[0], " ".join([text, *(f"Largest gain: {said}" for said in gains)])))
     return Summary(headline, told + setting)
 
 
@@ -119,7 +130,10 @@ def _why(measured: Measured, tracker: str) -> list[tuple[str, str]]:
     gains = measured.gains(tracker)
     best, worst = max(gains, key=lambda name: gains[name]), min(gains, key=lambda name: gains[name])
     if gains[best] > DUST:
-        told.append(("Largest gain", _on(measured, best, tracker, base, tracker)))
+        share = ""
+        if len(gains) > 1:
+            share = f" This sequence alone makes {points(gains[best] / len(gains))} of the {gain} points."
+        told.append(("Largest gain", _on(measured, best, tracker, base, tracker) + share))
     if gains[worst] < -DUST:
         told.append(("Largest loss", _on(measured, worst, tracker, tracker, base)))
     else:

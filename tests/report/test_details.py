@@ -7,6 +7,7 @@ import pytest
 
 from sam2rl_tracker.report.details import chart, draw_details, pick_frames, rivals, stays
 from sam2rl_tracker.report.palette import tracker_styles
+from sam2rl_tracker.report.words import worst_span
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -36,8 +37,9 @@ def test_frames_that_tell_most(made):
     gain = one.tracks["SAM2RL"].overlaps - one.tracks["SAM2"].overlaps
     ahead = [t for t, why in picks.items() if why == "SAM2RL is ahead most"]
     assert len(ahead) == 2
+    assert picks[worst_span(one, "SAM2", "SAM2RL")[0]] == "SAM2 falls behind from here"
     assert all(gain[t] == gain.max() for t in ahead)
-    (best,) = (t for t, why in picks.items() if why == "best")
+    (best,) = (t for t, why in picks.items() if why == "best for both")
     assert one.visible[best]
 
 
