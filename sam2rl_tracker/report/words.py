@@ -56,8 +56,8 @@ def summarise(measured: Measured) -> Summary:
         gain = measured.differences[winner]["quality"]
         among = " of those that have not seen the truth" if seen else ""
         headline = (
-            f"{labelled(winner, trained)} has the highest quality{among}: {quality:.1f} %, {100 * gain.mean:.1f} points "
-            f"above {base}'s {100 * measured.overall[base].quality:.1f} %"
+            f"{labelled(winner, trained)} has the highest quality{among}: {quality:.1f} %, {100 * gain.mean:.1f} "
+            f"points above {base}'s {100 * measured.overall[base].quality:.1f} %"
         )
         if gain.interval is not None and not gain.decided:
             headline += f", no difference that these {len(measured.by_sequence)} sequences show"
