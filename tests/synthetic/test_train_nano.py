@@ -16,7 +16,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.synthetic import train_nano as training
 from sam2rl_tracker.synthetic.batches import Cut
 from sam2rl_tracker.synthetic.learning_curves import plot_training
-from sam2rl_tracker.synthetic.train_nano import RECIPES, Progress, Recipe, Stage, learning_rate, stage_at, train_nano
+from sam2rl_tracker.synthetic.train_nano import RECIPES, Progress, Recipe, Stage, schedule, stage_at, train_nano
 
 TINY = Recipe(
     steps=4,
@@ -71,9 +71,9 @@ def test_trouble_with_a_folder(tmp_path: Path) -> None:
 
 def test_the_schedule() -> None:
     recipe = dataclasses.replace(TINY, steps=100, warm_up=10)
-    rates = [learning_rate(recipe, step) for step in range(101)]
-    assert rates[9] == max(rates) == recipe.learning_rate
-    assert rates[0] == pytest.approx(recipe.learning_rate / 10)
+    rates = [schedule(recipe, step) for step in range(101)]
+    assert rates[9] == max(rates) == 1
+    assert rates[0] == pytest.approx(0.1)
     assert rates[100] == pytest.approx(0)
     assert stage_at(recipe, 0) == (recipe.stages[0], 0)
     assert stage_at(recipe, 50) == (recipe.stages[1], 0)
