@@ -271,7 +271,7 @@ def report(
 def benchmark(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, or a benchmark's own, which then goes on.")],
     paper: Annotated[
-        bool, typer.Option("--paper", help="64 videos and the paper's training: weeks on two cores.")
+        bool, typer.Option("--paper", help="64 videos and the paper's training: not for two cores.")
     ] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Videos. [default: 16; --paper: 64]")] = None,
     frames: Annotated[int, typer.Option(min=3)] = 80,
@@ -288,7 +288,7 @@ def benchmark(
     jobs: Annotated[int, typer.Option(min=1, help="Processes that train and search.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Compare all trackers, agents and searches on generated videos: two hours on two cores. Resumes by itself."""
+    """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
     from sam2rl_tracker.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.standings import to_markdown
     from sam2rl_tracker.training.ppo import parse_settings
@@ -571,7 +571,7 @@ def model_info(name: str, device: Device = "cpu") -> None:
 def model_train_nano(
     out: Annotated[Path, typer.Argument(help="Folder for the model; a training that was interrupted goes on in it.")],
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes, to see that it learns.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="By default as many as the shipped weights took.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="[default: 6000, two hours on two cores]")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:

@@ -353,7 +353,7 @@ def _draw_memory(measured: Measured, styles: Styles) -> Figure | None:
     right.barh(range(len(names)), shares, color=[styles[name].color for name in names])
     for y, share in enumerate(shares):
         right.text(share + 1, y, f"{share:.0f}", va="center")
-    right.set_yticks(range(len(names)), names)
+    right.set_yticks(range(len(names)), [_label(name, measured) for name in names])
     right.set(xlabel="frames never used as a memory, %", xlim=(0, max([10.0, *shares]) * 1.2))
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

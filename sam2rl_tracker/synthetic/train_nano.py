@@ -54,7 +54,8 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _VALIDATION_SEED = 9_000_000  # training scenes have 32-bit hashes for seeds, tests and benchmarks count from 0
 _SAVE_EVERY = 60.0  # seconds
 _LOG_EVERY = 25  # steps
-# A CPU works on a batch in two halves, each by one thread: twice as fast as two threads that share every operation.
+# A CPU works on a batch in two halves, each by one thread: 1.3 to 1.6 times as fast as two threads that share every
+# operation.
 _CPU_PARTS = 2
 
 
@@ -344,8 +345,8 @@ class _Training:
 def _make_optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices between hidden layers, AdamW for the rest.
 
-    With AdamW alone, prompts were answered by filling the box for hundreds of steps; Muon (Jordan et al., 2024) leaves
-    that behind several times sooner.
+    With AdamW alone, boxes were answered by filling them for long: after 600 steps of 20 images their mask loss was
+    2.34, and with Muon (Jordan et al., 2024) 1.14.
 
     Raises:
         Sam2rlError: this PyTorch has no Muon.

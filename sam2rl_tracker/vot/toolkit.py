@@ -28,7 +28,7 @@ from rich.progress import Progress
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.video import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
-from sam2rl_tracker.vot.sequences import EVALUATION_TAG, IGNORE_FILE, object_names, read_sequence, stack_regions
+from sam2rl_tracker.vot.sequences import EVALUATION_TAG, IGNORE_FILE, object_names
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 # Names of analyses in the template's stack.
@@ -307,30 +307,6 @@ def _run(
                 lines.append(line)
                 show(line)
     return lines
-
-
-def read_results(folder: StrPath, tracker: str, sequence: str) -> dict[int, NDArray[np.bool_]]:
-    """The masks that a tracker gave on a sequence, {object id: bool [T, h, w]}.
-
-    On the frame on which an object was given, and before it, the mask is empty: the toolkit records none there.
-
-    Raises:
-        Sam2rlError: The workspace has no such results, or they are damaged.
-    """
-    workspace = checked_workspace(folder)
-    truth = read_sequence(workspace.sequences / sequence)
-    masks = {}
-    stems = _result_stems(workspace, tracker, _experiments(workspace)[0], sequence)
-    for name, stem in stems.items():
-        k = int(name) if name.isdecimal() else 1  # a sequence of one object need not number it
-        file = result_file(stem)
-        if file is None:
-            raise Sam2rlError(
-                f"{tracker} has no result for object {k} of {sequence} in {workspace.folder}: run "
-                f"`vot evaluate --workspace {workspace.folder} {tracker}`."
-            )
-        masks[k] = stack_regions(read_trajectory(file.read_bytes()), truth.size)
-    return masks
 
 
 def frame_times(folder: StrPath, tracker: str, sequence: str) -> NDArray[np.float64]:

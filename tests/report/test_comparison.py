@@ -16,8 +16,9 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import frame_overlaps
 from sam2rl_tracker.report.bank import places
 from sam2rl_tracker.report.comparison import _overlaps, _read, find_difference, write_comparison
-from sam2rl_tracker.vot.sequences import read_sequence
-from sam2rl_tracker.vot.toolkit import read_results
+from sam2rl_tracker.vot.regions import read_trajectory
+from sam2rl_tracker.vot.sequences import read_sequence, stack_regions
+from sam2rl_tracker.vot.toolkit import result_file, result_stem
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 LENGTH = 12
@@ -77,12 +78,13 @@ def test_a_frame_keeps_its_place():
 def test_overlaps_are_those_of_whole_masks(workspace: Workspace):
     truth = read_sequence(workspace.sequences / "several")
     for tracker in ("SAM2", "Other", "Right"):
-        masks = read_results(workspace.folder, tracker, "several")
         for k in truth.regions:
-            masks[k][truth.start(k)] = truth.masks(k)[truth.start(k)]
+            file = result_file(result_stem(workspace, tracker, "several", k))
+            masks = stack_regions(read_trajectory(file.read_bytes()), truth.size)
+            masks[truth.start(k)] = truth.masks(k)[truth.start(k)]
             said = _read(workspace, tracker, truth, k)
             assert said is not None
-            expected = frame_overlaps(masks[k], truth.masks(k), truth.known(k), truth.ignored_masks())
+            expected = frame_overlaps(masks, truth.masks(k), truth.known(k), truth.ignored_masks())
             np.testing.assert_array_equal(_overlaps(said, truth, k), expected)
 
 
