@@ -1,8 +1,9 @@
-"""The losses that SAM 2 is trained with, on the mask decoder's raw outputs.
+"""The losses that SAM 2 is trained with, on the mask decoder's raw outputs, but for one of them.
 
 Source: Ravi et al., "SAM 2: Segment Anything in Images and Videos" (arXiv:2408.00714), appendix: focal and dice on the
 masks (of several candidates only the best one's), absolute error on the predicted IoU of all, cross entropy on the
-object score; weights 20, 1, 1, 1.
+object score. Here plain cross entropy stands for the focal loss, which keeps the logits of a short training below zero:
+after 400 steps of 20 images the masks of boxes had IoU .33 with it and .42 without, those of points .01 and .23.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine.unrolled import Decoded
 
-_FOCAL_WEIGHT, _DICE_WEIGHT, _IOU_WEIGHT = 20.0, 1.0, 1.0
-_ALPHA, _GAMMA = 0.25, 2.0
+_PIXEL_WEIGHT, _DICE_WEIGHT, _IOU_WEIGHT = 5.0, 1.0, 1.0
 _UPSAMPLING = 2  # masks are compared at half the input size: finer costs more than it teaches
 
 
@@ -35,13 +35,9 @@ class Losses:
         return self.masks / shown + _IOU_WEIGHT * self.ious / shown + score_weight * self.scores / self.rows
 
 
-def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean over the pixels: [..., h, w] -> [...]."""
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    chance = logits.sigmoid()
-    wrong = chance * (1 - truth) + (1 - chance) * truth
-    weight = _ALPHA * truth + (1 - _ALPHA) * (1 - truth)
-    return (weight * wrong**_GAMMA * entropy).mean(dim=(-2, -1))
+def pixel_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean cross entropy over the pixels: [..., h, w] -> [...]."""
+    return F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=(-2, -1))
 
 
 def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -70,7 +66,7 @@ def decoder_losses(decoded: Decoded, truth: Tensor, unambiguous: bool = False) -
     logits = F.interpolate(decoded.logits, size=(size, size), mode="bilinear", align_corners=False)
     wanted = F.adaptive_avg_pool2d(truth[:, None].float(), size).expand_as(logits)
     shown = truth.flatten(1).any(dim=1)
-    errors = _FOCAL_WEIGHT * focal_loss(logits, wanted) + _DICE_WEIGHT * dice_loss(logits, wanted)  # [rows, 4]
+    errors = _PIXEL_WEIGHT * pixel_loss(logits, wanted) + _DICE_WEIGHT * dice_loss(logits, wanted)  # [rows, 4]
     masks = errors[:, 1:].min(dim=1).values
     wrong = (decoded.ious - mask_ious(logits, wanted)).abs()
     ious = wrong[:, 1:].mean(dim=1)

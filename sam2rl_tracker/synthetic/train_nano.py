@@ -76,29 +76,29 @@ class Recipe:
     stages: tuple[Stage, ...]
     seed: int = 0
     presets: tuple[str, ...] = ("default", "default", "easy", "hard")
-    learning_rate: float = 1e-3  # of AdamW: convolutions, embeddings, norms and biases
+    learning_rate: float = 5e-4  # of AdamW: convolutions, embeddings, norms and biases
     matrix_rate: float = 3e-3  # of Muon: all other matrices
     warm_up: int = 200  # steps
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     average: float = 0.999  # decay of the moving average of the weights, which is what ships
-    score_weight: float = 2.0  # absent frames are few: SAM 2's 1 is too little on short trainings
+    score_weight: float = 3.0  # absent frames are few: SAM 2's 1 is too little on short trainings
     prompt_weight: float = 0.5  # of the task on single images, beside clips
     window: int = 12  # blocks of 16 scenes that clips are cut from
-    steps_per_block: int = 30  # after how many steps one of them is replaced
-    validate_every: int = 500
+    steps_per_block: int = 60  # after how many steps one of them is replaced
+    validate_every: int = 1000
     validation_scenes: int = 8
     validation_frames: int = 60
 
 
 RECIPES = {
     "nano": Recipe(
-        steps=6000,
+        steps=11200,
         stages=(
-            Stage(0.25, Cut(clips=40, frames=1, longest=1)),
-            Stage(0.20, Cut(clips=18, frames=3, longest=8, shift=0.6, cuts=0.05), forced=(1.0, 0.6)),
-            Stage(0.25, Cut(clips=12, frames=5, longest=12, shift=0.4, cuts=0.06), forced=(0.6, 0.2)),
-            Stage(0.30, Cut(clips=8, frames=8, longest=16, shift=0.25, cuts=0.06), forced=(0.2, 0.0)),
+            Stage(0.43, Cut(clips=16, frames=1, longest=1)),
+            Stage(0.20, Cut(clips=10, frames=3, longest=8, shift=0.6, cuts=0.05), forced=(1.0, 0.6)),
+            Stage(0.20, Cut(clips=8, frames=5, longest=12, shift=0.4, cuts=0.06), forced=(0.6, 0.2)),
+            Stage(0.17, Cut(clips=6, frames=8, longest=16, shift=0.25, cuts=0.06), forced=(0.2, 0.0)),
         ),
     ),
     "quick": Recipe(
@@ -221,8 +221,7 @@ class _Training:
         losses = results[0][1]
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
         if torch.isfinite(norm):  # one bad batch must not end hours of training
-            for optimizer in self.optimizers:
-                optimizer.step()
+            list(self.pool.map(lambda optimizer: optimizer.step(), self.optimizers))
         self._average()
         for name, part in losses.items():
             shown = max(1, int(part.shown))
@@ -369,8 +368,12 @@ def _make_optimizers(network: Network, recipe: Recipe) -> list[torch.optim.Optim
         {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [
-        # As large a change of a matrix as AdamW would make, so that one schedule and one decay serve both.
-        torch.optim.Muon(matrices.values(), lr=recipe.matrix_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        # As large a change of a matrix as AdamW would make, so that one schedule and one decay serve both. Two, since
+        # each is stepped by a thread.
+        *(
+            torch.optim.Muon(half, lr=recipe.matrix_rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+            for half in (list(matrices.values())[::2], list(matrices.values())[1::2])
+        ),
         torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98)),
     ]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sam2rl_tracker.engine.unrolled import Decoded
-from sam2rl_tracker.synthetic.losses import decoder_losses, dice_loss, focal_loss, mask_ious
+from sam2rl_tracker.synthetic.losses import decoder_losses, dice_loss, mask_ious, pixel_loss
 
 SURE = 30.0  # a logit whose sigmoid is 1 in float32
 
@@ -17,14 +17,11 @@ def decoded(logits: torch.Tensor, ious: torch.Tensor, scores: torch.Tensor) -> D
     return Decoded(logits, ious, torch.zeros(len(logits), 4, 8), scores)
 
 
-def test_focal_loss_by_hand() -> None:
+def test_pixel_loss_by_hand() -> None:
     truth = torch.tensor([[1.0, 0.0]])
-    even = focal_loss(torch.zeros(1, 2), truth)
-    # A chance of one half: 0.5^2 * log 2, weighted 0.25 on the object and 0.75 off it.
-    assert even == pytest.approx((0.25 + 0.75) / 2 * 0.25 * math.log(2), abs=1e-6)
-    assert focal_loss(torch.tensor([[SURE, -SURE]]), truth) == pytest.approx(0, abs=1e-6)
-    slightly, badly = (focal_loss(torch.tensor([[-x, -SURE]]), truth) for x in (0.5, 5.0))
-    assert badly > 10 * slightly
+    assert pixel_loss(torch.zeros(1, 2), truth) == pytest.approx(math.log(2))
+    assert pixel_loss(torch.tensor([[SURE, -SURE]]), truth) == pytest.approx(0, abs=1e-6)
+    assert pixel_loss(torch.tensor([[-5.0, -SURE]]), truth) == pytest.approx(math.log(1 + math.exp(5)) / 2)
 
 
 def test_dice_loss_by_hand() -> None:
