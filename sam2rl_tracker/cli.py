@@ -119,7 +119,7 @@ def track(
     ] = False,
 ) -> None:
     """Track objects through a video: one index PNG per frame, and an overlay video and a trace if asked for."""
-    from sam2rl_tracker.track_video import track_video
+    from sam2rl_tracker.track_video import CELL, track_video
 
     folder = out or Path(f"{source.resolve().stem}-masks")
     boxes = [_parse_box(text) for text in box or []]
@@ -150,6 +150,13 @@ def track(
         f"masks in {folder}{' (chosen over the whole video)' * summary.revised}"
         + "".join(f", {path}" for path in (overlay, trace) if path)
     )
+    if summary.tiny:
+        _say(
+            f"object{'s' * (len(summary.tiny) > 1)} {', '.join(map(str, summary.tiny))}: less than {CELL} x {CELL} of "
+            f"the {summary.input_size} x {summary.input_size} pixels that {model} sees, so expect no track; crop the "
+            "video around it, or take a model of larger input",
+            style="yellow",
+        )
 
 
 def _parse_box(text: str) -> tuple[float, ...]:
@@ -571,7 +578,7 @@ def model_info(name: str, device: Device = "cpu") -> None:
 def model_train_nano(
     out: Annotated[Path, typer.Argument(help="Folder for the model; a training that was interrupted goes on in it.")],
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes, to see that it learns.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="[default: 6000, two hours on two cores]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="[default: 11200, two hours on two cores]")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:

@@ -29,6 +29,8 @@ from sam2rl_tracker.video import (
     write_index_mask,
 )
 
+CELL = 4  # input pixels that a pixel of the mask decoder's output is wide
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -38,6 +40,8 @@ class Summary:
     objects: list[int]
     seconds: float  # of tracking and writing, without loading the model
     revised: bool  # whether the policy chose the masks when it had seen the whole video
+    tiny: list[int]  # objects of less than a cell of the mask decoder's output on the first frame: they get lost
+    input_size: int  # pixels, of the model
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,15 @@ def track_video(
     if failure:
         print(f"Interrupted: the masks of {done} frames are in {out}", file=sys.stderr)
         raise failure
-    return Summary(done, tracker.ids, time.perf_counter() - started, tracker.revises)
+    seconds = time.perf_counter() - started
+    size = tracker.model.network.image_size
+    return Summary(done, tracker.ids, seconds, tracker.revises, _tiny(first.labels, ids, size) if first else [], size)
+
+
+def _tiny(labels: np.ndarray, ids: list[int], input_size: int) -> list[int]:
+    """Which objects cover less than `CELL` x `CELL` pixels once the frame has the model's input size."""
+    areas = np.bincount(labels.ravel(), minlength=IGNORED + 1) * (input_size**2 / labels.size)
+    return [k for k in ids if areas[k] < CELL**2]
 
 
 def _clear_masks(folder: Path) -> None:

@@ -111,6 +111,15 @@ def test_track_by_boxes(run: Run, clip: Path) -> None:
     assert set(np.unique(np.asarray(Image.open("masks/8.png")))) <= {0, 1, 2}
 
 
+def test_objects_too_small_for_the_model_are_named(run: Run, clip: Path) -> None:
+    labels = np.zeros((128, 128), dtype=np.uint8)
+    labels[40:80, 40:80], labels[10:13, 10:15], labels[100:104, 100:104] = 1, 2, 3
+    Image.fromarray(labels).save("init.png")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks")
+    assert status == 0, said
+    assert "object 2: less than 4 x 4 of the 128 x 128 pixels that nano sees" in said
+
+
 def test_what_was_tracked_before_a_bad_frame_is_kept(run: Run, clip: Path) -> None:
     (clip / "11.png").write_bytes(b"broken")
     arguments = ("--init", "init.png", "--out", "masks", "--overlay", "o.mp4", "--trace", "t.jsonl")
