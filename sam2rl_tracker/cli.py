@@ -396,7 +396,7 @@ def train(
         for name, k in objects_of(folder, sequence or (), object_id)
         for one in (seed if seed else [chosen.seed])
     ]
-    results, failures = [], 0
+    results, failures = [], list[dict[str, Any]]()
     told: dict[Task, int] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
@@ -421,7 +421,8 @@ def train(
             for one, result in train_all(tasks, jobs, on_iteration):
                 name = f"{one.sequence}, object {one.object_id}, seed {one.settings.seed}"
                 if isinstance(result, Sam2rlError):
-                    failures += 1
+                    about = {"sequence": one.sequence, "object": one.object_id, "seed": one.settings.seed}
+                    failures.append({**about, "error": str(result)})
                     _say(f"FAILED {name}: {result}", style="red")
                     continue
                 results.append(result)
@@ -434,7 +435,7 @@ def train(
             _say("Interrupted: what is finished is kept; repeat the command to go on")
             raise
     if as_json:
-        _print_json({"agents": results})
+        _print_json({"agents": results, "failures": failures})
     if failures:
         raise typer.Exit(1)
 
@@ -467,7 +468,7 @@ def search(
     heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
     limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
     table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_TEST}", caption=limits)
-    results, failures = [], 0
+    results, failures = [], list[dict[str, Any]]()
     with console.status("Searching") as status:
         for name, k in objects_of(folder, sequence or (), object_id):
             status.update(f"Searching {escape(name)}, object {k}")
@@ -475,13 +476,13 @@ def search(
             try:
                 results.append(search_object(task, budget, width, plots / f"{name}_{k}.png" if plots else None, save))
             except Sam2rlError as error:
-                failures += 1
+                failures.append({"sequence": name, "object": k, "error": str(error)})
                 _say(f"FAILED {name}, object {k}: {error}", style="red")
                 continue
             values = [results[-1][key] for key in keys]
             table.add_row(escape(name), str(k), *("-" if value is None else f"{value:.3f}" for value in values))
     if as_json:
-        _print_json({"sequences": results})
+        _print_json({"sequences": results, "failures": failures})
     else:
         Console().print(table)
     if failures:

@@ -261,6 +261,15 @@ def test_train_search_and_agents(run: Run) -> None:
     assert [path.name for path in Path("best").iterdir()] == [Path(agent["file"]).name]
     assert run("train", "w", "--sequence", "nothing")[0] == 2
 
+    min(Path("w/sequences/scene-00002/color").iterdir()).write_bytes(b"broken")
+    for command in (("train", "--seed", 1), ("search",)):
+        status, out, said = run(command[0], "w", *command[1:], "--json")
+        assert status == 1
+        assert "FAILED scene-00002" in said
+        (failure,) = json.loads(out)["failures"]
+        assert (failure["sequence"], failure["object"]) == ("scene-00002", 1)
+        assert "is not an image" in failure["error"]
+
 
 def test_missing_source_and_unwritable_output(run: Run, clip: Path) -> None:
     status, _, said = run("track", "nowhere", "--init", "init.png")
