@@ -6,8 +6,10 @@ agents and searches reach, they reach on the ground truth that they are scored o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from importlib.metadata import version
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -25,29 +28,32 @@ from filelock import FileLock, Timeout
 from sam2rl_tracker.bench import describe
 from sam2rl_tracker.engine import Model, load_model
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.measures import bootstrap_interval
+from sam2rl_tracker.measures import bootstrap_interval, bootstrap_ratio
 from sam2rl_tracker.policies.bank import CAPACITY
-from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE
+from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE, load_agent
 from sam2rl_tracker.report.measured import mean_curve
-from sam2rl_tracker.report.standings import plot_gains, plot_steps, to_markdown, write_csv
+from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv
 from sam2rl_tracker.report.table import AGENTS as AGENT
 from sam2rl_tracker.report.table import BASELINE, Report, collect, to_json
+from sam2rl_tracker.report.words import FEW
 from sam2rl_tracker.synthetic.presets import find_preset
-from sam2rl_tracker.training.agents import Task, agents_folder, end_with, search_object, train_all
+from sam2rl_tracker.training.agents import Task, agents_folder, end_with, publish, search_object, train_all
 from sam2rl_tracker.training.ppo import PRESETS, Settings, read_curve
 from sam2rl_tracker.training.ppo import Progress as State
 from sam2rl_tracker.training.search import most_steps
 from sam2rl_tracker.training.transfer import VARIANTS, transfer_agent
 from sam2rl_tracker.video import atomic_path
-from sam2rl_tracker.vot.toolkit import evaluate, frame_times
+from sam2rl_tracker.vot.toolkit import discard_broken, evaluate, frame_times
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
 
 HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
 TRACKERS = (BASELINE, *HEURISTICS, AGENT)
-SEARCHES = ("random", "greedy", "beam", "ceiling")
-BEST = "best found"  # by any method and seed
+SEARCHES = ("random", "greedy", "beam")
+BEST = "best found"  # by any method: rules, searches, the agent and the best rollout of its training
 SEED = 960_000  # of the first video: no training of the model and no study of settings has used these
-FACTOR = 3  # the paper's claim: the agents gain so many times what the best published rule gains
+FACTOR = 3  # the paper's claim: the agents gain so many times what the best heuristic gains
+SEARCH_ROWS = 32  # searches ask for many states at once
+SAME = 0.01  # of quality: results that differ more are not of the same agent
 SHARE = 0.7  # of the best found by any method: what an agent should reach
 
 
@@ -63,7 +69,6 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
     more_seeds: int = 2  # agents of how many other seeds are trained on the first videos
     subset: int = 4  # how many these are
-    width: int = 16  # of the wide beam that looks for the ceiling
     control_steps: int | None = None  # of random search and beam; None = as many as the agent of the video took
     trackers: tuple[str, ...] = TRACKERS
 
@@ -104,7 +109,8 @@ def run_benchmark(
         workspace = open_or_create(folder)
         parts.mkdir(exist_ok=True)
         with FileLock(parts / ".lock").acquire(timeout=0):
-            _keep_plan(parts / "plan.json", plan, {"model_hash": model.hash, "device": model.device.type})
+            found = {"model_hash": model.hash, "device": model.device.type, **_versions()}
+            _keep_plan(parts / "plan.json", plan, found)
             _generate(workspace, plan, say)
             return _run(folder, parts, plan, workspace.names(), jobs, model, say)
     except Timeout as error:
@@ -149,7 +155,7 @@ def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str]) -> None:
     """Write the plan down, or compare it with the one that the folder was begun with.
 
     Args:
-        found: what the plan came upon: the model's hash, and the kind of device.
+        found: what the plan came upon: the model's hash, the kind of device, versions.
     """
     wanted = {**json.loads(json.dumps(asdict(plan))), **found}
     if not path.is_file():
@@ -167,11 +173,24 @@ def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str]) -> None:
         )
 
 
+def _versions() -> dict[str, str]:
+    return {name: platform.python_version() if name == "python" else version(name) for name in VERSIONS}
+
+
 def _generate(workspace: Workspace, plan: Plan, say: Callable[[str], None]) -> None:
-    """Make the videos that are not there yet."""
+    """Make the videos that are not there yet.
+
+    Raises:
+        Sam2rlError: there are others too.
+    """
     there = set(workspace.names())
-    for k, number in enumerate(range(plan.seed, plan.seed + plan.count), start=1):
-        name = scene_name(number, plan.preset)
+    names = {scene_name(number, plan.preset): number for number in range(plan.seed, plan.seed + plan.count)}
+    if there - set(names):
+        raise Sam2rlError(
+            f"{workspace.folder} has sequences that the benchmark did not make, "
+            f"{', '.join(sorted(there - set(names)))}: take them out of {workspace.sequences / 'list.txt'}"
+        )
+    for k, (name, number) in enumerate(names.items(), start=1):
         if name not in there:
             say(f"generating video {k} of {plan.count}")
             shutil.rmtree(workspace.sequences / name, ignore_errors=True)  # of an interrupted run: it was never listed
@@ -195,34 +214,44 @@ def _run(
     first = {name: task(name, plan.settings.seed) for name in names}
     seeds = range(plan.settings.seed + 1, plan.settings.seed + 1 + plan.more_seeds)
     more = [task(name, seed) for name in names[: plan.subset] for seed in seeds]
-    # Only the first seed's agents are evaluated as trackers: the best of several would be another method.
-    trained = _train(list(first.values()), parts, jobs, True, say)
-    again = _train(more, parts, jobs, False, say)
+    trained = _train([*first.values(), *more], parts, jobs, say)
+    # Only the first seed's agents are evaluated as trackers: the best of several would be another method. They have a
+    # folder of their own, as others may be put into the workspace's.
+    shutil.rmtree(parts / "agents", ignore_errors=True)
+    agents = {name: one.folder / Path(trained[one]["file"]).name for name, one in first.items()}
+    for file in agents.values():
+        publish(load_agent(file), parts / "agents")
+        publish(load_agent(file), agents_folder(folder))
 
     searches = {
         parts / f"search-{name}.json": partial(
-            search_object, first[name], plan.control_steps or trained[first[name]]["steps"], plan.width
+            search_object,
+            replace(first[name], rows=SEARCH_ROWS),
+            plan.control_steps or trained[first[name]]["steps"],
         )
         for name in names
     }
     found = dict(zip(names, _once(searches, jobs, "searching", say), strict=True))
-    replays = {
-        parts / f"transfer-{name}.json": partial(
-            transfer_agent, first[name], first[name].folder / Path(trained[first[name]]["own_file"]).name
-        )
-        for name in names
-    }
+    replays = {parts / f"transfer-{name}.json": partial(transfer_agent, first[name], agents[name]) for name in names}
     moved = dict(zip(names, _once(replays, jobs, "replaying on changed videos", say), strict=True))
 
     say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
     source = str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model
-    environment = {"SAM2RL_MODEL": source, "SAM2RL_DEVICE": device, AGENTS_VARIABLE: str(agents_folder(folder))}
+    environment = {
+        "SAM2RL_MODEL": source,
+        "SAM2RL_DEVICE": device,
+        AGENTS_VARIABLE: str(parts / "agents"),
+        "OMP_NUM_THREADS": "1",  # agents and published rules run on one thread: so do all, for their speeds' sake
+    }
+    discard_broken(folder, plan.trackers)
     failures = evaluate(folder, plan.trackers, environment)
     if failures:
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
     say("vot analysis")
-    document = _document(folder, plan, collect(folder), first, trained, again, found, moved)
-    document["settings"] |= describe(model, plan.seed)
+    report = collect(folder)
+    _check_agents(folder, report, {name: trained[one]["quality"] for name, one in first.items()})
+    document = _document(folder, plan, report, first, trained, found, moved)
+    document["settings"] |= {**describe(model, plan.seed), **_versions(), "cpu": _cpu(), "jobs": jobs}
     _write(folder / "benchmark.json", document)
     write_csv(folder / "benchmark.csv", document)
     with atomic_path(folder / "benchmark.md") as temporary:
@@ -233,12 +262,35 @@ def _run(
     return document
 
 
+def _check_agents(folder: Path, report: Report, trained: Mapping[str, float]) -> None:
+    """Whether the toolkit scored the agents that were trained.
+
+    Raises:
+        Sam2rlError: it has results of others.
+    """
+    sequences = to_json(report)["sequences"]
+    other = [name for name, quality in trained.items() if abs(sequences[name][AGENT]["quality"] - quality) > SAME]
+    if other:
+        raise Sam2rlError(
+            f"{AGENT}'s results on {', '.join(other)} are not those of the agents trained here: delete "
+            f"{folder / 'results' / AGENT} and repeat the command"
+        )
+
+
+def _cpu() -> str:
+    """The processor's name, where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 # ------------------------------------------------------------------------------------------------------------- parts
 
 
-def _train(
-    tasks: Sequence[Task], parts: Path, jobs: int, publishing: bool, say: Callable[[str], None]
-) -> dict[Task, dict[str, Any]]:
+def _train(tasks: Sequence[Task], parts: Path, jobs: int, say: Callable[[str], None]) -> dict[Task, dict[str, Any]]:
     """Results of trainings, those that were finished before included."""
     files = {task: parts / f"train-{task.sequence}-{task.settings.seed}.json" for task in tasks}
     results = {task: json.loads(file.read_text()) for task, file in files.items() if file.is_file()}
@@ -252,7 +304,7 @@ def _train(
 
     failed = []
     missing = [task for task in tasks if task not in results]
-    for task, result in train_all(missing, jobs, on_iteration, publishing) if missing else ():
+    for task, result in train_all(missing, jobs, on_iteration, publishing=False) if missing else ():
         if isinstance(result, Sam2rlError):
             failed.append(f"{task.sequence}: {result}")
             continue
@@ -261,7 +313,7 @@ def _train(
         _write(files[task], results[task])
     if failed:
         raise Sam2rlError(f"{len(failed)} trainings failed, the others are kept: {'; '.join(failed)}")
-    return results
+    return {task: results[task] for task in tasks}
 
 
 def _once(
@@ -275,11 +327,18 @@ def _once(
         jobs, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
     ) as pool:
         futures = [pool.submit(_work, file, work) for file, work in missing.items()]
+        failed = []
         try:
             for future in futures:
-                future.result()
+                try:
+                    future.result()
+                except Sam2rlError as error:  # the others are worth having
+                    failed.append(error)
+                    continue
                 done += 1
                 say(f"{what}: {done} of {len(works)}")
+            if failed:
+                raise failed[0]
         except BaseException:
             for process in active_children():  # what is under way takes minutes, and is done again
                 process.terminate()
@@ -309,20 +368,21 @@ def _document(
     report: Report,
     tasks: Mapping[str, Task],
     trained: Mapping[Task, dict[str, Any]],
-    again: Mapping[Task, dict[str, Any]],
     found: Mapping[str, dict[str, Any]],
     moved: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Everything, as JSON: `trackers` and `sequences` as in `sam2rl report`, and
 
-    - methods: {name: {quality, gain, low, high (mean difference to SAM 2 and its 95 % bootstrap interval over videos),
-      steps (simulated, mean over videos), fps (in `vot evaluate`; None for searches), sees_truth}};
+    - methods: {name: {quality, gain, low, high (mean difference to SAM 2 and its 95 % bootstrap interval over videos;
+      the interval is None for fewer than `FEW` videos), accuracy_gain and robustness_gain ([mean, low, high] likewise;
+      None for searches), steps (simulated, mean over videos), fps (in `vot evaluate`, on one CPU thread; None for
+      searches), sees_truth}};
     - videos: {sequence: {method: quality}};
     - claims: what is claimed of the agents' gains, with intervals;
     - seeds: {sequence: {seed: quality}} on the subset;
     - transfer: {variant: {what, sam2, agent, gain, low, high, kept}};
-    - curves: {method: [[steps, mean gain], ...]};
-    - settings.
+    - curves: {method: [[steps, mean simulated gain], ...]};
+    - settings: the plan, versions, machine, seconds of each part, and a hash of each video with its truth.
     """
     names = list(tasks)
     measured = to_json(report)
@@ -331,9 +391,7 @@ def _document(
     for name in names:
         # Decisions are replayed through the tracker: what the simulator makes of them in batches is not quite the same.
         videos[name] |= {search: found[name]["replayed"][search] for search in SEARCHES}
-        results = [trained[tasks[name]], *(result for task, result in again.items() if task.sequence == name)]
-        agents = [result[key] for result in results for key in ("quality", "best_rollout_replayed")]
-        videos[name][BEST] = max(*videos[name].values(), *agents)
+        videos[name][BEST] = max(*videos[name].values(), trained[tasks[name]]["best_rollout_replayed"])
     gains = {key: np.array([videos[name][key] - base[name] for name in names]) for key in videos[names[0]]}
     steps = {AGENT: [trained[task]["steps"] for task in tasks.values()]}
     steps |= {key: [found[name]["spent"][key] for name in names] for key in SEARCHES}
@@ -345,6 +403,7 @@ def _document(
             "gain": float(gain.mean()),
             "low": low,
             "high": high,
+            **{f"{name}_gain": _difference(measured["sequences"], key, name) for name in ("accuracy", "robustness")},
             "steps": float(np.mean(steps[key])) if key in steps else None,
             "fps": _fps(folder, key, names) if key in plan.trackers else None,
             "sees_truth": key in report.trained or key in (*SEARCHES, BEST),
@@ -357,9 +416,7 @@ def _document(
         "claims": _claims(gains),
         "seeds": {
             name: {
-                str(task.settings.seed): result["quality"]
-                for task, result in [(tasks[name], trained[tasks[name]]), *again.items()]
-                if task.sequence == name
+                str(task.settings.seed): result["quality"] for task, result in trained.items() if task.sequence == name
             }
             for name in names[: plan.subset]
         },
@@ -368,9 +425,12 @@ def _document(
         "settings": {
             **asdict(plan),
             "seconds": {
-                "training": sum(result["seconds"] for result in [*trained.values(), *again.values()]),
+                "training": sum(result["seconds"] for result in trained.values()),
                 "searching": sum(result["seconds"] for result in found.values()),
+                "replaying": sum(result["seconds"] for result in moved.values()),
+                "tracking": float(sum(frame_times(folder, key, name).sum() for key in plan.trackers for name in names)),
             },
+            "hashes": {name: _hash(open_workspace(folder).sequences / name) for name in names},
         },
     }
 
@@ -381,54 +441,80 @@ def _fps(folder: Path, tracker: str, names: Sequence[str]) -> float:
     return float(1 / np.median(times))
 
 
+def _hash(sequence: Path) -> str:
+    """16 hex digits of a sequence's frames and truth."""
+    digest = hashlib.sha256()
+    for path in sorted([*sequence.glob("color/*"), *sequence.glob("groundtruth_*.txt")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _difference(
+    sequences: Mapping[str, Mapping[str, Mapping[str, float | None]]], key: str, name: str
+) -> list[float | None] | None:
+    """[mean, low, high] of a tracker's difference to SAM 2, over the videos where the measure is defined for both."""
+    pairs = [(row[key][name], row[BASELINE][name]) for row in sequences.values() if key in row]
+    defined = np.array([mine - base for mine, base in pairs if mine is not None and base is not None])
+    return _spread(defined) if defined.size else None
+
+
 def _claims(gains: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The agents against the best of the published rules on these videos, and against the best found by any method.
+    """The agents against the best heuristic on these videos, the searches, and the best found by any method.
 
     Returns:
-        agent_gain, share_of_best, share_excess (gain less `share_wanted` of the best found's) and, of the best
-        published rule: best_rule, rule_gain, and if it gains anything times_best_rule and times_excess (gain less
-        `times_wanted` times the rule's). Gains and excesses are [mean, low, high]; low and high are None for one video.
+        videos; agent_gain; against: {search: the agents' gain less its}; share_of_best, share_excess (gain less
+        `share_wanted` of the best found's); and of the best heuristic best_rule, rule_gain, and if it gains anything
+        times_excess (gain less `times_wanted` times the rule's) and times_best_rule (the ratio). Gains, differences and
+        excesses are [mean, low, high] over videos; low and high are None for fewer than `FEW` videos, and for the ratio
+        also where the rule may gain nothing.
     """
     agent, best = gains[AGENT], gains[BEST]
     claims: dict[str, Any] = {
         "videos": len(agent),
-        "agent_gain": [float(agent.mean()), *_interval(agent)],
-        "share_of_best": _ratio(agent, best),
+        "agent_gain": _spread(agent),
+        "against": {key: _spread(agent - gains[key]) for key in SEARCHES if key in gains},
+        "share_of_best": float(agent.mean() / best.mean()) if best.mean() > 0 else None,
         "share_wanted": SHARE,
-        "share_excess": [float((agent - SHARE * best).mean()), *_interval(agent - SHARE * best)],
+        "share_excess": _spread(agent - SHARE * best),
     }
     rules = [key for key in HEURISTICS if key in gains]
     if rules:
         rule = max(rules, key=lambda key: gains[key].mean())
-        claims |= {"best_rule": rule, "rule_gain": [float(gains[rule].mean()), *_interval(gains[rule])]}
+        claims |= {"best_rule": rule, "rule_gain": _spread(gains[rule])}
         if gains[rule].mean() > 0:  # more than three times a loss would be no feat
-            excess = agent - FACTOR * gains[rule]
             claims |= {
-                "times_best_rule": _ratio(agent, gains[rule]),
+                "times_best_rule": _times(agent, gains[rule]),
                 "times_wanted": FACTOR,
-                "times_excess": [float(excess.mean()), *_interval(excess)],
+                "times_excess": _spread(agent - FACTOR * gains[rule]),
             }
     return claims
 
 
+def _spread(values: np.ndarray) -> list[float | None]:
+    """Mean over the videos, and its interval's ends."""
+    return [float(values.mean()), *_interval(values)]
+
+
 def _interval(values: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    return bootstrap_interval(values) if len(values) > 1 else (None, None)
+    return bootstrap_interval(values) if len(values) >= FEW else (None, None)
 
 
-def _ratio(gains: np.ndarray, others: np.ndarray) -> float | None:
-    """Of the means; None where the others gain nothing."""
-    return float(gains.mean() / others.mean()) if others.mean() > 0 else None
+def _times(gains: np.ndarray, others: np.ndarray) -> list[float | None]:
+    """Ratio of the means, and its interval's ends where the others surely gain something."""
+    low = _interval(others)[0]
+    ends = bootstrap_ratio(gains, others) if low is not None and low > 0 else (None, None)
+    return [float(gains.mean() / others.mean()), *ends]
 
 
 def _transfer(moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
-    original = 0.0
+    original = None
     for variant in VARIANTS:
         rows = [result[variant] for result in moved.values()]
         gain = np.array([row["agent"] - row["sam2"] for row in rows])
-        if variant == "original":
-            original = float(gain.mean())
         low, high = _interval(gain)
+        if original is None:  # the first variant; a share of what may be nothing would say nothing
+            original = float(gain.mean()) if low is not None and low > 0 else 0.0
         table[variant] = {
             "what": VARIANTS[variant],
             "sam2": float(np.mean([row["sam2"] for row in rows])),
@@ -436,7 +522,7 @@ def _transfer(moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
             "gain": float(gain.mean()),
             "low": low,
             "high": high,
-            "kept": float(gain.mean() / original) if original > 0 else None,
+            "kept": float(gain.mean() / original) if original else None,
         }
     return table
 

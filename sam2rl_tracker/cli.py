@@ -290,6 +290,7 @@ def benchmark(
     control_steps: Annotated[
         int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")
     ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
     device: Device = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes that train and search.")] = 2,
@@ -310,6 +311,7 @@ def benchmark(
         model=model,
         settings=parse_settings("paper" if paper else "default", settings or []),
         control_steps=control_steps,
+        more_seeds=seeds - 1,
     )
     with console.status("Starting") as status:
 

@@ -236,9 +236,32 @@ def bootstrap_interval(values: Sequence[float] | NDArray[np.float64], resamples:
     Raises:
         ValueError: There is nothing to resample.
     """
-    array = np.asarray(values, dtype=np.float64)
-    if array.size == 0:
+    return _percentiles(_resampled_means(np.asarray(values, dtype=np.float64)[None], resamples)[0])
+
+
+def bootstrap_ratio(
+    values: NDArray[np.float64], others: NDArray[np.float64], resamples: int = 2000
+) -> tuple[float, float]:
+    """The 95 % percentile interval of the ratio of two means over the same videos.
+
+    It says something only where the others' mean is surely not 0.
+
+    Raises:
+        ValueError: There is nothing to resample, or the numbers of values differ.
+    """
+    above, below = _resampled_means(np.stack([values, others]), resamples)
+    return _percentiles(above / below)
+
+
+def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.float64]:
+    """[rows, videos] -> [rows, resamples]; the same draws of videos for all rows."""
+    count = values.shape[1]
+    if count == 0:
         raise ValueError("no values to resample")
-    draws = np.random.default_rng(0).integers(array.size, size=(resamples, array.size))
-    low, high = np.percentile(array[draws].mean(axis=1), [2.5, 97.5])
+    draws = np.random.default_rng(0).integers(count, size=(resamples, count))
+    return np.asarray(values[:, draws].mean(axis=2))
+
+
+def _percentiles(means: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from sam2rl_tracker import benchmark
 from sam2rl_tracker.benchmark import Plan, run_benchmark
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report.standings import to_markdown
+from sam2rl_tracker.report import standings
 from sam2rl_tracker.training.ppo import Settings
 
 TINY = Plan(
@@ -24,7 +25,6 @@ TINY = Plan(
     settings=Settings(iterations=2, samples=40, hidden=16, batch=20),
     more_seeds=1,
     subset=1,
-    width=2,
     trackers=("SAM2", "SAMURAI", "SAM2RL"),
 )
 
@@ -47,7 +47,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     document = run_benchmark(folder, TINY, jobs=2)
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert json.loads((folder / "benchmark.json").read_text()) == json.loads(json.dumps(document))
-    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", "ceiling", "best found"}
+    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", "best found"}
     assert [key for key, row in document["methods"].items() if not row["sees_truth"]] == ["SAM2", "SAMURAI"]
     for name, row in document["videos"].items():
         # The agent's quality inside `vot evaluate` is the one that its training replayed.
@@ -59,18 +59,38 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         assert searched["steps"] == trained["steps"]
         for key in ("random", "beam"):
             assert searched["spent"][key] <= trained["steps"]
-    agents = list((folder / "agents").iterdir())
-    assert len(agents) == 2  # the second seed's agent stays in its training's folder
+    for agents in (folder / "agents", folder / "benchmark" / "agents"):
+        assert len(list(agents.iterdir())) == 2  # the second seed's agent stays in its training's folder
     original = document["transfer"]["original"]
     assert original["agent"] == pytest.approx(document["methods"]["SAM2RL"]["quality"], abs=1e-4)
-    assert original["kept"] in (None, pytest.approx(1))
+    assert original["kept"] is None  # of two videos nothing is known for sure
     assert document["methods"]["SAM2"]["fps"] > 0
+    assert document["methods"]["SAM2RL"]["accuracy_gain"][0] == pytest.approx(
+        document["trackers"]["SAM2RL"]["accuracy"] - document["trackers"]["SAM2"]["accuracy"], abs=1e-4
+    )
+    settings = document["settings"]
+    assert set(settings["hashes"]) == set(document["videos"])
+    assert all(seconds > 0 for seconds in settings["seconds"].values())
+    text = (folder / "benchmark.md").read_text()
+    assert f"model nano ({settings['model_hash']})" in text
+    assert f"torch {version('torch')}" in text
+    assert "distilled from its best rollout" in text
     with (folder / "benchmark.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * len(document["methods"])
-    assert "SAM2RL*" in (folder / "benchmark.md").read_text()
+    assert "| SAM2RL* |" in text
     assert (folder / "benchmark-gains.png").stat().st_size > 1000
     assert (folder / "benchmark-steps.pdf").read_bytes().startswith(b"%PDF")
+
+    times = next((folder / "results" / "SAMURAI").rglob("*_time.value"))  # as a kill leaves it
+    times.unlink()
+    again = run_benchmark(folder, TINY)
+    assert times.is_file()
+    assert again["videos"] == document["videos"]
+    with (folder / "sequences" / "list.txt").open("a") as listed:
+        listed.write("mine\n")
+    with pytest.raises(Sam2rlError, match="that the benchmark did not make, mine"):
+        run_benchmark(folder, TINY)
 
 
 def test_the_folder_must_be_new_or_a_benchmark(tmp_path: Path) -> None:
@@ -94,11 +114,12 @@ def test_a_plan_that_cannot_work_is_told_at_once(tmp_path: Path) -> None:
 
 def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
     gains = {"SAM2RL": agent + np.linspace(-0.1, 0.1, count), "SAMURAI": np.full(count, -0.02)}
-    return benchmark._claims({**gains, "DAM4SAM": np.full(count, rule), "best found": np.full(count, 0.4)})
+    rest = {"DAM4SAM": np.full(count, rule), "random": np.full(count, 0.2), "best found": np.full(count, 0.4)}
+    return benchmark._claims({**gains, **rest})
 
 
 def text_of(claims: dict[str, Any]) -> str:
-    return to_markdown({"methods": {}, "claims": claims, "videos": {}, "transfer": {}, "seeds": {}, "trackers": {}})
+    return "\n".join(standings._sentences(claims))
 
 
 @pytest.mark.parametrize(
@@ -107,14 +128,30 @@ def text_of(claims: dict[str, Any]) -> str:
 def test_claims_are_judged_by_their_intervals(agent: float, holds: str) -> None:
     claims = claims_of(agent, 0.05)
     assert claims["best_rule"] == "DAM4SAM"
-    assert claims["times_best_rule"] == pytest.approx(agent / 0.05)
+    ratio, low, high = claims["times_best_rule"]
+    assert ratio == pytest.approx(agent / 0.05)
+    assert low == pytest.approx(claims["agent_gain"][1] / 0.05)
+    assert high == pytest.approx(claims["agent_gain"][2] / 0.05)
+    assert claims["against"]["random"][0] == pytest.approx(agent - 0.2)
     assert claims["share_of_best"] == pytest.approx(agent / 0.4)
-    assert f"more than 3 times {holds} (" in text_of(claims)
+    assert f"more than 3 times as much {holds} (" in text_of(claims)
+    assert f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f})." in text_of(claims)
 
 
 def test_what_cannot_be_claimed() -> None:
     text = text_of(claims_of(-0.01, -0.02))  # more than three times a loss is no feat
-    assert "times" not in text
-    assert "The agents gain -1.0 points" in text
-    assert "more than 3 times cannot be told from so few videos" in text_of(claims_of(0.3, 0.05, count=5))
-    assert "The agents gain +20.0 points (-)." in text_of(claims_of(0.3, 0.05, count=1))
+    assert "No heuristic gains anything here" in text
+    assert "The agents gain -1.0 (" in text
+    few = text_of(claims_of(0.3, 0.05, count=5))
+    assert "more than 3 times as much cannot be told from so few videos (their gain" in few
+    assert "6.0 times" not in few
+    assert "The agents gain +30.0 points over SAM 2." in few
+
+
+def test_a_rule_that_may_gain_nothing_has_no_multiple() -> None:
+    rule = np.linspace(-0.2, 0.21, 20)
+    claims = benchmark._claims({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)})
+    assert claims["times_best_rule"][0] == pytest.approx(60)
+    assert claims["times_best_rule"][1:] == [None, None]
+    assert "60.0" not in text_of(claims)
+    assert "more than 3 times as much holds" in text_of(claims)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.table import BASELINE
-from sam2rl_tracker.report.words import FEW
 from sam2rl_tracker.video import atomic_path
+
+VERSIONS = ("sam2rl_tracker", "sam2", "torch", "stable-baselines3", "vot-toolkit", "numpy", "python")
 
 _COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method sees the truth that it is scored on
 _MARKERS = {False: "o", True: "D"}
@@ -35,71 +36,148 @@ def write_csv(path: Path, document: Mapping[str, Any]) -> None:
 
 def to_markdown(document: Mapping[str, Any]) -> str:
     """The tables of a benchmark, in Markdown."""
-    methods, claims, count = document["methods"], document["claims"], len(document["videos"])
+    return "\n".join(
+        [
+            *_main_table(document),
+            "",
+            *_sentences(document["claims"]),
+            "",
+            *_transfer_table(document["transfer"]),
+            "",
+            *_seeds_table(document),
+            "",
+            *_videos_table(document),
+            "",
+            *_making(document["settings"]),
+            "",
+        ]
+    )
+
+
+def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"Quality on {count} videos, %; differences to SAM 2 with 95 % bootstrap intervals over videos. "
-        "*: sees the ground truth that it is scored on. What searches found was replayed by the tracker.",
+        f"Means over {len(document['videos'])} videos, %; differences to SAM 2, that of Quality with its 95 % "
+        "bootstrap interval over videos. *: sees the ground truth that it is scored on. What searches found was "
+        "replayed by the tracker. Frames/s are those of `vot evaluate` on one CPU thread.",
         "",
-        "| | Quality | Accuracy | Robustness | Difference in Quality | 95 % interval | simulated steps | frames/s |",
+        "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
     ]
-    for key, row in methods.items():
+    for key, row in document["methods"].items():
         scores = document["trackers"].get(key, {})
-        difference = ["", ""] if key == BASELINE else [f"{100 * row['gain']:+.1f}", _interval(row["low"], row["high"])]
-        cells = [f"{100 * row['quality']:.1f}", *(_percent(scores.get(name)) for name in ("accuracy", "robustness"))]
-        cells += [*difference, _number(row["steps"]), _number(row["fps"])]
+        difference = ["", ""] if key == BASELINE else [_points(row["gain"]), _interval(row["low"], row["high"])]
+        cells = [_percent(row["quality"]), *difference]
+        for name in ("accuracy", "robustness"):
+            gain = row[f"{name}_gain"]
+            cells.append(_percent(scores.get(name)) + (f" ({_points(gain[0])})" if gain and key != BASELINE else ""))
+        cells += [_number(row["steps"]), _number(row["fps"])]
         lines.append(f"| {key}{'*' * row['sees_truth']} | {' | '.join(cells)} |")
-    lines += ["", *_sentences(claims), "", "Agents replayed on the same videos, changed:", ""]
-    lines += ["| | SAM 2 | agent | difference | 95 % interval | of the gain kept |", "|--|--|--|--|--|--|"]
-    for row in document["transfer"].values():
-        kept = "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %"
-        values = (
-            f"{100 * row['sam2']:.1f}",
-            f"{100 * row['agent']:.1f}",
-            f"{100 * row['gain']:+.1f}",
+    return lines
+
+
+def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = [
+        "The agents replayed on the videos they were trained on, changed. Where every second frame is left out, so is "
+        "every second decision: what remains is another rule.",
+        "",
+        "| | SAM 2 | agent* | difference | 95 % interval | of the gain kept |",
+        "|--|--|--|--|--|--|",
+    ]
+    for row in transfer.values():
+        cells = [
+            _percent(row["sam2"]),
+            _percent(row["agent"]),
+            _points(row["gain"]),
             _interval(row["low"], row["high"]),
-        )
-        lines.append(f"| {row['what']} | {' | '.join(values)} | {kept} |")
-    lines += ["", "Agents of several seeds, quality, %:", ""]
+        ]
+        kept = "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %"
+        lines.append(f"| {row['what']} | {' | '.join(cells)} | {kept} |")
+    return lines
+
+
+def _seeds_table(document: Mapping[str, Any]) -> list[str]:
+    """Only the first seed's agents stand in the other tables."""
     seeds = list(next(iter(document["seeds"].values()), {}))
+    lines = ["Quality of agents* of several seeds, %; only the first's stand in the other tables:", ""]
     lines += ["| | SAM 2 | " + " | ".join(f"seed {seed}" for seed in seeds) + " |", "|--" * (len(seeds) + 2) + "|"]
     for name, qualities in document["seeds"].items():
-        cells = [f"{100 * value:.1f}" for value in (document["videos"][name][BASELINE], *qualities.values())]
+        cells = [_percent(value) for value in (document["videos"][name][BASELINE], *qualities.values())]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _videos_table(document: Mapping[str, Any]) -> list[str]:
+    methods = {key: row["sees_truth"] for key, row in document["methods"].items() if key != BASELINE}
+    heads = [key + "*" * sees for key, sees in methods.items()]
+    lines = ["SAM 2's Quality on each video, %, and the others' differences to it:", ""]
+    lines += [f"| | SAM 2 | {' | '.join(heads)} |", "|--" * (len(heads) + 2) + "|"]
+    for name, row in document["videos"].items():
+        cells = [_percent(row[BASELINE]), *(_points(row[key] - row[BASELINE]) for key in methods)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _making(settings: Mapping[str, Any]) -> list[str]:
+    """How the numbers came about."""
+    ppo, seconds = settings["settings"], settings["seconds"]
+    begin = (
+        f"each begun with a greedy search and distilled from its best rollout (imitation={ppo['imitation']})"
+        if ppo["imitation"]
+        else "PPO alone, as in the paper"
+    )
+    controls = settings["control_steps"]
+    steps = f"{controls:,} steps each" if controls else "as many steps as the agent of the video took"
+    spent = ", ".join(f"{name} {value / 60:.0f}" for name, value in seconds.items())
+    versions = ", ".join(f"{name} {settings[name]}" for name in VERSIONS)
+    return [
+        f"Made with: preset {settings['preset']}, {settings['frames']} frames, videos from seed {settings['seed']}, "
+        f"model {settings['model']} ({settings['model_hash']}); agents of {ppo['iterations']} iterations of "
+        f"{ppo['samples']:,} transitions at most, {begin}; random search and beam with {steps}. {versions}; "
+        f"{settings['cpu']}, {settings['device']}, {settings['jobs']} jobs. Minutes of one process each: {spent}."
+    ]
 
 
 def _sentences(claims: Mapping[str, Any]) -> list[str]:
     """What the numbers say of the claims."""
-    mean, low, high = claims["agent_gain"]
-    lines = [f"The agents gain {_points(mean)} points ({_interval(low, high)})."]
+    lines = [f"The agents gain {_span(claims['agent_gain'])} points over SAM 2."]
     if "best_rule" in claims:
-        mean, low, high = claims["rule_gain"]
-        lines.append(
-            f"The best published rule here is {claims['best_rule']}: {_points(mean)} ({_interval(low, high)})."
-        )
-    if "times_excess" in claims:
-        mean, low, high = claims["times_excess"]
-        wanted = claims["times_wanted"]
-        lines.append(
-            f"The agents gain {claims['times_best_rule']:.1f} times as much. That it is more than {wanted} times "
-            f"{_verdict(claims, 'times_excess')} (their gain less {wanted} times the rule's: {_points(mean)}, "
-            f"{_interval(low, high)})."
-        )
-    mean, low, high = claims["share_excess"]
+        lines.append(f"The best heuristic here is {claims['best_rule']}: {_span(claims['rule_gain'])}.")
+        if "times_excess" in claims:
+            ratio, low, high = claims["times_best_rule"]
+            wanted = claims["times_wanted"]
+            if low is not None:
+                lines.append(f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
+            lines.append(
+                f"That they gain more than {wanted} times as much {_verdict(claims, 'times_excess')} (their gain less "
+                f"{wanted} times the rule's: {_span(claims['times_excess'])})."
+            )
+        else:
+            lines.append(
+                "No heuristic gains anything here, so that how many times as much the agents gain says nothing."
+            )
+    against = ", ".join(f"{key} {_span(difference)}" for key, difference in claims["against"].items())
+    if against:
+        lines.append(f"The agents less the searches: {against}.")
     lines.append(
         f"Of the gain of the best found by any method the agents reach {_percent(claims['share_of_best'])} %. That it "
-        f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims, 'share_excess')} ({_points(mean)}, "
-        f"{_interval(low, high)})."
+        f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims, 'share_excess')} "
+        f"({_span(claims['share_excess'])})."
     )
     return lines
 
 
 def _verdict(claims: Mapping[str, Any], name: str) -> str:
     _, low, high = claims[name]
-    if claims["videos"] < FEW:
+    if low is None:
         return "cannot be told from so few videos"
     return "holds" if low > 0 else "does not hold" if high < 0 else "is not decided by these videos"
+
+
+def _span(values: Sequence[float | None]) -> str:
+    """A mean with its interval, if it has one."""
+    mean, low, high = values
+    assert mean is not None
+    return _points(mean) + ("" if low is None else f" ({_interval(low, high)})")
 
 
 def _points(value: float) -> str:
@@ -144,7 +222,8 @@ def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(order)), order)
     axes.set_xlabel(
-        f"Quality less SAM 2's, percentage points (mean of {len(document['videos'])} videos, 95 % interval)"
+        f"Quality less SAM 2's, percentage points (mean of {len(document['videos'])} videos, and its 95 % interval if "
+        "there are enough)"
     )
     axes.legend(loc="lower right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
@@ -170,7 +249,11 @@ def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
         gain = 100 * document["methods"][rule]["gain"]
         axes.axhline(gain, color="#595959", linewidth=1, linestyle=(0, (1, 3)), label=f"{rule}, no steps")
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(xscale="log", xlabel="simulated steps for each video", ylabel="Quality less SAM 2's, percentage points")
+    axes.set(
+        xscale="log",
+        xlabel="simulated steps for each video",
+        ylabel="simulated Quality less SAM 2's, percentage points",
+    )
     axes.set_title("Found on the ground truth that it is scored on", fontsize=10)
     axes.legend(frameon=False)
     axes.grid(alpha=0.25)

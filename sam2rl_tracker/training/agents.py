@@ -157,7 +157,7 @@ def publish(agent: Agent, folder: Path) -> Path:
 
 @one_thread()
 def search_object(
-    task: Task, budget: int, width: int, plot: Path | None = None, save: Path | None = None
+    task: Task, budget: int, width: int | None = None, plot: Path | None = None, save: Path | None = None
 ) -> dict[str, Any]:
     """Search for good decisions at equal numbers of simulated steps, beside the trained agent if there is one.
 
@@ -165,7 +165,7 @@ def search_object(
 
     Args:
         budget: steps for random search and beam; greedy search takes what it takes.
-        width: of the wide beam that estimates the ceiling.
+        width: of the wide beam that estimates the ceiling; None = no ceiling.
         plot: where to draw return against steps.
         save: folder for an agent of the best decisions found, for the tracker SAM2RL; a better one there stays.
 

@@ -105,7 +105,7 @@ class Progress:
     iteration: int = 0
     iterations: int = 0
     mean: float = 0.0  # quality of the iteration's rollouts
-    best: float = 0.0  # quality of the best rollout so far
+    best: float = float("-inf")  # quality of the best rollout so far
     greedy: float = 0.0  # quality of the greedy policy
     best_greedy: float = float("-inf")
     sam2: float = float("nan")  # quality of SAM 2's own rule, where it is known

@@ -193,14 +193,17 @@ def _ranked(simulator: Simulator, totals: dict[State, float]) -> list[State]:
 # --------------------------------------------------------------------------------------------------------- all of it
 
 
-def compare(simulator: Simulator, budget: int, seed: int, width: int) -> list[Found]:
+def compare(simulator: Simulator, budget: int, seed: int, width: int | None = None) -> list[Found]:
     """Random, greedy and beam search within the budget; and the ceiling, for which a beam of `width` is searched too.
+
+    Args:
+        width: None = no ceiling.
 
     Raises:
         Sam2rlError: the budget is too small for one of them.
     """
     limited = [random_search(simulator, budget, seed), greedy(simulator), beam_for_budget(simulator, budget)]
-    return [*limited, ceiling([*limited, beam(simulator, width)])]
+    return limited if width is None else [*limited, ceiling([*limited, beam(simulator, width)])]
 
 
 def ceiling(founds: Sequence[Found]) -> Found:

@@ -99,4 +99,4 @@ def _compressed(image: Image) -> Image:
     buffer = io.BytesIO()
     PILImage.fromarray(image).save(buffer, "JPEG", quality=60)
     with PILImage.open(buffer) as opened:
-        return np.asarray(opened.convert("RGB"))
+        return np.array(opened.convert("RGB"))

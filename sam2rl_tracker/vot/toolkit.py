@@ -309,6 +309,26 @@ def _run(
     return lines
 
 
+def discard_broken(folder: StrPath, trackers: Sequence[str]) -> None:
+    """Delete what a killed evaluation left of sequences of one object: the toolkit takes any file for a result.
+
+    It writes the masks first and the times last.
+    """
+    workspace = checked_workspace(folder)
+    for tracker in trackers:
+        for name in workspace.names():
+            length = _sequence_length(workspace.sequences / name)
+            stem = result_stem(workspace, tracker, name)
+            file, times = result_file(stem), _times_file(stem)
+            timed = times.is_file() and len(times.read_text().split()) == length
+            if file and (not timed or _trajectory_problem(stem, length)):
+                file.unlink()
+
+
+def _times_file(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}_time.value")
+
+
 def frame_times(folder: StrPath, tracker: str, sequence: str) -> NDArray[np.float64]:
     """Seconds that a tracker took for each frame of a sequence, as the toolkit measured them: float [T].
 
@@ -316,8 +336,7 @@ def frame_times(folder: StrPath, tracker: str, sequence: str) -> NDArray[np.floa
         Sam2rlError: The workspace has no such times.
     """
     workspace = checked_workspace(folder)
-    stem = result_stem(workspace, tracker, sequence)
-    file = stem.with_name(f"{stem.name}_time.value")
+    file = _times_file(result_stem(workspace, tracker, sequence))
     try:
         return np.array([float(line) for line in file.read_text().split()])
     except (OSError, ValueError) as error:
