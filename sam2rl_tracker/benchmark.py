@@ -244,7 +244,7 @@ def _run(
         "OMP_NUM_THREADS": "1",  # agents and published rules run on one thread: so do all, for their speeds' sake
     }
     discard_broken(folder, plan.trackers)
-    failures = evaluate(folder, plan.trackers, environment)
+    failures = evaluate(folder, plan.trackers, environment, jobs)
     if failures:
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
     say("vot analysis")

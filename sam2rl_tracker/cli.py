@@ -293,7 +293,7 @@ def benchmark(
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
     device: Device = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that train and search.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that train, search and track.")] = 2,
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""

@@ -14,6 +14,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,13 +78,16 @@ class Analysis:
 # ---------------------------------------------------------------- evaluation
 
 
-def evaluate(folder: StrPath, trackers: Sequence[str], environment: Mapping[str, str] | None = None) -> list[Failure]:
-    """Run `vot evaluate`, one tracker after the other, with progress on stderr; finished sequences are skipped.
+def evaluate(
+    folder: StrPath, trackers: Sequence[str], environment: Mapping[str, str] | None = None, jobs: int = 1
+) -> list[Failure]:
+    """Run `vot evaluate` for each tracker, with progress on stderr; finished sequences are skipped.
 
     Args:
         folder: The workspace.
         trackers: Names from its registry.
         environment: Variables to set for them, such as SAM2RL_MODEL.
+        jobs: Trackers at work at a time.
 
     Returns:
         The trackers that failed; empty = every tracker has complete results on every sequence.
@@ -99,33 +103,39 @@ def evaluate(folder: StrPath, trackers: Sequence[str], environment: Mapping[str,
                 f"{name} is not a tracker of {workspace.folder}, expected one of {', '.join(sorted(known)) or 'none'}: "
                 "choose one or register it in trackers.ini."
             )
-    failures = []
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as progress:
-        for name in trackers:
-            task = progress.add_task(name, total=100)
+    with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(jobs) as pool:
+        tasks = {name: progress.add_task(name, total=100) for name in trackers}
 
-            def show(line: str, name: str = name, task: Any = task) -> None:
+        def run(name: str) -> Failure | None:
+            def show(line: str) -> None:
                 if re.fullmatch(r"\d+ %", line):
-                    progress.update(task, completed=int(line[:-2]))
+                    progress.update(tasks[name], completed=int(line[:-2]))
                 else:
                     console.print(f"{name}: {line}", markup=False, highlight=False)
 
-            # One process each: the toolkit stops altogether at the first tracker that fails.
-            logs = len(_logs(workspace, name))
-            lines = _run(workspace, ["evaluate", name], show, environment)
-            failure = find_failure(workspace, name)
-            if failure and len(_logs(workspace, name)) == logs:
-                # The toolkit keeps no log of a tracker that ends before the handshake; a report should know of it.
-                log = workspace.folder / "logs" / f"{name}_{datetime.now():%Y-%m-%dT%H-%M-%S.%f}.log"
-                log.parent.mkdir(exist_ok=True)
-                log.write_text("\n".join(lines) + "\n")
-                failure = find_failure(workspace, name)
-            if failure:
-                failures.append(failure)
-            else:
-                progress.update(task, completed=100)
-    return failures
+            failure = _evaluate(workspace, name, show, environment)
+            if not failure:
+                progress.update(tasks[name], completed=100)
+            return failure
+
+        return [failure for failure in pool.map(run, trackers) if failure]
+
+
+def _evaluate(
+    workspace: Workspace, tracker: str, show: Callable[[str], None], environment: Mapping[str, str] | None
+) -> Failure | None:
+    """In a process of its own: the toolkit stops altogether at the first tracker that fails."""
+    logs = len(_logs(workspace, tracker))
+    lines = _run(workspace, ["evaluate", tracker], show, environment)
+    failure = find_failure(workspace, tracker)
+    if failure and len(_logs(workspace, tracker)) == logs:
+        # The toolkit keeps no log of a tracker that ends before the handshake; a report should know of it.
+        log = workspace.folder / "logs" / f"{tracker}_{datetime.now():%Y-%m-%dT%H-%M-%S.%f}.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("\n".join(lines) + "\n")
+        failure = find_failure(workspace, tracker)
+    return failure
 
 
 def checked_workspace(folder: StrPath) -> Workspace:
