@@ -28,14 +28,14 @@ from filelock import FileLock, Timeout
 from sam2rl_tracker.bench import describe
 from sam2rl_tracker.engine import Model, load_model
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.measures import bootstrap_interval, bootstrap_ratio
 from sam2rl_tracker.policies.bank import CAPACITY
 from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE, load_agent
+from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.measured import mean_curve
+from sam2rl_tracker.report.outcome import BEST, HEURISTICS, difference, interval, judge, survival
 from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv
 from sam2rl_tracker.report.table import AGENTS as AGENT
 from sam2rl_tracker.report.table import BASELINE, Report, collect, to_json
-from sam2rl_tracker.report.words import FEW
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.training.agents import Task, agents_folder, end_with, publish, search_object, train_all
 from sam2rl_tracker.training.ppo import PRESETS, Settings, read_curve
@@ -46,15 +46,10 @@ from sam2rl_tracker.video import atomic_path
 from sam2rl_tracker.vot.toolkit import discard_broken, evaluate, frame_times
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
 
-HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
 TRACKERS = (BASELINE, *HEURISTICS, AGENT)
-SEARCHES = ("random", "greedy", "beam")
-BEST = "best found"  # by any method: rules, searches, the agent and the best rollout of its training
 SEED = 960_000  # of the first video: no training of the model and no study of settings has used these
-FACTOR = 3  # the paper's claim: the agents gain so many times what the best heuristic gains
 SEARCH_ROWS = 32  # searches ask for many states at once
 SAME = 0.01  # of quality: results that differ more are not of the same agent
-SHARE = 0.7  # of the best found by any method: what an agent should reach
 
 
 @dataclass(frozen=True)
@@ -397,13 +392,13 @@ def _document(
     steps |= {key: [found[name]["spent"][key] for name in names] for key in SEARCHES}
     methods = {}
     for key, gain in gains.items():
-        low, high = _interval(gain)
+        low, high = interval(gain)
         methods[key] = {
             "quality": float(np.mean([videos[name][key] for name in names])),
             "gain": float(gain.mean()),
             "low": low,
             "high": high,
-            **{f"{name}_gain": _difference(measured["sequences"], key, name) for name in ("accuracy", "robustness")},
+            **{f"{name}_gain": difference(measured["sequences"], key, name) for name in ("accuracy", "robustness")},
             "steps": float(np.mean(steps[key])) if key in steps else None,
             "fps": _fps(folder, key, names) if key in plan.trackers else None,
             "sees_truth": key in report.trained or key in (*SEARCHES, BEST),
@@ -413,14 +408,14 @@ def _document(
         "sequences": measured["sequences"],
         "methods": methods,
         "videos": videos,
-        "claims": _claims(gains),
+        "claims": judge(gains),
         "seeds": {
             name: {
                 str(task.settings.seed): result["quality"] for task, result in trained.items() if task.sequence == name
             }
             for name in names[: plan.subset]
         },
-        "transfer": _transfer(moved),
+        "transfer": survival(VARIANTS, moved),
         "curves": _curves(tasks, base, trained, found),
         "settings": {
             **asdict(plan),
@@ -447,84 +442,6 @@ def _hash(sequence: Path) -> str:
     for path in sorted([*sequence.glob("color/*"), *sequence.glob("groundtruth_*.txt")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _difference(
-    sequences: Mapping[str, Mapping[str, Mapping[str, float | None]]], key: str, name: str
-) -> list[float | None] | None:
-    """[mean, low, high] of a tracker's difference to SAM 2, over the videos where the measure is defined for both."""
-    pairs = [(row[key][name], row[BASELINE][name]) for row in sequences.values() if key in row]
-    defined = np.array([mine - base for mine, base in pairs if mine is not None and base is not None])
-    return _spread(defined) if defined.size else None
-
-
-def _claims(gains: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The agents against the best heuristic on these videos, the searches, and the best found by any method.
-
-    Returns:
-        videos; agent_gain; against: {search: the agents' gain less its}; share_of_best, share_excess (gain less
-        `share_wanted` of the best found's); and of the best heuristic best_rule, rule_gain, and if it gains anything
-        times_excess (gain less `times_wanted` times the rule's) and times_best_rule (the ratio). Gains, differences and
-        excesses are [mean, low, high] over videos; low and high are None for fewer than `FEW` videos, and for the ratio
-        also where the rule may gain nothing.
-    """
-    agent, best = gains[AGENT], gains[BEST]
-    claims: dict[str, Any] = {
-        "videos": len(agent),
-        "agent_gain": _spread(agent),
-        "against": {key: _spread(agent - gains[key]) for key in SEARCHES if key in gains},
-        "share_of_best": float(agent.mean() / best.mean()) if best.mean() > 0 else None,
-        "share_wanted": SHARE,
-        "share_excess": _spread(agent - SHARE * best),
-    }
-    rules = [key for key in HEURISTICS if key in gains]
-    if rules:
-        rule = max(rules, key=lambda key: gains[key].mean())
-        claims |= {"best_rule": rule, "rule_gain": _spread(gains[rule])}
-        if gains[rule].mean() > 0:  # more than three times a loss would be no feat
-            claims |= {
-                "times_best_rule": _times(agent, gains[rule]),
-                "times_wanted": FACTOR,
-                "times_excess": _spread(agent - FACTOR * gains[rule]),
-            }
-    return claims
-
-
-def _spread(values: np.ndarray) -> list[float | None]:
-    """Mean over the videos, and its interval's ends."""
-    return [float(values.mean()), *_interval(values)]
-
-
-def _interval(values: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    return bootstrap_interval(values) if len(values) >= FEW else (None, None)
-
-
-def _times(gains: np.ndarray, others: np.ndarray) -> list[float | None]:
-    """Ratio of the means, and its interval's ends where the others surely gain something."""
-    low = _interval(others)[0]
-    ends = bootstrap_ratio(gains, others) if low is not None and low > 0 else (None, None)
-    return [float(gains.mean() / others.mean()), *ends]
-
-
-def _transfer(moved: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    original = None
-    for variant in VARIANTS:
-        rows = [result[variant] for result in moved.values()]
-        gain = np.array([row["agent"] - row["sam2"] for row in rows])
-        low, high = _interval(gain)
-        if original is None:  # the first variant; a share of what may be nothing would say nothing
-            original = float(gain.mean()) if low is not None and low > 0 else 0.0
-        table[variant] = {
-            "what": VARIANTS[variant],
-            "sam2": float(np.mean([row["sam2"] for row in rows])),
-            "agent": float(np.mean([row["agent"] for row in rows])),
-            "gain": float(gain.mean()),
-            "low": low,
-            "high": high,
-            "kept": float(gain.mean() / original) if original else None,
-        }
-    return table
 
 
 def _curves(

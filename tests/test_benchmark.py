@@ -16,6 +16,7 @@ from sam2rl_tracker import benchmark
 from sam2rl_tracker.benchmark import Plan, run_benchmark
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import standings
+from sam2rl_tracker.report.outcome import difference, judge, survival
 from sam2rl_tracker.training.ppo import Settings
 
 TINY = Plan(
@@ -115,7 +116,7 @@ def test_a_plan_that_cannot_work_is_told_at_once(tmp_path: Path) -> None:
 def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
     gains = {"SAM2RL": agent + np.linspace(-0.1, 0.1, count), "SAMURAI": np.full(count, -0.02)}
     rest = {"DAM4SAM": np.full(count, rule), "random": np.full(count, 0.2), "best found": np.full(count, 0.4)}
-    return benchmark._claims({**gains, **rest})
+    return judge({**gains, **rest})
 
 
 def text_of(claims: dict[str, Any]) -> str:
@@ -150,8 +151,26 @@ def test_what_cannot_be_claimed() -> None:
 
 def test_a_rule_that_may_gain_nothing_has_no_multiple() -> None:
     rule = np.linspace(-0.2, 0.21, 20)
-    claims = benchmark._claims({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)})
+    claims = judge({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)})
     assert claims["times_best_rule"][0] == pytest.approx(60)
     assert claims["times_best_rule"][1:] == [None, None]
     assert "60.0" not in text_of(claims)
     assert "more than 3 times as much holds" in text_of(claims)
+
+
+def test_what_survives_on_changed_videos() -> None:
+    rows = {str(k): {"original": {"sam2": 0.4, "agent": 0.6}, "jpeg": {"sam2": 0.3, "agent": 0.4}} for k in range(8)}
+    table = survival({"original": "as it was", "jpeg": "compressed"}, rows)
+    assert table["original"]["kept"] == pytest.approx(1)
+    assert table["jpeg"]["kept"] == pytest.approx(0.5)
+    assert table["jpeg"]["gain"] == table["jpeg"]["low"] == pytest.approx(0.1)
+    rows["7"]["original"]["agent"] = -3.0  # now the gain may be none, and what is left of it says nothing
+    assert survival({"original": "as it was"}, rows)["original"]["kept"] is None
+
+
+def test_differences_are_of_the_videos_where_both_are_defined() -> None:
+    values = [(0.5, 0.4), (None, 0.4), (0.9, None), (0.7, 0.4)]
+    sequences = {str(k): {"A": {"robustness": a}, "SAM2": {"robustness": b}} for k, (a, b) in enumerate(values)}
+    assert difference(sequences, "A", "robustness") == [pytest.approx(0.2), None, None]
+    assert difference({"0": sequences["1"]}, "A", "robustness") is None
+    assert difference(sequences, "beam", "robustness") is None
