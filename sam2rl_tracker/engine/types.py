@@ -110,7 +110,10 @@ class Chosen(Rows):
 
 @dataclass(frozen=True)
 class FixedShape:
-    """A batch shape to pad to, so that a row's result does not depend on what the other rows hold."""
+    """A batch shape to pad to, so that a row's result does not depend on what the other rows hold.
+
+    For that, `rows` must be 1 or a multiple of 4: BLAS computes the rows that are left over with other last bits.
+    """
 
     rows: int
     memories: int = MEMORY_SLOTS

@@ -17,6 +17,7 @@ from torch import Tensor
 from sam2rl_tracker.engine.unrolled import Decoded
 
 _PIXEL_WEIGHT, _DICE_WEIGHT, _IOU_WEIGHT = 5.0, 1.0, 1.0
+_ABSENT_WEIGHT = 2.0  # in the object score: such frames are rare, and a tracker that misses one follows a look-alike
 _UPSAMPLING = 2  # masks are compared at half the input size: finer costs more than it teaches
 
 
@@ -72,6 +73,8 @@ def decoder_losses(decoded: Decoded, truth: Tensor, unambiguous: bool = False) -
     ious = wrong[:, 1:].mean(dim=1)
     if unambiguous:
         masks, ious = masks + errors[:, 0], ious + wrong[:, 0]
-    scores = F.binary_cross_entropy_with_logits(decoded.scores, shown.float(), reduction="sum")
+    scores = F.binary_cross_entropy_with_logits(
+        decoded.scores, shown.float(), weight=torch.where(shown, 1.0, _ABSENT_WEIGHT), reduction="sum"
+    )
     count = shown.sum()
     return Losses((masks * shown).sum(), (ious * shown).sum(), scores, count, len(shown))

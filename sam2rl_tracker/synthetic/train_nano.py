@@ -34,6 +34,7 @@ from sam2rl_tracker.engine.threads import one_thread
 from sam2rl_tracker.engine.unrolled import (
     Maps,
     Network,
+    Remembered,
     attend,
     decode,
     decode_prompts,
@@ -83,6 +84,8 @@ class Recipe:
     clip_norm: float = 1.0
     average: float = 0.999  # decay of the moving average of the weights, which is what ships
     score_weight: float = 3.0  # absent frames are few: SAM 2's 1 is too little on short trainings
+    clicks: float = 0.1  # share of later frames that are given a point too
+    wrong: float = 0.1  # share of memories that are another object's, so that one is not trusted blindly
     prompt_weight: float = 0.5  # of the task on single images, beside clips
     window: int = 12  # blocks of 16 scenes that clips are cut from
     steps_per_block: int = 60  # after how many steps one of them is replaced
@@ -93,12 +96,12 @@ class Recipe:
 
 RECIPES = {
     "nano": Recipe(
-        steps=11200,
+        steps=10_000,
         stages=(
-            Stage(0.43, Cut(clips=16, frames=1, longest=1)),
-            Stage(0.20, Cut(clips=10, frames=3, longest=8, shift=0.6, cuts=0.05), forced=(1.0, 0.6)),
-            Stage(0.20, Cut(clips=8, frames=5, longest=12, shift=0.4, cuts=0.06), forced=(0.6, 0.2)),
-            Stage(0.17, Cut(clips=6, frames=8, longest=16, shift=0.25, cuts=0.06), forced=(0.2, 0.0)),
+            Stage(0.40, Cut(clips=16, frames=1, longest=1)),
+            Stage(0.19, Cut(clips=10, frames=3, longest=8, shift=0.6, cuts=0.05), forced=(1.0, 0.6)),
+            Stage(0.18, Cut(clips=12, frames=5, longest=12, shift=0.4, cuts=0.08), forced=(0.6, 0.2)),
+            Stage(0.23, Cut(clips=8, frames=10, longest=14, shift=0.25, cuts=0.08), forced=(0.2, 0.0)),
         ),
     ),
     "quick": Recipe(
@@ -240,7 +243,15 @@ class _Training:
         rng = np.random.default_rng((recipe.seed, step, number))
         # Threads would share the cache of weights, and with it a graph, whose sums then depend on who was first.
         with torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=self.parts == 1):
-            losses = clip_losses(self.network, clips, forced, step % 2 == 0, rng)
+            losses = clip_losses(
+                self.network,
+                clips,
+                forced,
+                step % 2 == 0,
+                rng,
+                recipe.clicks,
+                recipe.wrong,
+            )
         total = sum(
             (recipe.prompt_weight if name == "prompt" and len(losses) > 1 else 1.0) * part.total(recipe.score_weight)
             for name, part in losses.items()
@@ -401,13 +412,21 @@ def stage_at(recipe: Recipe, step: int) -> tuple[Stage, float]:
 
 
 def clip_losses(
-    network: Network, clips: Clips, forced: float, boxes: bool, rng: np.random.Generator
+    network: Network,
+    clips: Clips,
+    forced: float,
+    boxes: bool,
+    rng: np.random.Generator,
+    clicks: float = 0.0,
+    wrong: float = 0.0,
 ) -> dict[str, Losses]:
     """Losses of a batch: `prompt` on the clips' first frames, and `clip` on the later ones if there are any.
 
     Args:
         forced: probability that a memory is made from the true mask.
         boxes: prompt by boxes instead of points.
+        clicks: probability that a later frame is given a point too, as a policy may do it: see `_clicks`.
+        wrong: probability that a memory is that of the clip's other object, as drift leaves them.
     """
     device = network.no_mem_embed.device
     count, frames = clips.images.shape[:2]
@@ -429,7 +448,8 @@ def clip_losses(
     for t in range(1, frames):
         here, true = maps_at(t), truth[:, t]
         chosen = _random_bank(len(true), t, rng).to(device)
-        decoded = decode(network, attend(network, here, times[:, t], bank, chosen), here)
+        conditioned = attend(network, here, times[:, t], bank, chosen)
+        decoded = decode(network, conditioned, here, *_clicks(true, truth[:, t - 1], clicks, rng))
         parts.append(decoder_losses(decoded, true))
         if t < frames - 1:
             picked = decoded.likeliest()
@@ -441,7 +461,10 @@ def clip_losses(
             masks = torch.where(given[:, None, None], true.float(), (own * visible[:, None, None]).sigmoid())
             # A frame without the object is blanked, as tracking does it.
             masks = masks * visible[:, None, None]
-            bank.append(remember(network, here, decoded, picked, masks, visible, times[:, t]))
+            made = remember(network, here, decoded, picked, masks, visible, times[:, t])
+            row = np.arange(len(true))
+            source = torch.from_numpy(np.where(rng.random(len(true)) < wrong, _other(row), row)).to(device)
+            bank.append(Remembered(made.memory[source], made.pointer[source], made.times))
     losses["clip"] = Losses(
         sum_of(part.masks for part in parts),
         sum_of(part.ious for part in parts),
@@ -471,6 +494,22 @@ def _random_bank(rows: int, t: int, rng: np.random.Generator) -> Tensor:
     preference = np.where(rng.random((rows, 1)) < 0.5, newest, rng.random((rows, t - 1)) * t)
     order = np.argsort(-preference, axis=1)[:, :size]  # columns: 0 = newest
     return torch.from_numpy(np.sort(t - 1 - order, axis=1)[:, ::-1].copy())
+
+
+def _other(rows: np.ndarray) -> np.ndarray:
+    """The row of the same clip's next object."""
+    return rows - rows % OBJECTS + (rows + 1) % OBJECTS
+
+
+def _clicks(now: Tensor, before: Tensor, share: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Points on some rows that show their object: points [rows, 1, 2] and labels [rows, 1], -1 where there is none.
+
+    Half of them lie where the object was on the clip's last frame, as a forecast of its motion may be wrong.
+    """
+    late = torch.from_numpy(rng.random(len(now)) < 0.5).to(now.device) & before.flatten(1).any(dim=1)
+    points, labels = _prompts(torch.where(late[:, None, None], before, now), False, rng)
+    given = torch.from_numpy(rng.random(len(now)) < share).to(now.device) & now.flatten(1).any(dim=1)
+    return points, torch.where(given[:, None], labels, -1)
 
 
 def _prompts(masks: Tensor, boxes: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

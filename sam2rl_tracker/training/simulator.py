@@ -118,6 +118,8 @@ class Simulator:
             raise Sam2rlError(f"a store of {store_mb:g} MB is none: give a finite size")
         if not 1 <= capacity <= CAPACITY:
             raise Sam2rlError(f"a bank holds 1 to {CAPACITY} memories beside the prompted frame, not {capacity}")
+        if rows != 1 and rows % 4:
+            raise Sam2rlError(f"{rows} rows would make states depend on their batches: give 1 or a multiple of 4")
         self.clip = clip
         self.capacity = capacity
         self.counters = Counters()

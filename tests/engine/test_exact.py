@@ -109,7 +109,7 @@ def test_a_fixed_shape_makes_rows_independent(nano: Model) -> None:
     """The same selection gives the same bits whatever the other rows hold, whichever row it is in."""
     engine = Engine(nano)
     selections, features = _selections(engine)
-    shape = FixedShape(rows=5, pointers=7)
+    shape = FixedShape(rows=8, pointers=7)
     together = engine.predict(features, selections, shape)
     backwards = engine.predict(features, selections[::-1], shape)
     assert torch.equal(together.logits, backwards.logits.flip(0))
@@ -118,6 +118,8 @@ def test_a_fixed_shape_makes_rows_independent(nano: Model) -> None:
         alone = engine.predict(features, [selection], shape)
         assert torch.equal(together.logits[row], alone.logits[0])
         assert torch.equal(together.tokens[row], alone.tokens[0])
+        assert torch.equal(together.ious[row], alone.ious[0])
+        assert torch.equal(together.object_scores[row], alone.object_scores[0])
 
 
 def test_batched_rows_stay_close_to_exact_ones(nano: Model) -> None:
@@ -143,7 +145,7 @@ def test_a_scale_of_one_changes_nothing_and_another_does(nano: Model) -> None:
     assert not torch.allclose(engine.predict(features, [scaled(1.05)]).logits, reference, atol=1e-3)
 
 
-@pytest.mark.parametrize("shape", [None, FixedShape(rows=5, pointers=7)])
+@pytest.mark.parametrize("shape", [None, FixedShape(rows=8, pointers=7)])
 def test_places_that_do_not_count_do_not_matter(nano: Model, shape: FixedShape | None) -> None:
     engine = Engine(nano)
     selections, features = _selections(engine)

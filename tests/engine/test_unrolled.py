@@ -71,7 +71,7 @@ def test_memories_are_the_engines(nano: Model) -> None:
     decoded = decode(network, attend(network, second, torch.tensor([1]), [prompted], torch.zeros(1, 0).long()), second)
     picked = decoded.likeliest()
     logits = torch.nn.functional.interpolate(decoded.logits[:, picked], size=128, mode="bilinear")[:, 0]
-    assert np.array_equal(logits[0] > 0, mask[0])
+    assert ((logits[0] > 0).numpy() != mask[0]).sum() <= 2  # the same but for last bits, which may turn an edge's pixel
     tracked = remember(network, second, decoded, picked, logits.sigmoid(), torch.tensor([True]), torch.tensor([1]))
     assert records[1].memory is not None
     assert torch.allclose(tracked.memory[0], records[1].memory.float(), rtol=0.01, atol=0.01)

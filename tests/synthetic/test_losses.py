@@ -68,7 +68,7 @@ def test_frames_without_the_object_teach_only_that() -> None:
     scores = torch.tensor([0.0, 2.0])
     losses = decoder_losses(decoded(logits, torch.zeros(2, 4), scores), truth)
     assert (losses.shown, losses.rows) == (1, 2)
-    assert losses.scores == pytest.approx(math.log(2) + math.log(1 + math.exp(2)), abs=1e-6)
+    assert losses.scores == pytest.approx(math.log(2) + 2 * math.log(1 + math.exp(2)), abs=1e-6)
     losses.total(score_weight=1.0).backward()
     assert logits.grad is not None
     assert logits.grad[1].abs().sum() == 0

@@ -109,6 +109,23 @@ def test_prompts_lie_on_their_masks() -> None:
     assert (boxes[0] - torch.tensor([[10.0, 4.0], [20.0, 9.0]])).abs().max() < 2
 
 
+def test_clicks_lie_where_the_object_is_or_was() -> None:
+    now, before = torch.zeros(2, 400, 32, 32, dtype=torch.bool)
+    now[:300, 2:4], before[100:, 20:22] = True, True  # gone from the last 100, not there yet on the first 100
+    points, labels = training._clicks(now, before, 0.5, np.random.default_rng(0))
+    given, row = labels[:, 0] > 0, points[:, 0, 1].long()
+    assert not given[300:].any()
+    assert 0.4 < given[:300].float().mean() < 0.6
+    assert set(row[:100][given[:100]].tolist()) == {2, 3}
+    assert set(row[100:300][given[100:300]].tolist()) == {2, 3, 20, 21}
+    assert set(labels.unique().tolist()) == {-1, 1}
+    assert (training._clicks(now, before, 0.0, np.random.default_rng(0))[1] == -1).all()
+
+
+def test_the_other_object_is_one_of_the_same_clip() -> None:
+    assert training._other(np.arange(6)).tolist() == [1, 0, 3, 2, 5, 4]
+
+
 def test_it_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--quick`, on fewer scenes: the masks from prompts get better, and tracking beats an empty answer's losses."""
     monkeypatch.setattr(training, "_LOG_EVERY", 10)

@@ -173,3 +173,5 @@ def test_clips_that_teach_nothing_are_refused(nano: Model, clip: Clip) -> None:
         simulator(nano, clip, store_mb=0.01)
     with pytest.raises(Sam2rlError, match="holds 1 to 6 memories"):
         simulator(nano, clip, capacity=7)
+    with pytest.raises(Sam2rlError, match="6 rows would make states depend on their batches"):
+        Simulator(Engine(nano), clip, rows=6)
