@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from importlib.metadata import version
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies.bank import CAPACITY
 from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE, load_agent
 from sam2rl_tracker.report.figures import SEARCHES
+from sam2rl_tracker.report.machine import package_version, processor
 from sam2rl_tracker.report.measured import mean_curve
 from sam2rl_tracker.report.outcome import BEST, HEURISTICS, difference, interval, judge, survival
 from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv
@@ -169,7 +169,7 @@ def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str]) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {name: platform.python_version() if name == "python" else version(name) for name in VERSIONS}
+    return {name: platform.python_version() if name == "python" else package_version(name) for name in VERSIONS}
 
 
 def _generate(workspace: Workspace, plan: Plan, say: Callable[[str], None]) -> None:
@@ -246,7 +246,7 @@ def _run(
     report = collect(folder)
     _check_agents(folder, report, {name: trained[one]["quality"] for name, one in first.items()})
     document = _document(folder, plan, report, first, trained, found, moved)
-    document["settings"] |= {**describe(model, plan.seed), **_versions(), "cpu": _cpu(), "jobs": jobs}
+    document["settings"] |= {**describe(model, plan.seed), **_versions(), "cpu": processor(), "jobs": jobs}
     _write(folder / "benchmark.json", document)
     write_csv(folder / "benchmark.csv", document)
     with atomic_path(folder / "benchmark.md") as temporary:
@@ -270,16 +270,6 @@ def _check_agents(folder: Path, report: Report, trained: Mapping[str, float]) ->
             f"{AGENT}'s results on {', '.join(other)} are not those of the agents trained here: delete "
             f"{folder / 'results' / AGENT} and repeat the command"
         )
-
-
-def _cpu() -> str:
-    """The processor's name, where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 # ------------------------------------------------------------------------------------------------------------- parts

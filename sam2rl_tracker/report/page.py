@@ -6,12 +6,11 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
@@ -21,6 +20,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.figures import Memory, draw_plots, remember
+from sam2rl_tracker.report.machine import package_version, processor
 from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measured, Training, measure
 from sam2rl_tracker.report.palette import tracker_styles
 from sam2rl_tracker.report.table import Report, labelled
@@ -203,9 +203,9 @@ def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
         "Commands": "\n".join(commands),
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Model": _model(workspace),
-        "Versions": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+        "Versions": ", ".join(f"{name} {package_version(name)}" for name in _PACKAGES)
         + f", Python {platform.python_version()}",
-        "Machine of this page": f"{platform.platform()}, {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "Machine of this page": f"{platform.platform()}, {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
     }
 
 
@@ -219,22 +219,6 @@ def _settings_of(trainings: Sequence[Training]) -> str:
     seeds = sorted({training.seed for training in trainings})
     options = [*(f"--set {change}" for change in changes), *(f"--seed {seed}" for seed in seeds if seeds != [0])]
     return "".join(f" {option}" for option in options)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named: Mapping[str, str] = dict(line.replace("\t", "").split(": ", 1) for line in lines if ": " in line)
-    return named.get("model name") or platform.processor() or platform.machine()
 
 
 def _model(workspace: Workspace) -> str:

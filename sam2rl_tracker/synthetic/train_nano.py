@@ -417,8 +417,8 @@ def clip_losses(
     forced: float,
     boxes: bool,
     rng: np.random.Generator,
-    clicks: float = 0.0,
-    wrong: float = 0.0,
+    clicks: float,
+    wrong: float,
 ) -> dict[str, Losses]:
     """Losses of a batch: `prompt` on the clips' first frames, and `clip` on the later ones if there are any.
 

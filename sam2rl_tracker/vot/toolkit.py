@@ -104,6 +104,7 @@ def evaluate(
                 "choose one or register it in trackers.ini."
             )
     console = Console(stderr=True)
+    running: list[subprocess.Popen[str]] = []
     with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(jobs) as pool:
         tasks = {name: progress.add_task(name, total=100) for name in trackers}
 
@@ -114,20 +115,29 @@ def evaluate(
                 else:
                     console.print(f"{name}: {line}", markup=False, highlight=False)
 
-            failure = _evaluate(workspace, name, show, environment)
+            failure = _evaluate(workspace, name, show, environment, running)
             if not failure:
                 progress.update(tasks[name], completed=100)
             return failure
 
-        return [failure for failure in pool.map(run, trackers) if failure]
+        try:
+            return [failure for failure in pool.map(run, trackers) if failure]
+        except BaseException:  # the pool would wait for what may take hours
+            for process in running:
+                process.terminate()
+            raise
 
 
 def _evaluate(
-    workspace: Workspace, tracker: str, show: Callable[[str], None], environment: Mapping[str, str] | None
+    workspace: Workspace,
+    tracker: str,
+    show: Callable[[str], None],
+    environment: Mapping[str, str] | None,
+    running: list[subprocess.Popen[str]],
 ) -> Failure | None:
-    """In a process of its own: the toolkit stops altogether at the first tracker that fails."""
+    """In a process of its own, added to `running`: the toolkit stops altogether at the first tracker that fails."""
     logs = len(_logs(workspace, tracker))
-    lines = _run(workspace, ["evaluate", tracker], show, environment)
+    lines = _run(workspace, ["evaluate", tracker], show, environment, running)
     failure = find_failure(workspace, tracker)
     if failure and len(_logs(workspace, tracker)) == logs:
         # The toolkit keeps no log of a tracker that ends before the handshake; a report should know of it.
@@ -294,6 +304,7 @@ def _run(
     arguments: list[str],
     show: Callable[[str], None],
     environment: Mapping[str, str] | None = None,
+    running: list[subprocess.Popen[str]] | None = None,
 ) -> list[str]:
     """Run a toolkit command in the workspace and pass its output on line by line; the lines, without colours."""
     command = [sys.executable, "-m", "vot", *arguments, "--workspace", str(workspace.folder)]
@@ -310,6 +321,8 @@ def _run(
         text=True,
         errors="replace",
     ) as process:
+        if running is not None:
+            running.append(process)
         assert process.stdout is not None
         for raw in process.stdout:
             line = re.sub(r"\x1b\[[0-9;]*m", "", raw).strip()

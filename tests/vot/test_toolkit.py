@@ -1,8 +1,11 @@
 """The real toolkit on a small workspace: scores, failures, and our measures beside its own."""
 
 import json
+import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import astuple
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import Measures, mean_measures, measure_object
 from sam2rl_tracker.vot.regions import Region, read_trajectory
-from sam2rl_tracker.vot.sequences import read_sequence
+from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
 from sam2rl_tracker.vot.toolkit import Scores, analyse, checked_workspace, evaluate, find_failure
 from sam2rl_tracker.vot.workspace import Workspace, create
 
@@ -193,3 +196,21 @@ def test_a_stack_without_the_analyses(evaluated):
             analyse(evaluated.workspace.folder, ["Perfect"])
     finally:
         stack.write_text(text)
+
+
+def test_an_interrupted_evaluation_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = create(tmp_path / "w")
+    mask = np.eye(8, dtype=bool)
+    workspace.add("one", (AnnotatedFrame(np.zeros((8, 8, 3), dtype=np.uint8), {1: mask}, None) for _ in range(4)))
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))  # instead of the toolkit
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(1.0, signal.pthread_kill, (main, signal.SIGINT))  # as Ctrl-C does
+    started = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(workspace.folder, ["SAM2", "DAM4SAM"], jobs=1)
+    assert time.monotonic() - started < 20
