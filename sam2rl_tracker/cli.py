@@ -44,7 +44,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alon
 Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
 Source = Annotated[Path, typer.Argument(metavar="SRC")]
 Objects = Annotated[int, typer.Option(min=1, max=8, help="Targets in each.")]
-Preset = Annotated[str, typer.Option(help="How hard the scenes are: easy, default or hard.")]
+Preset = Annotated[str, typer.Option(help="How hard the scenes are: easy, default, busy or hard.")]
 
 
 def main() -> None:
@@ -616,7 +616,7 @@ def model_score(
     seed: Annotated[int, typer.Option(min=0, help="Of the first scene.")] = 7_000_000,
     frames: Annotated[int, typer.Option(min=3)] = 80,
     objects: Annotated[int, typer.Option(min=1, max=8, help="Tracked at once in every scene.")] = 1,
-    preset: Annotated[str, typer.Option(help="easy, default or hard.")] = "default",
+    preset: Annotated[str, typer.Option(help="easy, default, busy or hard.")] = "default",
     policy: Annotated[list[str] | None, typer.Option(help="Repeat it; by default the heuristics and controls.")] = None,
     beam: Annotated[list[int] | None, typer.Option(min=1, help="Width of a search for the best; repeat it.")] = None,
     jobs: Annotated[int, typer.Option(min=1)] = 1,

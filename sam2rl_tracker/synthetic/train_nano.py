@@ -76,7 +76,7 @@ class Recipe:
     steps: int
     stages: tuple[Stage, ...]
     seed: int = 0
-    presets: tuple[str, ...] = ("default", "default", "easy", "hard")
+    presets: tuple[str, ...] = ("default", "default", "easy", "busy")
     learning_rate: float = 5e-4  # of AdamW: convolutions, embeddings, norms and biases
     matrix_rate: float = 3e-3  # of Muon: all other matrices
     warm_up: int = 200  # steps
@@ -100,8 +100,8 @@ RECIPES = {
         stages=(
             Stage(0.40, Cut(clips=16, frames=1, longest=1)),
             Stage(0.19, Cut(clips=10, frames=3, longest=8, shift=0.6, cuts=0.05), forced=(1.0, 0.6)),
-            Stage(0.18, Cut(clips=12, frames=5, longest=12, shift=0.4, cuts=0.08), forced=(0.6, 0.2)),
-            Stage(0.23, Cut(clips=8, frames=10, longest=14, shift=0.25, cuts=0.08), forced=(0.2, 0.0)),
+            Stage(0.18, Cut(clips=12, frames=5, longest=12, shift=0.4, cuts=0.1), forced=(0.6, 0.2)),
+            Stage(0.23, Cut(clips=8, frames=10, longest=14, shift=0.25, cuts=0.1), forced=(0.2, 0.0)),
         ),
     ),
     "quick": Recipe(
