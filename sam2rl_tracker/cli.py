@@ -581,7 +581,7 @@ def model_info(name: str, device: Device = "cpu") -> None:
 def model_train_nano(
     out: Annotated[Path, typer.Argument(help="Folder for the model; a training that was interrupted goes on in it.")],
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes, to see that it learns.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="[default: 10000, hours on two cores]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="[default: 10000, about three hours on two cores]")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:
