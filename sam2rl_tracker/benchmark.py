@@ -25,19 +25,21 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from sam2rl_tracker.bench import describe
-from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.engine import Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.bank import CAPACITY
 from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE, load_agent
 from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.machine import package_version, processor
 from sam2rl_tracker.report.measured import mean_curve
-from sam2rl_tracker.report.outcome import BEST, HEURISTICS, difference, interval, judge, survival
+from sam2rl_tracker.report.outcome import BEST, CONTROLS, HEURISTICS, difference, interval, judge, survival
 from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv
 from sam2rl_tracker.report.table import AGENTS as AGENT
 from sam2rl_tracker.report.table import BASELINE, Report, collect, to_json
 from sam2rl_tracker.synthetic.presets import find_preset
-from sam2rl_tracker.training.agents import Task, agents_folder, end_with, publish, search_object, train_all
+from sam2rl_tracker.training.agents import Task, agents_folder, end_with, publish, replay, search_object, train_all
+from sam2rl_tracker.training.clips import load_clip
 from sam2rl_tracker.training.ppo import PRESETS, Settings, read_curve
 from sam2rl_tracker.training.ppo import Progress as State
 from sam2rl_tracker.training.search import most_steps
@@ -227,6 +229,8 @@ def _run(
         for name in names
     }
     found = dict(zip(names, _once(searches, jobs, "searching", say), strict=True))
+    rules = {parts / f"controls-{name}.json": partial(_replay_controls, first[name]) for name in names}
+    controls = dict(zip(names, _once(rules, jobs, "replaying controls", say), strict=True))
     replays = {parts / f"transfer-{name}.json": partial(transfer_agent, first[name], agents[name]) for name in names}
     moved = dict(zip(names, _once(replays, jobs, "replaying on changed videos", say), strict=True))
 
@@ -245,7 +249,7 @@ def _run(
     say("vot analysis")
     report = collect(folder)
     _check_agents(folder, report, {name: trained[one]["quality"] for name, one in first.items()})
-    document = _document(folder, plan, report, first, trained, found, moved)
+    document = _document(folder, plan, report, first, trained, found, controls, moved)
     document["settings"] |= {**describe(model, plan.seed), **_versions(), "cpu": processor(), "jobs": jobs}
     _write(folder / "benchmark.json", document)
     write_csv(folder / "benchmark.csv", document)
@@ -338,6 +342,14 @@ def _work(file: Path, work: Callable[[], dict[str, Any]]) -> None:
     _write(file, {**result, "seconds": round(time.perf_counter() - started, 1)})
 
 
+@one_thread()
+def _replay_controls(task: Task) -> dict[str, Any]:
+    """Quality of every control, through the tracker."""
+    model = load_model(task.model, task.device)
+    clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
+    return {name: replay(model, clip, make_policy(policy)) for name, policy in CONTROLS.items()}
+
+
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     path.parent.mkdir(exist_ok=True)
     with atomic_path(path) as temporary:
@@ -354,14 +366,15 @@ def _document(
     tasks: Mapping[str, Task],
     trained: Mapping[Task, dict[str, Any]],
     found: Mapping[str, dict[str, Any]],
+    controls: Mapping[str, dict[str, Any]],
     moved: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Everything, as JSON: `trackers` and `sequences` as in `sam2rl report`, and
 
     - methods: {name: {quality, gain, low, high (mean difference to SAM 2 and its 95 % bootstrap interval over videos;
       the interval is None for fewer than `FEW` videos), accuracy_gain and robustness_gain ([mean, low, high] likewise;
-      None for searches), steps (simulated, mean over videos), fps (in `vot evaluate`, on one CPU thread; None for
-      searches), sees_truth}};
+      None for what the toolkit did not run: searches and controls), steps (simulated, mean over videos), fps (in `vot
+      evaluate`, on one CPU thread; None likewise), sees_truth}};
     - videos: {sequence: {method: quality}};
     - claims: what is claimed of the agents' gains, with intervals;
     - seeds: {sequence: {seed: quality}} on the subset;
@@ -376,6 +389,7 @@ def _document(
     for name in names:
         # Decisions are replayed through the tracker: what the simulator makes of them in batches is not quite the same.
         videos[name] |= {search: found[name]["replayed"][search] for search in SEARCHES}
+        videos[name] |= {control: controls[name][control] for control in CONTROLS}
         videos[name][BEST] = max(*videos[name].values(), trained[tasks[name]]["best_rollout_replayed"])
     gains = {key: np.array([videos[name][key] - base[name] for name in names]) for key in videos[names[0]]}
     steps = {AGENT: [trained[task]["steps"] for task in tasks.values()]}
@@ -412,7 +426,7 @@ def _document(
             "seconds": {
                 "training": sum(result["seconds"] for result in trained.values()),
                 "searching": sum(result["seconds"] for result in found.values()),
-                "replaying": sum(result["seconds"] for result in moved.values()),
+                "replaying": sum(result["seconds"] for result in [*controls.values(), *moved.values()]),
                 "tracking": float(sum(frame_times(folder, key, name).sum() for key in plan.trackers for name in names)),
             },
             "hashes": {name: _hash(open_workspace(folder).sequences / name) for name in names},

@@ -16,7 +16,7 @@ from sam2rl_tracker import benchmark
 from sam2rl_tracker.benchmark import Plan, run_benchmark
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import standings
-from sam2rl_tracker.report.outcome import difference, judge, survival
+from sam2rl_tracker.report.outcome import CONTROLS, difference, judge, survival
 from sam2rl_tracker.training.ppo import Settings
 
 TINY = Plan(
@@ -48,8 +48,8 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     document = run_benchmark(folder, TINY, jobs=2)
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert json.loads((folder / "benchmark.json").read_text()) == json.loads(json.dumps(document))
-    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", "best found"}
-    assert [key for key, row in document["methods"].items() if not row["sees_truth"]] == ["SAM2", "SAMURAI"]
+    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", *CONTROLS, "best found"}
+    assert {key for key, row in document["methods"].items() if not row["sees_truth"]} == {"SAM2", "SAMURAI", *CONTROLS}
     for name, row in document["videos"].items():
         # The agent's quality inside `vot evaluate` is the one that its training replayed.
         trained = json.loads((folder / "benchmark" / f"train-{name}-0.json").read_text())
@@ -114,7 +114,8 @@ def test_a_plan_that_cannot_work_is_told_at_once(tmp_path: Path) -> None:
 
 
 def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
-    gains = {"SAM2RL": agent + np.linspace(-0.1, 0.1, count), "SAMURAI": np.full(count, -0.02)}
+    gains = {"stride": np.full(count, 0.01), "never": np.full(count, -0.01)}
+    gains |= {"SAM2RL": agent + np.linspace(-0.1, 0.1, count), "SAMURAI": np.full(count, -0.02)}
     rest = {"DAM4SAM": np.full(count, rule), "random": np.full(count, 0.2), "best found": np.full(count, 0.4)}
     return judge({**gains, **rest})
 
@@ -128,8 +129,10 @@ def text_of(claims: dict[str, Any]) -> str:
 )
 def test_claims_are_judged_by_their_intervals(agent: float, holds: str) -> None:
     claims = claims_of(agent, 0.05)
-    assert claims["best_rule"] == "DAM4SAM"
-    ratio, low, high = claims["times_best_rule"]
+    assert claims["heuristics"]["best"] == "DAM4SAM"
+    assert claims["controls"]["best"] == "stride"
+    assert claims["controls"]["times"][0] == pytest.approx(agent / 0.01)
+    ratio, low, high = claims["heuristics"]["times"]
     assert ratio == pytest.approx(agent / 0.05)
     assert low == pytest.approx(claims["agent_gain"][1] / 0.05)
     assert high == pytest.approx(claims["agent_gain"][2] / 0.05)
@@ -141,7 +144,7 @@ def test_claims_are_judged_by_their_intervals(agent: float, holds: str) -> None:
 
 def test_what_cannot_be_claimed() -> None:
     text = text_of(claims_of(-0.01, -0.02))  # more than three times a loss is no feat
-    assert "No heuristic gains anything here" in text
+    assert "The best heuristic here is SAMURAI: -2.0 (-2.0 to -2.0).\nIt gains nothing" in text
     assert "The agents gain -1.0 (" in text
     few = text_of(claims_of(0.3, 0.05, count=5))
     assert "more than 3 times as much cannot be told from so few videos (their gain" in few
@@ -152,8 +155,8 @@ def test_what_cannot_be_claimed() -> None:
 def test_a_rule_that_may_gain_nothing_has_no_multiple() -> None:
     rule = np.linspace(-0.2, 0.21, 20)
     claims = judge({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)})
-    assert claims["times_best_rule"][0] == pytest.approx(60)
-    assert claims["times_best_rule"][1:] == [None, None]
+    assert claims["heuristics"]["times"][0] == pytest.approx(60)
+    assert claims["heuristics"]["times"][1:] == [None, None]
     assert "60.0" not in text_of(claims)
     assert "more than 3 times as much holds" in text_of(claims)
 

@@ -15,6 +15,8 @@ from sam2rl_tracker.report.table import BASELINE
 from sam2rl_tracker.report.words import FEW
 
 HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
+CONTROLS = {"never": "never", "stride": "stride", "random rule": "random"}
+"""{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
 BEST = "best found"  # by any method: rules, searches, the agent and the best rollout of its training
 FACTOR = 3  # the paper's claim: the agents gain so many times what the best heuristic gains
 SHARE = 0.7  # of the best found by any method: what an agent should reach
@@ -27,31 +29,43 @@ def judge(gains: Mapping[str, Gains]) -> dict[str, Any]:
 
     Returns:
         videos; agent_gain; against: {search: the agents' gain less its}; share_of_best, share_excess (gain less
-        `share_wanted` of the best found's); and of the best heuristic best_rule, rule_gain, and if it gains anything
-        times_excess (gain less `times_wanted` times the rule's) and times_best_rule (the ratio). Gains, differences and
-        excesses are [mean, low, high] over videos; low and high are None for fewer than `FEW` videos, and for the ratio
-        also where the rule may gain nothing.
+        `share_wanted` of the best found's); times_wanted; and heuristics and controls, each of them None where there is
+        none, else {best, gain, times, excess} (see `_beside`). Gains, differences and excesses are [mean, low, high]
+        over videos; low and high are None for fewer than `FEW` videos.
     """
     agent, best = gains[AGENT], gains[BEST]
-    claims: dict[str, Any] = {
+    return {
         "videos": len(agent),
         "agent_gain": spread(agent),
         "against": {key: spread(agent - gains[key]) for key in SEARCHES if key in gains},
         "share_of_best": float(agent.mean() / best.mean()) if best.mean() > 0 else None,
         "share_wanted": SHARE,
         "share_excess": spread(agent - SHARE * best),
+        "times_wanted": FACTOR,
+        "heuristics": _beside(agent, {key: gains[key] for key in HEURISTICS if key in gains}),
+        "controls": _beside(agent, {key: gains[key] for key in CONTROLS if key in gains}),
     }
-    rules = [key for key in HEURISTICS if key in gains]
-    if rules:
-        rule = max(rules, key=lambda key: gains[key].mean())
-        claims |= {"best_rule": rule, "rule_gain": spread(gains[rule])}
-        if gains[rule].mean() > 0:  # more than three times a loss would be no feat
-            claims |= {
-                "times_best_rule": _times(agent, gains[rule]),
-                "times_wanted": FACTOR,
-                "times_excess": spread(agent - FACTOR * gains[rule]),
-            }
-    return claims
+
+
+def _beside(agent: Gains, rules: Mapping[str, Gains]) -> dict[str, Any] | None:
+    """The agents beside the best of some rules, by its mean gain on these videos.
+
+    Returns:
+        best (its name), gain, times (the ratio of the agents' gain to it, and its interval's ends where the rule surely
+        gains something), excess (the agents' gain less `FACTOR` times the rule's). The last two are None where the rule
+        gains nothing: more than three times a loss would be no feat.
+    """
+    if not rules:
+        return None
+    name = max(rules, key=lambda key: rules[key].mean())
+    rule = rules[name]
+    gains = bool(rule.mean() > 0)
+    return {
+        "best": name,
+        "gain": spread(rule),
+        "times": _times(agent, rule) if gains else None,
+        "excess": spread(agent - FACTOR * rule) if gains else None,
+    }
 
 
 def survival(variants: Mapping[str, str], moved: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

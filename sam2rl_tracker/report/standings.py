@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from sam2rl_tracker.report.figures import SEARCHES
+from sam2rl_tracker.report.outcome import CONTROLS
 from sam2rl_tracker.report.table import BASELINE
 from sam2rl_tracker.video import atomic_path
 
@@ -57,8 +58,9 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Means over {len(document['videos'])} videos, %; differences to SAM 2, that of Quality with its 95 % "
-        "bootstrap interval over videos. *: sees the ground truth that it is scored on. What searches found was "
-        "replayed by the tracker. Frames/s are those of `vot evaluate` on one CPU thread.",
+        "bootstrap interval over videos. *: sees the ground truth that it is scored on. What searches found and the "
+        f"controls ({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` on one "
+        "CPU thread.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
@@ -140,35 +142,38 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
 def _sentences(claims: Mapping[str, Any]) -> list[str]:
     """What the numbers say of the claims."""
     lines = [f"The agents gain {_span(claims['agent_gain'])} points over SAM 2."]
-    if "best_rule" in claims:
-        lines.append(f"The best heuristic here is {claims['best_rule']}: {_span(claims['rule_gain'])}.")
-        if "times_excess" in claims:
-            ratio, low, high = claims["times_best_rule"]
-            wanted = claims["times_wanted"]
-            if low is not None:
-                lines.append(f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
-            lines.append(
-                f"That they gain more than {wanted} times as much {_verdict(claims, 'times_excess')} (their gain less "
-                f"{wanted} times the rule's: {_span(claims['times_excess'])})."
-            )
-        else:
-            lines.append(
-                "No heuristic gains anything here, so that how many times as much the agents gain says nothing."
-            )
+    for key, what in (("heuristics", "heuristic"), ("controls", "control")):
+        if claims[key]:
+            lines += _beside(claims[key], what, claims["times_wanted"])
     against = ", ".join(f"{key} {_span(difference)}" for key, difference in claims["against"].items())
     if against:
         lines.append(f"The agents less the searches: {against}.")
     lines.append(
         f"Of the gain of the best found by any method the agents reach {_percent(claims['share_of_best'])} %. That it "
-        f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims, 'share_excess')} "
+        f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims['share_excess'])} "
         f"({_span(claims['share_excess'])})."
     )
     return lines
 
 
-def _verdict(claims: Mapping[str, Any], name: str) -> str:
-    _, low, high = claims[name]
-    if low is None:
+def _beside(rule: Mapping[str, Any], what: str, wanted: int) -> list[str]:
+    """The agents beside the best rule of a kind."""
+    lines = [f"The best {what} here is {rule['best']}: {_span(rule['gain'])}."]
+    if rule["times"] is None:
+        return [*lines, "It gains nothing, so that how many times as much the agents gain says nothing."]
+    ratio, low, high = rule["times"]
+    if low is not None:
+        lines.append(f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
+    lines.append(
+        f"That they gain more than {wanted} times as much {_verdict(rule['excess'])} (their gain less {wanted} times "
+        f"the rule's: {_span(rule['excess'])})."
+    )
+    return lines
+
+
+def _verdict(excess: Sequence[float | None]) -> str:
+    _, low, high = excess
+    if low is None or high is None:
         return "cannot be told from so few videos"
     return "holds" if low > 0 else "does not hold" if high < 0 else "is not decided by these videos"
 
@@ -245,9 +250,10 @@ def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
         percent = [100 * gain for gain in gains]
         axes.step(steps, percent, where="post", color=color, linestyle=line, linewidth=2, label=key)
         axes.plot(steps[-1], percent[-1], "o", color=color)
-    if rule := document["claims"].get("best_rule"):
-        gain = 100 * document["methods"][rule]["gain"]
-        axes.axhline(gain, color="#595959", linewidth=1, linestyle=(0, (1, 3)), label=f"{rule}, no steps")
+    for key, dash in (("heuristics", (0, (1, 3))), ("controls", (0, (5, 5)))):
+        if rule := document["claims"][key]:
+            gain, name = 100 * document["methods"][rule["best"]]["gain"], rule["best"]
+            axes.axhline(gain, color="#595959", linewidth=1, linestyle=dash, label=f"{name}, no steps")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(
         xscale="log",
