@@ -26,6 +26,9 @@ from sam2rl_tracker.vot.workspace import generate, open_workspace
 
 TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM", "SAM2RL")
 ALL_TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM", "SAM2RL")
+# Of the scenes from 930001 on, the first four whose object goes away for three frames or more and comes back: where it
+# stays in view, hardly anything depends on the memory. Tracks were not looked at for this choice.
+SEEDS = (930002, 930004, 930007, 930012)
 TRAINING = Settings(iterations=4, samples=1024, patience=2)
 
 
@@ -33,9 +36,8 @@ def run_demo(
     out: Path,
     console: Console,
     trackers: Sequence[str] = TRACKERS,
-    count: int = 4,
     frames: int = 60,
-    seed: int = 930001,
+    seeds: Sequence[int] = SEEDS,
     training: Settings = TRAINING,
 ) -> Report:
     """Generate sequences, train an agent on each, evaluate trackers by the VOT toolkit, show what came of it.
@@ -54,11 +56,11 @@ def run_demo(
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    say(f"1/5 Generating {count} sequences of {frames} frames")
-    names = generate(out, count, seed, frames)
+    say(f"1/5 Generating {len(seeds)} sequences of {frames} frames")
+    names = [name for seed in seeds for name in generate(out, 1, seed, frames)]
     say(f"2/5 sam2rl train {out} --iterations {training.iterations} --samples {training.samples}")
     tasks = [Task(out, name, 1, settings=training) for name in names]
-    for task, result in train_all(tasks, jobs=min(count, os.cpu_count() or 1)):
+    for task, result in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result}")
         say(f"    {task.sequence}: quality {result['quality']:.3f} (SAM 2 {result['sam2_quality']:.3f})")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sam2rl_tracker.demo import ALL_TRACKERS, run_demo
+from sam2rl_tracker.demo import ALL_TRACKERS, SEEDS, run_demo
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.training.ppo import Settings
 from sam2rl_tracker.vot.toolkit import registered_trackers
@@ -20,7 +20,7 @@ from sam2rl_tracker.vot.workspace import open_workspace
 def test_all_trackers_on_one_video(tmp_path: Path) -> None:
     said = io.StringIO()
     training = Settings(iterations=1, samples=8)
-    report = run_demo(tmp_path / "demo", Console(file=said), ALL_TRACKERS, count=1, frames=8, training=training)
+    report = run_demo(tmp_path / "demo", Console(file=said), ALL_TRACKERS, 8, SEEDS[:1], training)
     assert not report.failures
     assert list(report.analysis.trackers) == list(ALL_TRACKERS)
     assert list(registered_trackers(open_workspace(tmp_path / "demo"))) == list(ALL_TRACKERS)

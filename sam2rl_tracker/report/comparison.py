@@ -384,7 +384,9 @@ def _panel(image: Image, title: str, color: tuple[int, int, int] = _BLACK) -> Im
     height, width = image.shape[:2]
     canvas = PILImage.new("RGB", (width + 4, height + _TITLE), "white")
     canvas.paste(PILImage.fromarray(image), (2, _TITLE))
-    ImageDraw.Draw(canvas).text((6, 5), title, fill=color, font=ImageFont.load_default(14))
+    fonts = [ImageFont.load_default(size) for size in (14, 13, 12, 11, 10)]
+    font = next((font for font in fonts if font.getlength(title) <= width - 4), fonts[-1])
+    ImageDraw.Draw(canvas).text((6, _TITLE - 4), title, fill=color, font=font, anchor="ls")
     return np.asarray(canvas)
 
 
