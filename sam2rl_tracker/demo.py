@@ -58,7 +58,8 @@ def run_demo(
 
     say(f"1/5 Generating {len(seeds)} sequences of {frames} frames")
     names = [name for seed in seeds for name in generate(out, 1, seed, frames)]
-    say(f"2/5 sam2rl train {out} --iterations {training.iterations} --samples {training.samples}")
+    chosen = " ".join(f"--{name} {getattr(training, name)}" for name in ("iterations", "samples", "patience"))
+    say(f"2/5 sam2rl train {out} {chosen}")
     tasks = [Task(out, name, 1, settings=training) for name in names]
     for task, result in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
         if isinstance(result, Sam2rlError):

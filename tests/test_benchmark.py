@@ -139,17 +139,17 @@ def test_claims_are_judged_by_their_intervals(agent: float, holds: str) -> None:
     assert claims["against"]["random"][0] == pytest.approx(agent - 0.2)
     assert claims["share_of_best"] == pytest.approx(agent / 0.4)
     assert f"more than 3 times as much {holds} (" in text_of(claims)
-    assert f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f})." in text_of(claims)
+    assert f"The agents* gain {ratio:.1f} times as much ({low:.1f} to {high:.1f})." in text_of(claims)
 
 
 def test_what_cannot_be_claimed() -> None:
     text = text_of(claims_of(-0.01, -0.02))  # more than three times a loss is no feat
     assert "The best heuristic here is SAMURAI: -2.0 (-2.0 to -2.0).\nIt gains nothing" in text
-    assert "The agents gain -1.0 (" in text
+    assert "The agents* gain -1.0 (" in text
     few = text_of(claims_of(0.3, 0.05, count=5))
     assert "more than 3 times as much cannot be told from so few videos (their gain" in few
     assert "6.0 times" not in few
-    assert "The agents gain +30.0 points over SAM 2." in few
+    assert "The agents* gain +30.0 points over SAM 2." in few
 
 
 def test_a_rule_that_may_gain_nothing_has_no_multiple() -> None:

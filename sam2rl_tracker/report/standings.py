@@ -59,8 +59,8 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Means over {len(document['videos'])} videos, %; differences to SAM 2, that of Quality with its 95 % "
         "bootstrap interval over videos. *: sees the ground truth that it is scored on. What searches found and the "
-        f"controls ({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` on one "
-        "CPU thread.",
+        f"controls ({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` with one "
+        f"thread on {document['settings']['device']}, {document['settings']['jobs']} trackers at a time.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
@@ -73,7 +73,7 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
             gain = row[f"{name}_gain"]
             cells.append(_percent(scores.get(name)) + (f" ({_points(gain[0])})" if gain and key != BASELINE else ""))
         cells += [_number(row["steps"]), _number(row["fps"])]
-        lines.append(f"| {key}{'*' * row['sees_truth']} | {' | '.join(cells)} |")
+        lines.append(f"| {_name(key, row)} | {' | '.join(cells)} |")
     return lines
 
 
@@ -109,8 +109,8 @@ def _seeds_table(document: Mapping[str, Any]) -> list[str]:
 
 
 def _videos_table(document: Mapping[str, Any]) -> list[str]:
-    methods = {key: row["sees_truth"] for key, row in document["methods"].items() if key != BASELINE}
-    heads = [key + "*" * sees for key, sees in methods.items()]
+    methods = {key: row for key, row in document["methods"].items() if key != BASELINE}
+    heads = [_name(key, row) for key, row in methods.items()]
     lines = ["SAM 2's Quality on each video, %, and the others' differences to it:", ""]
     lines += [f"| | SAM 2 | {' | '.join(heads)} |", "|--" * (len(heads) + 2) + "|"]
     for name, row in document["videos"].items():
@@ -139,17 +139,22 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _name(key: str, row: Mapping[str, Any]) -> str:
+    """A method's name in tables: a search says so, as there is a random rule too."""
+    return key + " search" * (key in SEARCHES) + "*" * row["sees_truth"]
+
+
 def _sentences(claims: Mapping[str, Any]) -> list[str]:
     """What the numbers say of the claims."""
-    lines = [f"The agents gain {_span(claims['agent_gain'])} points over SAM 2."]
+    lines = [f"The agents* gain {_span(claims['agent_gain'])} points over SAM 2."]
     for key, what in (("heuristics", "heuristic"), ("controls", "control")):
         if claims[key]:
             lines += _beside(claims[key], what, claims["times_wanted"])
-    against = ", ".join(f"{key} {_span(difference)}" for key, difference in claims["against"].items())
+    against = ", ".join(f"{key} search* {_span(difference)}" for key, difference in claims["against"].items())
     if against:
-        lines.append(f"The agents less the searches: {against}.")
+        lines.append(f"The agents* less the searches: {against}.")
     lines.append(
-        f"Of the gain of the best found by any method the agents reach {_percent(claims['share_of_best'])} %. That it "
+        f"Of the gain of the best found by any method the agents* reach {_percent(claims['share_of_best'])} %. That it "
         f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims['share_excess'])} "
         f"({_span(claims['share_excess'])})."
     )
@@ -160,10 +165,10 @@ def _beside(rule: Mapping[str, Any], what: str, wanted: int) -> list[str]:
     """The agents beside the best rule of a kind."""
     lines = [f"The best {what} here is {rule['best']}: {_span(rule['gain'])}."]
     if rule["times"] is None:
-        return [*lines, "It gains nothing, so that how many times as much the agents gain says nothing."]
+        return [*lines, "It gains nothing, so that how many times as much the agents* gain says nothing."]
     ratio, low, high = rule["times"]
     if low is not None:
-        lines.append(f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
+        lines.append(f"The agents* gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
     lines.append(
         f"That they gain more than {wanted} times as much {_verdict(rule['excess'])} (their gain less {wanted} times "
         f"the rule's: {_span(rule['excess'])})."
@@ -248,7 +253,8 @@ def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
     for key, (color, line) in _LINES.items():
         steps, gains = zip(*document["curves"][key], strict=True)
         percent = [100 * gain for gain in gains]
-        axes.step(steps, percent, where="post", color=color, linestyle=line, linewidth=2, label=key)
+        name = _name(key, document["methods"][key])
+        axes.step(steps, percent, where="post", color=color, linestyle=line, linewidth=2, label=name)
         axes.plot(steps[-1], percent[-1], "o", color=color)
     for key, dash in (("heuristics", (0, (1, 3))), ("controls", (0, (5, 5)))):
         if rule := document["claims"][key]:
@@ -260,7 +266,7 @@ def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
         xlabel="simulated steps for each video",
         ylabel="simulated Quality less SAM 2's, percentage points",
     )
-    axes.set_title("Found on the ground truth that it is scored on", fontsize=10)
+    axes.set_title("*: found on the ground truth that it is scored on", fontsize=10)
     axes.legend(frameon=False)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

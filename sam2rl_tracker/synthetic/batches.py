@@ -43,7 +43,7 @@ class Cut:
 
     clips: int  # B
     frames: int  # T
-    longest: int  # frames of the source between two of a clip's at most
+    longest: int  # frames of the source between two of a clip's at most, if the source is long enough
     shift: float = 0.0  # share of clips whose frames are each moved by another random distance
     cuts: float = 0.0  # share of frames that come from another video, where the objects are not
 

@@ -52,7 +52,7 @@ from sam2rl_tracker.video import atomic_path
 
 _CONFIG = PACKAGED_MODELS / "nano" / "config.yaml"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_VALIDATION_SEED = 9_000_000  # training scenes have 32-bit hashes for seeds, tests and benchmarks count from 0
+_VALIDATION_SEED = 9_000_000  # training scenes have 32-bit hashes for seeds, all other scenes small numbers
 _SAVE_EVERY = 60.0  # seconds
 _LOG_EVERY = 25  # steps
 # A CPU works on a batch in two halves, each by one thread: 1.3 to 1.6 times as fast as two threads that share every
@@ -235,6 +235,8 @@ class _Training:
             ):
                 key = f"{name}_{kind}"
                 now = float(value.detach())
+                if not math.isfinite(now):
+                    continue
                 self.progress.losses[key] = 0.98 * self.progress.losses.get(key, now) + 0.02 * now
 
     def _gradients(self, part: tuple[int, Clips], forced: float) -> tuple[tuple[Tensor | None, ...], dict[str, Losses]]:
