@@ -27,11 +27,11 @@ from filelock import FileLock, Timeout
 from sam2rl_tracker.bench import describe
 from sam2rl_tracker.engine import Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.machine import package_version, processor
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.bank import CAPACITY
 from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE, load_agent
 from sam2rl_tracker.report.figures import SEARCHES
-from sam2rl_tracker.report.machine import package_version, processor
 from sam2rl_tracker.report.measured import mean_curve
 from sam2rl_tracker.report.outcome import BEST, CONTROLS, HEURISTICS, difference, interval, judge, survival
 from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv

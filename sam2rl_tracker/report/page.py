@@ -17,13 +17,13 @@ import psutil
 from jinja2 import Environment, PackageLoader
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.machine import package_version, processor
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.figures import Memory, draw_plots, remember
-from sam2rl_tracker.report.machine import package_version, processor
 from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measured, Training, measure
 from sam2rl_tracker.report.palette import tracker_styles
-from sam2rl_tracker.report.table import Report, labelled
+from sam2rl_tracker.report.table import Report, labelled, making
 from sam2rl_tracker.report.words import FEW, points, summarise
 from sam2rl_tracker.training.ppo import PRESETS
 from sam2rl_tracker.video import StrPath, atomic_path, prepare_output_folder
@@ -202,7 +202,7 @@ def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
         "Workspace": str(workspace.folder),
         "Commands": "\n".join(commands),
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "Model": _model(workspace),
+        "Made with": "\n".join(making(measured.report)) or "unknown: the results do not tell",
         "Versions": ", ".join(f"{name} {package_version(name)}" for name in _PACKAGES)
         + f", Python {platform.python_version()}",
         "Machine of this page": f"{platform.platform()}, {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
@@ -219,25 +219,3 @@ def _settings_of(trainings: Sequence[Training]) -> str:
     seeds = sorted({training.seed for training in trainings})
     options = [*(f"--set {change}" for change in changes), *(f"--seed {seed}" for seed in seeds if seeds != [0])]
     return "".join(f" {option}" for option in options)
-
-
-def _model(workspace: Workspace) -> str:
-    """The model by the agents that were trained for it; results do not tell theirs."""
-    from sam2rl_tracker.engine import load_model
-    from sam2rl_tracker.policies.sam2rl import load_agent
-
-    found = set()
-    for path in sorted(workspace.folder.glob("agents/*.safetensors")):
-        try:
-            record = load_agent(path).record
-        except Sam2rlError:
-            continue
-        found.add(f"{record.get('model')}, hash {record.get('model_hash')}")
-    if found:
-        return f"{'; '.join(sorted(found))} (as the agents in agents/ say)"
-    name = os.environ.get("SAM2RL_MODEL") or "nano"
-    try:
-        model = load_model(name, "cpu")
-    except Sam2rlError as error:
-        return f"unknown: results do not tell it, and {error}"
-    return f"{model.name}, hash {model.hash} (what trackers take now; results do not tell theirs)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -20,6 +20,7 @@ from sam2rl_tracker.vot.toolkit import (
     analyse,
     checked_workspace,
     find_failure,
+    made_with,
     registered_trackers,
     tracked_names,
 )
@@ -54,11 +55,13 @@ class Report:
 
     Attributes:
         trained: The trackers that saw the ground truth they are scored on.
+        made_with: Of each tracker whose results tell, the models, devices and versions they were made with.
     """
 
     analysis: Analysis
     failures: list[Failure]
     trained: frozenset[str]
+    made_with: dict[str, list[str]] = field(default_factory=dict)
 
 
 def collect(folder: StrPath) -> Report:
@@ -96,6 +99,7 @@ def collect(folder: StrPath) -> Report:
         analysis=analyse(folder, complete) if complete else Analysis({}, {}),
         failures=[failure for failure in found.values() if failure is not None],
         trained=that_saw_truth(workspace, names),
+        made_with={name: made for name in complete if (made := made_with(workspace, name))},
     )
 
 
@@ -125,8 +129,22 @@ def render(report: Report, console: Console) -> None:
         console.print(table)
     if report.trained & trackers.keys():
         console.print("* trained on the ground truth that it is scored on", highlight=False)
+    for line in making(report):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for failure in report.failures:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def making(report: Report) -> list[str]:
+    """What the results were made with, a line each; a warning where they cannot be compared."""
+    makers: dict[str, list[str]] = {}
+    for name, made in report.made_with.items():
+        for one in made:
+            makers.setdefault(one, []).append(name)
+    if len(makers) < 2:
+        return [f"Made with {one}" for one in makers]
+    lines = [f"{', '.join(names)}: made with {one}" for one, names in makers.items()]
+    return [*lines, "These were not made with the same: differences need not come from the rules."]
 
 
 def _cell(scores: Scores, base: Scores | None, measure: str) -> str:
@@ -142,7 +160,7 @@ def to_json(report: Report) -> dict[str, Any]:
     """{"trackers": {NAME: {"quality": x, "accuracy": x, "robustness": x}}, "sequences": {SEQ: {NAME: {...}}}}.
 
     Fractions; robustness is None where no object is ever visible. Trackers with incomplete results are left out, and
-    named with the reason under "failures".
+    named with the reason under "failures"; "made_with" is as in `Report`.
     """
     return {
         "trackers": {name: asdict(scores) for name, scores in report.analysis.trackers.items()},
@@ -150,5 +168,6 @@ def to_json(report: Report) -> dict[str, Any]:
             sequence: {name: asdict(scores) for name, scores in row.items()}
             for sequence, row in report.analysis.sequences.items()
         },
+        "made_with": report.made_with,
         "failures": {failure.tracker: str(failure) for failure in report.failures},
     }

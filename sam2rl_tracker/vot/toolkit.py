@@ -269,6 +269,18 @@ def result_file(stem: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def made_with(workspace: Workspace, tracker: str) -> list[str]:
+    """Models, devices and versions that a tracker's results were made with, as they tell: one, if all is well."""
+    found = set()
+    for experiment in _experiments(workspace):
+        for name in workspace.names():
+            for stem in _result_stems(workspace, tracker, experiment, name).values():
+                file = stem.with_name(f"{stem.name}_made_with.value")
+                if file.is_file():
+                    found |= set(file.read_text().splitlines())
+    return sorted(found - {""})
+
+
 def _trajectory_problem(stem: Path, length: int) -> str | None:
     file = result_file(stem)
     if file is None:

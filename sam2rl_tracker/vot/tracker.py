@@ -20,10 +20,12 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.machine import package_version
 from sam2rl_tracker.video import Image, Mask, read_image
 from sam2rl_tracker.vot.regions import bounding_box, encode
 
 if TYPE_CHECKING:
+    from sam2rl_tracker.engine import Model
     from sam2rl_tracker.tracking import Tracker
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
@@ -56,6 +58,7 @@ def serve(policy: str) -> None:
 
 def answer_requests(server: trax.Server, policy: str) -> None:
     """Load the model once and follow the toolkit through its sequences."""
+    from sam2rl_tracker.engine import load_model
     from sam2rl_tracker.policies import make_policy
     from sam2rl_tracker.tracking import Tracker
 
@@ -66,7 +69,8 @@ def answer_requests(server: trax.Server, policy: str) -> None:
             "give one that does not (`sam2rl track` runs this one)"
         )
     model = os.environ.get("SAM2RL_MODEL") or "nano"
-    session = Session(Tracker(model=model, policy=fresh_policy, device=os.environ.get("SAM2RL_DEVICE") or None))
+    network = load_model(model, os.environ.get("SAM2RL_DEVICE") or None)
+    session = Session(Tracker(model=network, policy=fresh_policy), made_with(network))
     given_agents = os.environ.get(AGENTS_VARIABLE)
     while True:
         request = server.wait()
@@ -79,6 +83,12 @@ def answer_requests(server: trax.Server, policy: str) -> None:
                 os.environ[AGENTS_VARIABLE] = find_agents(Path(path))
         regions = [region for region, _ in request.objects or []]
         server.status(session.step(read_image(path), regions))
+
+
+def made_with(model: Model) -> str:
+    """What the results of this process depend on, beside the policy: stored with them."""
+    versions = ", ".join(f"{name} {package_version(name)}" for name in ("sam2rl_tracker", "sam2", "torch"))
+    return f"{model.name} {model.hash}, {model.device.type}, {versions}"
 
 
 def find_agents(image: Path) -> str:
@@ -96,10 +106,14 @@ class Session:
     """The objects of one video in the order the toolkit gave them, which is how it tells them apart.
 
     An object given with an empty mask cannot be tracked. It keeps its place and is reported absent on every frame.
+
+    Args:
+        made_with: stored with the results.
     """
 
-    def __init__(self, tracker: Tracker) -> None:
+    def __init__(self, tracker: Tracker, made_with: str = "") -> None:
         self._tracker = tracker
+        self._made_with = made_with
         self.restart()
 
     def restart(self) -> None:
@@ -130,7 +144,7 @@ class Session:
             if mask is not None:
                 masks[self._given] = mask
         traces = {trace["object"]: trace for trace in self._tracker.trace()}
-        return [reply(masks.get(k), traces.get(k)) for k in range(1, self._given + 1)]
+        return [reply(masks.get(k), traces.get(k), self._made_with) for k in range(1, self._given + 1)]
 
     def _add(self, region: Any, number: int, size: tuple[int, int]) -> Mask | None:
         """Give one object to the tracker; its mask on this frame, None when there is nothing to track."""
@@ -170,7 +184,7 @@ def to_mask(region: Any, size: tuple[int, int]) -> Mask:
     return np.array(canvas)
 
 
-def reply(mask: Mask | None, trace: dict[str, Any] | None) -> Reply:
+def reply(mask: Mask | None, trace: dict[str, Any] | None, made_with: str = "") -> Reply:
     """What the toolkit is told about one object on one frame.
 
     Args:
@@ -178,8 +192,8 @@ def reply(mask: Mask | None, trace: dict[str, Any] | None) -> Reply:
         trace: The object's entry of `Tracker.trace`; None when it is not tracked.
 
     Returns:
-        A trax region, cut to the object, and properties: predicted IoU, object score, and the frames whose memories the
-        prediction attended to, in ascending order and separated by blanks.
+        A trax region, cut to the object, and properties: predicted IoU, object score, the frames whose memories the
+        prediction attended to, in ascending order and separated by blanks, and what it was made with.
     """
     properties: dict[str, Any] = {}
     if trace is not None:
@@ -188,6 +202,8 @@ def reply(mask: Mask | None, trace: dict[str, Any] | None) -> Reply:
         properties["memory_size"] = len(frames)
         if frames:
             properties["memory_frames"] = " ".join(map(str, frames))
+        if made_with:
+            properties["made_with"] = made_with
     region = None if mask is None else storable(mask)
     box = None if region is None else bounding_box(region)
     if region is None or box is None:

@@ -69,6 +69,7 @@ def write_result(
     values = [" ".join(map(str, banks[t])) for t in range(len(masks))]
     (folder / f"{stem}_memory_frames.value").write_text("\n".join(values) + "\n")
     (folder / f"{stem}_time.value").write_text("0.02\n" * len(masks))
+    (folder / f"{stem}_made_with.value").write_text("\n" + "nano 0123, cpu\n" * (len(masks) - 1))
 
 
 @pytest.fixture(scope="session")

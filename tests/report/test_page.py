@@ -112,7 +112,14 @@ def test_training_memory_and_settings_are_there(made, reader):
     assert "1 training, each on the ground truth" in reader.text
     assert "did not record the policy's entropy" in reader.text
     assert "SAM2RL never used 86 % of the frames as a memory" in reader.text
-    for what in ("torch", "vot-toolkit", "Python", "hash", "vot evaluate --workspace", str(made.workspace.folder)):
+    for what in (
+        "torch",
+        "vot-toolkit",
+        "Python",
+        "Made with nano 0123, cpu",
+        "vot evaluate --workspace",
+        str(made.workspace.folder),
+    ):
         assert what in reader.text
 
 

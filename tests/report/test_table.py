@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -47,7 +48,20 @@ def test_a_report_without_sam2_or_any_complete_tracker():
     failed = Report(Analysis({}, {}), [Failure("SAM2", "one", "it [died]")], frozenset())
     assert text_of(failed) == "FAILED: SAM2 has no complete results on sequence one: it [died]\n"
     said = "SAM2 has no complete results on sequence one: it [died]"
-    assert to_json(failed) == {"trackers": {}, "sequences": {}, "failures": {"SAM2": said}}
+    assert to_json(failed) == {"trackers": {}, "sequences": {}, "made_with": {}, "failures": {"SAM2": said}}
+
+
+def test_results_of_different_models_are_told(evaluated, nano):
+    report = collect(evaluated.workspace.folder)
+    (made,) = report.made_with["SAM2"]
+    assert made.startswith(f"nano {nano.hash}, cpu, sam2rl_tracker ")
+    assert list(report.made_with) == ["SAM2"]  # scripted trackers do not tell
+    assert f"Made with {made}\n" in text_of(report)
+    assert "differences need not come from the rules" not in text_of(report)
+    other = replace(report, made_with={"SAM2": [made], "Mixed": [made], "Perfect": ["tiny 0123"]})
+    text = text_of(other)
+    assert f"SAM2, Mixed: made with {made}\nPerfect: made with tiny 0123\n" in text
+    assert "differences need not come from the rules" in text
 
 
 def test_agents_that_have_seen_their_test_are_labelled():

@@ -16,7 +16,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.measures import Measures, mean_measures, measure_object
 from sam2rl_tracker.vot.regions import Region, read_trajectory
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
-from sam2rl_tracker.vot.toolkit import Scores, analyse, checked_workspace, evaluate, find_failure
+from sam2rl_tracker.vot.toolkit import Scores, analyse, checked_workspace, evaluate, find_failure, made_with
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 
@@ -114,6 +114,9 @@ def test_properties_are_stored_beside_the_results(evaluated):
     assert lines("single/single_001_memory_frames.value")[:4] == ["", "0", "0 1", "0 1 2"]
     assert all(0 <= float(line) <= 1 for line in lines("single/single_001_predicted_iou.value"))
     assert len(lines("single/single_001_object_score.value")) == 30
+    (made,) = made_with(evaluated.workspace, "SAM2")
+    assert set(lines("single/single_001_made_with.value")) - {""} == {made}
+    assert made_with(evaluated.workspace, "Mixed") == []  # a tracker of another project
     late = lines("several/several_9_001_memory_frames.value")  # given on frame 3
     assert late[:6] == ["", "", "", "", "3", "3 4"]
 

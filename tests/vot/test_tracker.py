@@ -13,7 +13,7 @@ from trax.client import Client
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.tracking import Tracker
-from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, answer_requests, reply, storable, to_mask
+from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, answer_requests, made_with, reply, storable, to_mask
 
 SIZE = (40, 56)
 
@@ -165,7 +165,7 @@ def test_the_process(tmp_path, tracker):
     client = connect(process)
     assert client.get("multiobject")
     assert client.get("vot") is None  # with it the toolkit would start the process twice
-    session = Session(tracker)
+    session = Session(tracker, made_with(tracker.model))
     for _ in range(2):
         session.restart()
         found, _ = client.initialize(images[0], [(crop(5, 5, 12, 10), {})], {})
