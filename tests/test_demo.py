@@ -12,9 +12,20 @@ from rich.console import Console
 
 from sam2rl_tracker.demo import ALL_TRACKERS, SEEDS, run_demo
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.training.ppo import Settings
 from sam2rl_tracker.vot.toolkit import registered_trackers
 from sam2rl_tracker.vot.workspace import open_workspace
+
+
+def test_objects_go_away_and_come_back() -> None:
+    """The demo's scenes are the first four of those from 930001 on; see `SEEDS`."""
+
+    def returns(seed: int) -> bool:
+        seen = "".join("01"[int(present)] for present in generate_scene(seed, 60).present[:, 0])
+        return "0001" in seen
+
+    assert tuple(seed for seed in range(930001, SEEDS[-1] + 1) if returns(seed)) == SEEDS
 
 
 def test_all_trackers_on_one_video(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -31,6 +32,8 @@ _PANEL = 256  # pixels of a panel's larger side without a bank,
 _WIDTH = 1600  # or of a whole row of panels with one
 _ABREAST, _ABREAST_BANK = 5, 4  # panels in a row at most: more would be too wide for a screen, and for some players
 _TITLE = 26  # pixels
+_TITLE_FONTS = (14, 13, 12, 11, 10)  # the largest in which a title fits is taken
+_font = cache(ImageFont.load_default)  # which reads the font anew at every call
 _CAPTION = 16  # pixels, below a picture of the bank
 _PLACES = 7  # of a bank at least: SAM 2's
 _STILLS = 5  # frames in the picture
@@ -309,7 +312,7 @@ class _Bank:
         canvas = PILImage.new("RGB", (self._width + 4, self.height), "white")
         pen = ImageDraw.Draw(canvas)
         if not self._last:
-            pen.text((6, 6), "its results do not say what it attended to", fill=_BLACK, font=ImageFont.load_default(12))
+            pen.text((6, 6), "its results do not say what it attended to", fill=_BLACK, font=_font(12))
             return np.asarray(canvas)
         row, before = self._rows[t], self._rows[t - 1] if t else []
         width, height = self._size
@@ -323,9 +326,7 @@ class _Bank:
             if frame not in before and frame != self._prompted:
                 pen.rectangle((x - 3, y - 3, x + width + 2, y + height + 2), outline=_BLUE, width=3)
             color = _RED if self._overlaps[frame] < _WRONG else _BLACK
-            pen.text(
-                (x + width // 2, y + height + 3), str(frame), fill=color, font=ImageFont.load_default(11), anchor="ma"
-            )
+            pen.text((x + width // 2, y + height + 3), str(frame), fill=color, font=_font(11), anchor="ma")
         if self._last.get(t, -1) > t:
             self._pictures[t] = self._picture(image, labels)
         self._pictures = {frame: one for frame, one in self._pictures.items() if self._last[frame] > t}
@@ -341,7 +342,7 @@ def _legend(width: int, height: int) -> Image:
     """What stands below the truth: how to read the row beside it."""
     canvas = PILImage.new("RGB", (width, height), "white")
     for k, line in enumerate(_LEGEND):
-        ImageDraw.Draw(canvas).text((6, 4 + _LINE * k), line, fill=_BLACK, font=ImageFont.load_default(12))
+        ImageDraw.Draw(canvas).text((6, 4 + _LINE * k), line, fill=_BLACK, font=_font(12))
     return np.asarray(canvas)
 
 
@@ -384,8 +385,8 @@ def _panel(image: Image, title: str, color: tuple[int, int, int] = _BLACK) -> Im
     height, width = image.shape[:2]
     canvas = PILImage.new("RGB", (width + 4, height + _TITLE), "white")
     canvas.paste(PILImage.fromarray(image), (2, _TITLE))
-    fonts = [ImageFont.load_default(size) for size in (14, 13, 12, 11, 10)]
-    font = next((font for font in fonts if font.getlength(title) <= width - 4), fonts[-1])
+    fonts = (_font(size) for size in _TITLE_FONTS)
+    font = next((font for font in fonts if font.getlength(title) <= width - 4), _font(_TITLE_FONTS[-1]))
     ImageDraw.Draw(canvas).text((6, _TITLE - 4), title, fill=color, font=font, anchor="ls")
     return np.asarray(canvas)
 

@@ -277,7 +277,7 @@ def made_with(workspace: Workspace, tracker: str) -> list[str]:
             for stem in _result_stems(workspace, tracker, experiment, name).values():
                 file = stem.with_name(f"{stem.name}_made_with.value")
                 if file.is_file():
-                    found |= set(file.read_text().splitlines())
+                    found |= set(file.read_text(errors="replace").splitlines())
     return sorted(found - {""})
 
 

@@ -86,9 +86,12 @@ def answer_requests(server: trax.Server, policy: str) -> None:
 
 
 def made_with(model: Model) -> str:
-    """What the results of this process depend on, beside the policy: stored with them."""
+    """What the results of this process depend on, beside the policy: stored with them.
+
+    Of a model that is a folder only the last name: the same one elsewhere is the same, and results are handed in.
+    """
     versions = ", ".join(f"{name} {package_version(name)}" for name in ("sam2rl_tracker", "sam2", "torch"))
-    return f"{model.name} {model.hash}, {model.device.type}, {versions}"
+    return f"{Path(model.name).name} {model.hash}, {model.device.type}, {versions}"
 
 
 def find_agents(image: Path) -> str:

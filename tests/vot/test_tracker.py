@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,11 @@ def test_the_process(tmp_path, tracker):
             assert properties == {key: str(value) for key, value in own_properties.items()}
     client.quit()
     assert process.wait(20) == 0
+
+
+def test_results_do_not_tell_where_a_folder_lies(tracker):
+    model = replace(tracker.model, name="/home/me/mine")
+    assert made_with(model).startswith(f"mine {tracker.model.hash}, cpu, sam2rl_tracker ")
 
 
 def test_a_policy_that_looks_back_is_refused():
