@@ -657,7 +657,7 @@ def model_fetch(name: str) -> None:
 def bench_simulate(
     frames: Annotated[int, typer.Option(min=3)] = 80,
     rows: Annotated[int, typer.Option(min=1, help="States computed in one batch.")] = 32,
-    iterations: Annotated[int, typer.Option(min=1, help="Of the training that memoisation is measured on.")] = 20,
+    iterations: Annotated[int, typer.Option(min=1, help="Of the training that memoisation is measured on.")] = 18,
     samples: Annotated[int, typer.Option(min=1)] = 4096,
     model: Model = "nano",
     device: Device = None,

@@ -29,7 +29,7 @@ ALL_TRACKERS = ("SAM2", "SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM", "SAM2RL")
 # Of the scenes from 930001 on, the first four whose object goes away for three frames or more and comes back: where it
 # stays in view, hardly anything depends on the memory. Tracks were not looked at for this choice.
 SEEDS = (930002, 930004, 930007, 930012)
-TRAINING = Settings(iterations=4, samples=1024, patience=2)
+TRAINING = Settings(iterations=4, samples=1024, patience=2, beam=1)
 
 
 def run_demo(
@@ -59,6 +59,7 @@ def run_demo(
     say(f"1/5 Generating {len(seeds)} sequences of {frames} frames")
     names = [name for seed in seeds for name in generate(out, 1, seed, frames)]
     chosen = " ".join(f"--{name} {getattr(training, name)}" for name in ("iterations", "samples", "patience"))
+    chosen += f" --set beam={training.beam}"
     say(f"2/5 sam2rl train {out} {chosen}")
     tasks = [Task(out, name, 1, settings=training) for name in names]
     for task, result in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):

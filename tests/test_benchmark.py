@@ -23,7 +23,7 @@ TINY = Plan(
     count=2,
     frames=12,
     seed=11,
-    settings=Settings(iterations=2, samples=40, hidden=16, batch=20),
+    settings=Settings(iterations=2, samples=40, hidden=16, batch=20, beam=1),
     more_seeds=1,
     subset=1,
     trackers=("SAM2", "SAMURAI", "SAM2RL"),

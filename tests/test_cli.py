@@ -238,14 +238,14 @@ def test_a_black_and_white_mask_is_one_object(run: Run, clip: Path, video: Video
 def test_train_search_and_agents(run: Run) -> None:
     assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
     assert "has no agents" in run("agent", "list", "w")[2]
-    status, out, said = run("train", "w", "--iterations", 2, "--samples", 32, "--json")
+    status, out, said = run("train", "w", "--iterations", 2, "--samples", 32, "--set", "beam=1", "--json")
     assert status == 0, said
     (agent,) = json.loads(out)["agents"]
     assert (agent["sequence"], agent["object"], agent["steps"]) == (
         "scene-00002",
         1,
         92,
-    )  # greedy 8, imitation 4, then 2 * (32 + 4 + 4)
+    )  # the beam 8, imitation 4, then 2 * (32 + 4 + 4)
     assert "on the video it was trained on" in said
     assert "scene-00002, object 1: 1/2 SAM 2 0." in said  # where nobody sees bars
     assert "Trained or searched on the ground truth" in " ".join(run("agent", "list", "w")[1].split())

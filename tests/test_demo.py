@@ -30,7 +30,7 @@ def test_objects_go_away_and_come_back() -> None:
 
 def test_all_trackers_on_one_video(tmp_path: Path) -> None:
     said = io.StringIO()
-    training = Settings(iterations=1, samples=8)
+    training = Settings(iterations=1, samples=8, beam=1)
     report = run_demo(tmp_path / "demo", Console(file=said), ALL_TRACKERS, 8, SEEDS[:1], training)
     assert not report.failures
     assert list(report.analysis.trackers) == list(ALL_TRACKERS)

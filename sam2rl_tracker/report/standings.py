@@ -123,7 +123,8 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     """How the numbers came about."""
     ppo, seconds = settings["settings"], settings["seconds"]
     begin = (
-        f"each begun with a greedy search and distilled from its best rollout (imitation={ppo['imitation']})"
+        f"each begun with the best of a beam of {ppo['beam']} and distilled from its best rollout "
+        f"(imitation={ppo['imitation']})"
         if ppo["imitation"]
         else "PPO alone, as in the paper"
     )

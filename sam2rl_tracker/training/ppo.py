@@ -2,7 +2,7 @@
 
 The preset `paper` is SAM2RL's setting (one hidden layer of 1024 units, 16k samples an iteration, 2 epochs, 150
 iterations, no discount) with what it leaves open chosen by us. The preset `default` explores around the best rollout
-known so far, which it gets from greedy search at first, and distils it into the policy after every iteration: one good
+known so far, which it gets from a narrow beam at first, and distils it into the policy after every iteration: one good
 decision in eighty is otherwise found again and lost again. The learner is stable-baselines3's.
 """
 
@@ -29,7 +29,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.training.environment import MemoryVecEnv, observe
-from sam2rl_tracker.training.search import greedy
+from sam2rl_tracker.training.search import beam_ladder
 from sam2rl_tracker.training.simulator import Simulator, State
 from sam2rl_tracker.video import atomic_path
 
@@ -41,7 +41,7 @@ _IMITATION_STEPS = 500
 class Settings:
     """What decides a training."""
 
-    iterations: int = 20
+    iterations: int = 18
     samples: int = 4096  # transitions an iteration, rounded up to whole episodes
     epochs: int = 2
     hidden: int = 1024
@@ -54,9 +54,10 @@ class Settings:
     seed: int = 0
     patience: int = 0  # stop after as many iterations without a better policy; 0 = never
     imitation: float = 0.95  # likelihood that the policy gives the best rollout's actions after an iteration; 0 = off
+    beam: int = 16  # width of the beam search that gives the first rollout to imitate; 1 = greedy search
 
     def __post_init__(self) -> None:
-        for name, least in {"iterations": 1, "samples": 1, "epochs": 1, "hidden": 1, "batch": 2}.items():
+        for name, least in {"iterations": 1, "samples": 1, "epochs": 1, "hidden": 1, "batch": 2, "beam": 1}.items():
             if getattr(self, name) < least:
                 raise Sam2rlError(f"{name} must be at least {least}")
         for name in ("gamma", "gae_lambda"):
@@ -175,7 +176,7 @@ def _train(
     progress.iterations, progress.sam2 = settings.iterations, sam2
     mark = _Mark(simulator)
     if settings.imitation and progress.iteration == 0:
-        found = greedy(simulator)
+        found = beam_ladder(simulator, settings.beam)
         progress.best, trained.best_actions = found.quality, list(found.actions)
         _distil(model, simulator, trained.best_actions, settings)
     with SummaryWriter(str(folder), purge_step=progress.iteration + 1) as board:

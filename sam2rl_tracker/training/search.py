@@ -130,9 +130,7 @@ def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
 
 
 def beam_for_budget(simulator: Simulator, budget: int) -> Found:
-    """The best of beams 1, ..., W/16, W/4 and W wide, where W is the largest that is sure to stay in the budget.
-
-    The narrow ones cost little, give a curve, and make sure that more budget never does worse than greedy.
+    """The best of a ladder of beams, the widest of which is the largest that is sure to stay in the budget.
 
     Raises:
         Sam2rlError: the budget may not suffice for a beam of width 1.
@@ -144,6 +142,14 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
     widest = bisect_right(range(1, budget + 1), budget, key=cost)
     if not widest:
         raise Sam2rlError(f"a budget of {budget} steps is too small for a beam: give at least {cost(1)}")
+    return beam_ladder(simulator, widest)
+
+
+def beam_ladder(simulator: Simulator, widest: int) -> Found:
+    """The best of beams 1, ..., W/16, W/4 and W wide.
+
+    The narrow ones cost little, give a curve, and make sure that a wider one never does worse than greedy search.
+    """
     best, *wider = (beam(simulator, width) for width in _ladder(widest))
     steps, curve = best.steps, [*best.curve]
     for found in wider:

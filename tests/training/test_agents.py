@@ -33,14 +33,14 @@ from sam2rl_tracker.training.agents import (
 )
 from sam2rl_tracker.training.clips import load_clip, objects_of
 from sam2rl_tracker.training.ppo import PRESETS, Progress, Settings, parse_settings, train
-from sam2rl_tracker.training.search import greedy
+from sam2rl_tracker.training.search import beam_ladder
 from sam2rl_tracker.training.simulator import Clip, Simulator
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 FRAMES = 10
-QUICK = Settings(iterations=4, samples=64, hidden=16, batch=32, imitation=0)
+QUICK = Settings(iterations=4, samples=64, hidden=16, batch=32, imitation=0, beam=1)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -101,11 +101,12 @@ def test_learning_finds_the_better_of_two_banks(nano: Model, clip: Clip, tmp_pat
     assert result.progress.mean > -12  # random decisions give about -30
 
 
-def test_imitation_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Path) -> None:
-    """From the first iteration on the policy is as good as greedy search, and then as the best rollout seen."""
-    found = greedy(simulator(nano, clip))
+@pytest.mark.parametrize("width", [1, 3])
+def test_imitation_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Path, width: int) -> None:
+    """From the first iteration on the policy is as good as the beam it begins with, and then as the best rollout."""
+    found = beam_ladder(simulator(nano, clip), width)
     seen: list[Progress] = []
-    settings = dataclasses.replace(QUICK, imitation=0.9, hidden=64)
+    settings = dataclasses.replace(QUICK, imitation=0.9, hidden=64, beam=width)
     result = train(
         simulator(nano, clip), settings, tmp_path, lambda progress: seen.append(dataclasses.replace(progress))
     )
@@ -262,10 +263,11 @@ def test_settings_from_words() -> None:
         PRESETS["paper"], learning_rate=1e-3, batch=64
     )
     for change, message in {
-        "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=20",
+        "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=18",
         "batch=many": "'batch=many': 'many' is no int",
         "batch": "'batch': '' is no int",
         "batch=1": "batch must be at least 2",
+        "beam=0": "beam must be at least 1",
         "gamma=2": "gamma must be between 0 and 1",
         "imitation=0.3": "imitation must be 0, or above 0.5 and below 1",
         "learning_rate=inf": "learning_rate and clip must be above 0 and at most 1",
