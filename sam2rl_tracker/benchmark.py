@@ -56,9 +56,12 @@ SAME = 0.01  # of quality: results that differ more are not of the same agent
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides a benchmark."""
+    """All that decides a benchmark.
 
-    count: int = 16
+    Another `count` or `searched` changes nothing that a benchmark has done already: it may go on with more.
+    """
+
+    count: int = 32
     frames: int = 80
     seed: int = SEED
     preset: str = "default"
@@ -66,12 +69,14 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
     more_seeds: int = 2  # agents of how many other seeds are trained on the first videos
     subset: int = 4  # how many these are
+    searched: int | None = 8  # on how many of the first videos searches run: they take most of the time; None = all
     control_steps: int | None = None  # of random search and beam; None = as many as the agent of the video took
     trackers: tuple[str, ...] = TRACKERS
 
 
 DEFAULT = Plan()
-PAPER = Plan(count=64, settings=PRESETS["paper"])
+PAPER = Plan(count=64, searched=None, settings=PRESETS["paper"])
+GROWING = ("count", "searched")  # of a plan: what may change from one run to the next
 
 
 def run_benchmark(
@@ -125,6 +130,8 @@ def _check(plan: Plan) -> None:
         Sam2rlError: the plan cannot be carried out.
     """
     find_preset(plan.preset)
+    if plan.searched is not None and plan.searched < 1:
+        raise Sam2rlError("searches must run on one video at least")
     if plan.frames < 5:
         raise Sam2rlError(
             f"videos of {plan.frames} frames are too short: every second frame must be 3, give 5 at least"
@@ -162,12 +169,17 @@ def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str]) -> None:
         begun = dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise Sam2rlError(f"{path} is damaged: take another folder") from error
-    other = sorted(key for key in wanted if begun.get(key) != wanted[key])
+    other = sorted(key for key in wanted if begun.get(key) != wanted[key] and key not in GROWING)
     if other:
         raise Sam2rlError(
             f"{path.parent.parent} was begun with {', '.join(f'{key}={begun.get(key)}' for key in other)}: give the "
             "same to continue, or another folder"
         )
+    if wanted["count"] < begun["count"]:
+        raise Sam2rlError(
+            f"{path.parent.parent} was begun with {begun['count']} videos: give --count {begun['count']} or more"
+        )
+    _write(path, wanted)
 
 
 def _versions() -> dict[str, str]:
@@ -220,15 +232,16 @@ def _run(
         publish(load_agent(file), parts / "agents")
         publish(load_agent(file), agents_folder(folder))
 
+    searched = names[: plan.searched]
     searches = {
         parts / f"search-{name}.json": partial(
             search_object,
             replace(first[name], rows=SEARCH_ROWS),
             plan.control_steps or trained[first[name]]["steps"],
         )
-        for name in names
+        for name in searched
     }
-    found = dict(zip(names, _once(searches, jobs, "searching", say), strict=True))
+    found = dict(zip(searched, _once(searches, jobs, "searching", say), strict=True))
     rules = {parts / f"controls-{name}.json": partial(_replay_controls, first[name]) for name in names}
     controls = dict(zip(names, _once(rules, jobs, "replaying controls", say), strict=True))
     replays = {parts / f"transfer-{name}.json": partial(transfer_agent, first[name], agents[name]) for name in names}
@@ -371,10 +384,11 @@ def _document(
 ) -> dict[str, Any]:
     """Everything, as JSON: `trackers` and `sequences` as in `sam2rl report`, and
 
-    - methods: {name: {quality, gain, low, high (mean difference to SAM 2 and its 95 % bootstrap interval over videos;
-      the interval is None for fewer than `FEW` videos), accuracy_gain and robustness_gain ([mean, low, high] likewise;
-      None for what the toolkit did not run: searches and controls), steps (simulated, mean over videos), fps (in `vot
-      evaluate`, on one CPU thread; None likewise), sees_truth}};
+    - methods: {name: {quality, gain, low, high (mean difference to SAM 2 and its 95 % bootstrap interval over videos,
+      for searches and the best found over those that were searched; the interval is None for fewer than `FEW` videos),
+      accuracy_gain and robustness_gain ([mean, low, high] likewise; None for what the toolkit did not run: searches and
+      controls), steps (simulated, mean over videos), fps (in `vot evaluate`, on one CPU thread; None likewise),
+      sees_truth}};
     - videos: {sequence: {method: quality}};
     - claims: what is claimed of the agents' gains, with intervals;
     - seeds: {sequence: {seed: quality}} on the subset;
@@ -388,17 +402,22 @@ def _document(
     videos = {name: {key: row["quality"] for key, row in measured["sequences"][name].items()} for name in names}
     for name in names:
         # Decisions are replayed through the tracker: what the simulator makes of them in batches is not quite the same.
-        videos[name] |= {search: found[name]["replayed"][search] for search in SEARCHES}
         videos[name] |= {control: controls[name][control] for control in CONTROLS}
-        videos[name][BEST] = max(*videos[name].values(), trained[tasks[name]]["best_rollout_replayed"])
-    gains = {key: np.array([videos[name][key] - base[name] for name in names]) for key in videos[names[0]]}
+        if name in found:
+            videos[name] |= {search: found[name]["replayed"][search] for search in SEARCHES}
+            videos[name][BEST] = max(*videos[name].values(), trained[tasks[name]]["best_rollout_replayed"])
+    # The first video was searched, as were the first others: what a method lacks is at the end.
+    gains = {
+        key: np.array([videos[name][key] - base[name] for name in names if key in videos[name]])
+        for key in videos[names[0]]
+    }
     steps = {AGENT: [trained[task]["steps"] for task in tasks.values()]}
-    steps |= {key: [found[name]["spent"][key] for name in names] for key in SEARCHES}
+    steps |= {key: [row["spent"][key] for row in found.values()] for key in SEARCHES}
     methods = {}
     for key, gain in gains.items():
         low, high = interval(gain)
         methods[key] = {
-            "quality": float(np.mean([videos[name][key] for name in names])),
+            "quality": float(np.mean([videos[name][key] for name in names if key in videos[name]])),
             "gain": float(gain.mean()),
             "low": low,
             "high": high,
@@ -420,7 +439,7 @@ def _document(
             for name in names[: plan.subset]
         },
         "transfer": survival(VARIANTS, moved),
-        "curves": _curves(tasks, base, trained, found),
+        "curves": _curves({name: tasks[name] for name in found}, base, trained, found),
         "settings": {
             **asdict(plan),
             "seconds": {
@@ -454,7 +473,10 @@ def _curves(
     trained: Mapping[Task, dict[str, Any]],
     found: Mapping[str, dict[str, Any]],
 ) -> dict[str, list[list[float]]]:
-    """Mean gain over the videos against simulated steps; a curve begins where that of every video has begun."""
+    """Mean gain over the videos that were searched against simulated steps.
+
+    A curve begins where that of every video has begun.
+    """
     curves = {AGENT: [trained[task]["curve"] for task in tasks.values()]}
     curves |= {key: [found[name]["curves"][key] for name in tasks] for key in SEARCHES}
     gains = {

@@ -280,7 +280,7 @@ def benchmark(
     paper: Annotated[
         bool, typer.Option("--paper", help="64 videos and the paper's training: not for two cores.")
     ] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="Videos. [default: 16; --paper: 64]")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Videos. [default: 32; --paper: 64]")] = None,
     frames: Annotated[int, typer.Option(min=3)] = 80,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the first video; the others count up.")] = None,
     preset: Preset = "default",
@@ -289,6 +289,9 @@ def benchmark(
     ] = None,
     control_steps: Annotated[
         int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")
+    ] = None,
+    searched: Annotated[
+        int | None, typer.Option(min=1, help="Search on so many of the first videos. [default: 8; --paper: all]")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
@@ -311,6 +314,7 @@ def benchmark(
         model=model,
         settings=parse_settings("paper" if paper else "default", settings or []),
         control_steps=control_steps,
+        searched=plan.searched if searched is None else searched,
         more_seeds=seeds - 1,
     )
     with console.status("Starting") as status:

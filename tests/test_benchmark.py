@@ -20,12 +20,13 @@ from sam2rl_tracker.report.outcome import CONTROLS, difference, judge, survival
 from sam2rl_tracker.training.ppo import Settings
 
 TINY = Plan(
-    count=2,
+    count=3,
     frames=12,
     seed=11,
     settings=Settings(iterations=2, samples=40, hidden=16, batch=20, beam=1),
     more_seeds=1,
     subset=1,
+    searched=1,
     trackers=("SAM2", "SAMURAI", "SAM2RL"),
 )
 
@@ -39,13 +40,15 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(benchmark, "_once", stop)
         with pytest.raises(KeyboardInterrupt):
-            run_benchmark(folder, TINY)
+            run_benchmark(folder, replace(TINY, count=2))
     kept = {path: path.stat().st_mtime_ns for path in (folder / "benchmark").glob("train-*.json")}
     assert len(kept) == 3  # two videos, and a second seed on one of them
     with pytest.raises(Sam2rlError, match="was begun with seed=11"):
         run_benchmark(folder, replace(TINY, seed=12))
 
-    document = run_benchmark(folder, TINY, jobs=2)
+    document = run_benchmark(folder, TINY, jobs=2)  # one more video
+    with pytest.raises(Sam2rlError, match="was begun with 3 videos: give --count 3 or more"):
+        run_benchmark(folder, replace(TINY, count=2))
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert json.loads((folder / "benchmark.json").read_text()) == json.loads(json.dumps(document))
     assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", *CONTROLS, "best found"}
@@ -54,6 +57,9 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         # The agent's quality inside `vot evaluate` is the one that its training replayed.
         trained = json.loads((folder / "benchmark" / f"train-{name}-0.json").read_text())
         assert row["SAM2RL"] == pytest.approx(trained["quality"], abs=1e-4)
+        if name != "scene-00011":
+            assert not {"random", "greedy", "beam", "best found"} & set(row)
+            continue
         assert row["best found"] == pytest.approx(max(row.values()))
         searched = json.loads((folder / "benchmark" / f"search-{name}.json").read_text())
         assert row["beam"] == searched["replayed"]["beam"] == pytest.approx(searched["beam"], abs=0.02)
@@ -61,10 +67,10 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         for key in ("random", "beam"):
             assert searched["spent"][key] <= trained["steps"]
     for agents in (folder / "agents", folder / "benchmark" / "agents"):
-        assert len(list(agents.iterdir())) == 2  # the second seed's agent stays in its training's folder
+        assert len(list(agents.iterdir())) == 3  # the second seed's agent stays in its training's folder
     original = document["transfer"]["original"]
     assert original["agent"] == pytest.approx(document["methods"]["SAM2RL"]["quality"], abs=1e-4)
-    assert original["kept"] is None  # of two videos nothing is known for sure
+    assert original["kept"] is None  # of three videos nothing is known for sure
     assert document["methods"]["SAM2"]["fps"] > 0
     assert document["methods"]["SAM2RL"]["accuracy_gain"][0] == pytest.approx(
         document["trackers"]["SAM2RL"]["accuracy"] - document["trackers"]["SAM2"]["accuracy"], abs=1e-4
@@ -78,8 +84,15 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     assert "distilled from its best rollout" in text
     with (folder / "benchmark.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * len(document["methods"])
-    assert "| SAM2RL* |" in text
+    assert len(rows) == 3 * len(document["methods"]) - 2 * 4  # searches, and the best found, on one video
+    claims = document["claims"]
+    assert (claims["videos"], claims["searched"]) == (3, 1)
+    (first, *_) = document["videos"].values()
+    assert claims["searched_gain"][0] == pytest.approx(first["SAM2RL"] - first["SAM2"])
+    assert claims["best_gain"][0] == pytest.approx(first["best found"] - first["SAM2"])
+    assert document["methods"]["beam"]["quality"] == pytest.approx(first["beam"])
+    assert text.count("| SAM2RL* |") == 3  # heads the column of the videos, too
+    assert text.count("| beam search* |") == 2
     assert (folder / "benchmark-gains.png").stat().st_size > 1000
     assert (folder / "benchmark-steps.pdf").read_bytes().startswith(b"%PDF")
 

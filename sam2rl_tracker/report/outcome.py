@@ -27,20 +27,28 @@ Gains = NDArray[np.float64]  # [videos]: differences in Quality to SAM 2
 def judge(gains: Mapping[str, Gains]) -> dict[str, Any]:
     """The agents against the best heuristic on these videos, the searches, and the best found by any method.
 
+    Args:
+        gains: those of searches and of the best found may end before the others: only the first videos were searched.
+
     Returns:
-        videos; agent_gain; against: {search: the agents' gain less its}; share_of_best, share_excess (gain less
-        `share_wanted` of the best found's); times_wanted; and heuristics and controls, each of them None where there is
-        none, else {best, gain, times, excess} (see `_beside`). Gains, differences and excesses are [mean, low, high]
-        over videos; low and high are None for fewer than `FEW` videos.
+        videos; searched (how many of them were); agent_gain; and over the searched ones searched_gain (the agents'
+        there), best_gain (the best found's), against: {search: the agents' gain less its}, share_of_best, share_excess
+        (gain less `share_wanted` of the best found's); times_wanted; and heuristics and controls, each of them None
+        where there is none, else {best, gain, times, excess} (see `_beside`). Gains, differences and excesses are
+        [mean, low, high] over videos; low and high are None for fewer than `FEW` videos.
     """
     agent, best = gains[AGENT], gains[BEST]
+    same = agent[: len(best)]
     return {
         "videos": len(agent),
+        "searched": len(best),
         "agent_gain": spread(agent),
-        "against": {key: spread(agent - gains[key]) for key in SEARCHES if key in gains},
-        "share_of_best": float(agent.mean() / best.mean()) if best.mean() > 0 else None,
+        "searched_gain": spread(same),
+        "best_gain": spread(best),
+        "against": {key: spread(same - gains[key]) for key in SEARCHES if key in gains},
+        "share_of_best": float(same.mean() / best.mean()) if best.mean() > 0 else None,
         "share_wanted": SHARE,
-        "share_excess": spread(agent - SHARE * best),
+        "share_excess": spread(same - SHARE * best),
         "times_wanted": FACTOR,
         "heuristics": _beside(agent, {key: gains[key] for key in HEURISTICS if key in gains}),
         "controls": _beside(agent, {key: gains[key] for key in CONTROLS if key in gains}),

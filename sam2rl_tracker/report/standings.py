@@ -10,7 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from sam2rl_tracker.report.figures import SEARCHES
-from sam2rl_tracker.report.outcome import CONTROLS
+from sam2rl_tracker.report.outcome import BEST, CONTROLS
+from sam2rl_tracker.report.table import AGENTS as AGENT
 from sam2rl_tracker.report.table import BASELINE
 from sam2rl_tracker.video import atomic_path
 
@@ -19,7 +20,8 @@ VERSIONS = ("sam2rl_tracker", "sam2", "torch", "stable-baselines3", "vot-toolkit
 _COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method sees the truth that it is scored on
 _MARKERS = {False: "o", True: "D"}
 _NOTES = {False: "does not see the ground truth", True: "sees the ground truth it is scored on"}
-_LINES = {"SAM2RL": ("#D55E00", "-"), **SEARCHES}
+_LINES = {AGENT: ("#D55E00", "-"), **SEARCHES}
+_SEARCHED = (*SEARCHES, BEST)
 
 
 def write_csv(path: Path, document: Mapping[str, Any]) -> None:
@@ -41,6 +43,8 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         [
             *_main_table(document),
             "",
+            *_searches_table(document),
+            "",
             *_sentences(document["claims"]),
             "",
             *_transfer_table(document["transfer"]),
@@ -58,14 +62,16 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Means over {len(document['videos'])} videos, %; differences to SAM 2, that of Quality with its 95 % "
-        "bootstrap interval over videos. *: sees the ground truth that it is scored on. What searches found and the "
-        f"controls ({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` with one "
+        "bootstrap interval over videos. *: sees the ground truth that it is scored on. The controls "
+        f"({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` with one "
         f"thread on {document['settings']['device']}, {document['settings']['jobs']} trackers at a time.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
     ]
     for key, row in document["methods"].items():
+        if key in _SEARCHED:
+            continue
         scores = document["trackers"].get(key, {})
         difference = ["", ""] if key == BASELINE else [_points(row["gain"]), _interval(row["low"], row["high"])]
         cells = [_percent(row["quality"]), *difference]
@@ -74,6 +80,28 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
             cells.append(_percent(scores.get(name)) + (f" ({_points(gain[0])})" if gain and key != BASELINE else ""))
         cells += [_number(row["steps"]), _number(row["fps"])]
         lines.append(f"| {_name(key, row)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _searches_table(document: Mapping[str, Any]) -> list[str]:
+    """What was found without learning, on the videos that were searched."""
+    claims = document["claims"]
+    searched = [row for row in document["videos"].values() if BEST in row]
+    lines = [
+        f"Searches on the first {len(searched)} videos, beside the agents there, all replayed by the tracker:",
+        "",
+        "| | Quality | difference | 95 % interval | simulated steps |",
+        "|--|--|--|--|--|",
+    ]
+    gains = {BASELINE: None, AGENT: claims["searched_gain"]}
+    for key, row in document["methods"].items():
+        if key in _SEARCHED:
+            gains[key] = [row["gain"], row["low"], row["high"]]
+    for key, gain in gains.items():
+        row = document["methods"][key]
+        quality = sum(video[key] for video in searched) / len(searched)
+        cells = [_percent(quality), *(["", ""] if gain is None else [_points(gain[0]), _interval(*gain[1:])])]
+        lines.append(f"| {_name(key, row)} | {' | '.join([*cells, _number(row['steps'])])} |")
     return lines
 
 
@@ -114,7 +142,8 @@ def _videos_table(document: Mapping[str, Any]) -> list[str]:
     lines = ["SAM 2's Quality on each video, %, and the others' differences to it:", ""]
     lines += [f"| | SAM 2 | {' | '.join(heads)} |", "|--" * (len(heads) + 2) + "|"]
     for name, row in document["videos"].items():
-        cells = [_percent(row[BASELINE]), *(_points(row[key] - row[BASELINE]) for key in methods)]
+        cells = [_percent(row[BASELINE])]
+        cells += [_points(row[key] - row[BASELINE]) if key in row else "-" for key in methods]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
@@ -155,7 +184,8 @@ def _sentences(claims: Mapping[str, Any]) -> list[str]:
     if against:
         lines.append(f"The agents* less the searches: {against}.")
     lines.append(
-        f"Of the gain of the best found by any method the agents* reach {_percent(claims['share_of_best'])} %. That it "
+        f"Of the gain of the best found by any method on the {claims['searched']} videos that were searched the "
+        f"agents* reach {_percent(claims['share_of_best'])} %. That it "
         f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims['share_excess'])} "
         f"({_span(claims['share_excess'])})."
     )
@@ -224,16 +254,18 @@ def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
     for y, key in enumerate(order):
         row = methods[key]
         sees, gain = row["sees_truth"], 100 * row["gain"]
-        gains = [100 * (video[key] - video[BASELINE]) for video in document["videos"].values()]
+        gains = [100 * (video[key] - video[BASELINE]) for video in document["videos"].values() if key in video]
         axes.scatter(gains, [y] * len(gains), s=12, color="#999999", alpha=0.6, linewidths=0)
         spans = None if row["low"] is None else [[gain - 100 * row["low"]], [100 * row["high"] - gain]]
         label = None if sees in told else _NOTES[sees]
         told.add(sees)
         axes.errorbar(gain, y, xerr=spans, color=_COLORS[sees], marker=_MARKERS[sees], capsize=4, label=label)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(order)), order)
+    claims = document["claims"]
+    some = f" ({claims['searched']} videos)" * (claims["searched"] < claims["videos"])
+    axes.set_yticks(range(len(order)), [key + some * (key in _SEARCHED) for key in order])
     axes.set_xlabel(
-        f"Quality less SAM 2's, percentage points (mean of {len(document['videos'])} videos, and its 95 % interval if "
+        f"Quality less SAM 2's, percentage points (mean of {claims['videos']} videos, and its 95 % interval if "
         "there are enough)"
     )
     axes.legend(loc="lower right", frameon=False)
@@ -244,7 +276,7 @@ def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
 
 
 def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
-    """Draw the mean gain of agents and searches against the simulated steps that they took.
+    """Draw the mean gain of agents and searches, on the searched videos, against the simulated steps that they took.
 
     Args:
         path: a .png, .pdf or .svg.
@@ -259,12 +291,13 @@ def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
         axes.plot(steps[-1], percent[-1], "o", color=color)
     for key, dash in (("heuristics", (0, (1, 3))), ("controls", (0, (5, 5)))):
         if rule := document["claims"][key]:
-            gain, name = 100 * document["methods"][rule["best"]]["gain"], rule["best"]
+            name, rows = rule["best"], [row for row in document["videos"].values() if BEST in row]
+            gain = 100 * sum(row[name] - row[BASELINE] for row in rows) / len(rows)
             axes.axhline(gain, color="#595959", linewidth=1, linestyle=dash, label=f"{name}, no steps")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(
         xscale="log",
-        xlabel="simulated steps for each video",
+        xlabel=f"simulated steps for each video (mean of {document['claims']['searched']} videos)",
         ylabel="simulated Quality less SAM 2's, percentage points",
     )
     axes.set_title("*: found on the ground truth that it is scored on", fontsize=10)
