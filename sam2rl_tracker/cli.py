@@ -404,11 +404,12 @@ def train(
     ]
     results, failures = [], list[dict[str, Any]]()
     told: dict[Task, int] = {}
+    begin = f"begins with a beam of {chosen.beam}" if chosen.imitation else ""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         bars = {
             one: progress.add_task(
-                escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"), total=chosen.iterations, said=""
+                escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"), total=chosen.iterations, said=begin
             )
             for one in tasks
         }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sam2rl_tracker.report.figures import SEARCHES
@@ -20,6 +21,7 @@ VERSIONS = ("sam2rl_tracker", "sam2", "torch", "stable-baselines3", "vot-toolkit
 _COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method sees the truth that it is scored on
 _MARKERS = {False: "o", True: "D"}
 _NOTES = {False: "does not see the ground truth", True: "sees the ground truth it is scored on"}
+_DOTS: dict[str, Any] = {"s": 12, "color": "#999999", "alpha": 0.6, "linewidths": 0}
 _LINES = {AGENT: ("#D55E00", "-"), **SEARCHES}
 _SEARCHED = (*SEARCHES, BEST)
 
@@ -39,24 +41,16 @@ def write_csv(path: Path, document: Mapping[str, Any]) -> None:
 
 def to_markdown(document: Mapping[str, Any]) -> str:
     """The tables of a benchmark, in Markdown."""
-    return "\n".join(
-        [
-            *_main_table(document),
-            "",
-            *_searches_table(document),
-            "",
-            *_sentences(document["claims"]),
-            "",
-            *_transfer_table(document["transfer"]),
-            "",
-            *_seeds_table(document),
-            "",
-            *_videos_table(document),
-            "",
-            *_making(document["settings"]),
-            "",
-        ]
-    )
+    parts = {
+        "All methods": _main_table(document),
+        "Searches": _searches_table(document),
+        "What can be claimed": _sentences(document["claims"]),
+        "On changed videos": _transfer_table(document["transfer"]),
+        "Seeds": _seeds_table(document),
+        "Every video": _videos_table(document),
+        "How it was made": _making(document["settings"]),
+    }
+    return "\n".join(line for title, lines in parts.items() for line in (f"## {title}", "", *lines, ""))
 
 
 def _main_table(document: Mapping[str, Any]) -> list[str]:
@@ -243,36 +237,48 @@ def _number(value: float | None) -> str:
 def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
     """Draw every method's mean difference to SAM 2 with its interval, the best on top, and each video's as a dot.
 
+    What searches found has a panel of its own, as only the first videos were searched; the agents there stand beside.
+
     Args:
         path: a .png, .pdf or .svg.
     """
-    methods = {key: row for key, row in document["methods"].items() if key != BASELINE}
-    order = sorted(methods, key=lambda key: methods[key]["gain"])
-    figure = Figure(figsize=(8, 0.45 * len(order) + 1.2), layout="constrained")
-    axes = figure.add_subplot()
-    told = set()
-    for y, key in enumerate(order):
-        row = methods[key]
-        sees, gain = row["sees_truth"], 100 * row["gain"]
-        gains = [100 * (video[key] - video[BASELINE]) for video in document["videos"].values() if key in video]
-        axes.scatter(gains, [y] * len(gains), s=12, color="#999999", alpha=0.6, linewidths=0)
-        spans = None if row["low"] is None else [[gain - 100 * row["low"]], [100 * row["high"] - gain]]
-        label = None if sees in told else _NOTES[sees]
-        told.add(sees)
-        axes.errorbar(gain, y, xerr=spans, color=_COLORS[sees], marker=_MARKERS[sees], capsize=4, label=label)
-    axes.axvline(0, color="black", linewidth=0.8)
-    claims = document["claims"]
-    some = f" ({claims['searched']} videos)" * (claims["searched"] < claims["videos"])
-    axes.set_yticks(range(len(order)), [key + some * (key in _SEARCHED) for key in order])
-    axes.set_xlabel(
-        f"Quality less SAM 2's, percentage points (mean of {claims['videos']} videos, and its 95 % interval if "
-        "there are enough)"
-    )
-    axes.legend(loc="lower right", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    claims, methods = document["claims"], document["methods"]
+    spans = {key: [row["gain"], row["low"], row["high"]] for key, row in methods.items() if key != BASELINE}
+    every = {key: span for key, span in spans.items() if key not in _SEARCHED}
+    searched = {AGENT: claims["searched_gain"], **{key: spans[key] for key in _SEARCHED}}
+    rows = list(document["videos"].values())
+    figure = Figure(figsize=(8, 0.42 * (len(every) + len(searched)) + 2.4), layout="constrained")
+    panels = figure.subplots(2, sharex=True, height_ratios=[len(every), len(searched)])
+    _draw_gains(panels[0], every, rows, f"{claims['videos']} videos", methods)
+    some = [row for row in rows if BEST in row]
+    _draw_gains(panels[1], searched, some, f"the {claims['searched']} videos that were searched", methods)
+    panels[1].set_xlabel("Quality less SAM 2's, percentage points: mean over videos, 95 % interval, each video")
+    for sees in (False, True):
+        panels[0].plot([], [], _MARKERS[sees], color=_COLORS[sees], label=_NOTES[sees])
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
     return path
+
+
+def _draw_gains(
+    axes: Axes,
+    spans: Mapping[str, Sequence[Any]],
+    videos: Sequence[Mapping[str, float]],
+    title: str,
+    methods: Mapping[str, Any],
+) -> None:
+    order = sorted(spans, key=lambda key: spans[key][0])
+    for y, key in enumerate(order):
+        gain, low, high = spans[key]
+        axes.scatter([100 * (row[key] - row[BASELINE]) for row in videos], [y] * len(videos), **_DOTS)
+        error = None if low is None else [[100 * (gain - low)], [100 * (high - gain)]]
+        sees = methods[key]["sees_truth"]
+        axes.errorbar(100 * gain, y, xerr=error, color=_COLORS[sees], marker=_MARKERS[sees], capsize=4)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(order)), [_name(key, methods[key]) for key in order])
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
