@@ -366,5 +366,5 @@ class Simulator:
 
 
 def _area(masks: Tensor) -> Tensor:
-    """Pixels of masks [..., h, w]. PyTorch counts bytes several times faster than it counts bools."""
+    """Pixels of masks [..., h, w]. PyTorch counts bytes faster than bools."""
     return masks.view(torch.uint8).sum(dim=(-2, -1), dtype=torch.int32)
