@@ -175,7 +175,7 @@ def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str]) -> None:
             f"{path.parent.parent} was begun with {', '.join(f'{key}={begun.get(key)}' for key in other)}: give the "
             "same to continue, or another folder"
         )
-    if wanted["count"] < begun["count"]:
+    if wanted["count"] < begun.get("count", 0):
         raise Sam2rlError(
             f"{path.parent.parent} was begun with {begun['count']} videos: give --count {begun['count']} or more"
         )
@@ -390,6 +390,7 @@ def _document(
       controls), steps (simulated, mean over videos), fps (in `vot evaluate`, on one CPU thread; None likewise),
       sees_truth}};
     - videos: {sequence: {method: quality}};
+    - steps: {sequence: {method: simulated steps}} of agents and searches;
     - claims: what is claimed of the agents' gains, with intervals;
     - seeds: {sequence: {seed: quality}} on the subset;
     - transfer: {variant: {what, sam2, agent, gain, low, high, kept}};
@@ -411,8 +412,9 @@ def _document(
         key: np.array([videos[name][key] - base[name] for name in names if key in videos[name]])
         for key in videos[names[0]]
     }
-    steps = {AGENT: [trained[task]["steps"] for task in tasks.values()]}
-    steps |= {key: [row["spent"][key] for row in found.values()] for key in SEARCHES}
+    steps = {name: {AGENT: trained[task]["steps"]} for name, task in tasks.items()}
+    for name, row in found.items():
+        steps[name] |= {key: row["spent"][key] for key in SEARCHES}
     methods = {}
     for key, gain in gains.items():
         low, high = interval(gain)
@@ -422,7 +424,9 @@ def _document(
             "low": low,
             "high": high,
             **{f"{name}_gain": difference(measured["sequences"], key, name) for name in ("accuracy", "robustness")},
-            "steps": float(np.mean(steps[key])) if key in steps else None,
+            "steps": float(np.mean([row[key] for row in steps.values() if key in row]))
+            if key in steps[names[0]]
+            else None,
             "fps": _fps(folder, key, names) if key in plan.trackers else None,
             "sees_truth": key in report.trained or key in (*SEARCHES, BEST),
         }
@@ -431,6 +435,7 @@ def _document(
         "sequences": measured["sequences"],
         "methods": methods,
         "videos": videos,
+        "steps": steps,
         "claims": judge(gains),
         "seeds": {
             name: {

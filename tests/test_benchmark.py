@@ -91,6 +91,10 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     assert claims["searched_gain"][0] == pytest.approx(first["SAM2RL"] - first["SAM2"])
     assert claims["best_gain"][0] == pytest.approx(first["best found"] - first["SAM2"])
     assert document["methods"]["beam"]["quality"] == pytest.approx(first["beam"])
+    steps = document["steps"]["scene-00011"]
+    assert (
+        f"| {100 * first['SAM2RL']:.1f} | {100 * claims['searched_gain'][0]:+.1f} | - | {steps['SAM2RL']:,} |" in text
+    )
     assert text.count("| SAM2RL* |") == 3  # heads the column of the videos, too
     assert text.count("| beam search* |") == 2
     assert (folder / "benchmark-gains.png").stat().st_size > 1000
@@ -117,6 +121,7 @@ def test_a_plan_that_cannot_work_is_told_at_once(tmp_path: Path) -> None:
     for change, sentence in [
         ({"frames": 4}, "too short"),
         ({"preset": "typo"}, "typo"),
+        ({"searched": 0}, "on one video at least"),
         ({"model": "typo"}, "typo"),
         ({"control_steps": 39}, "--control-steps 40 at least"),
         ({"settings": replace(TINY.settings, samples=39)}, "--set samples=40 at least"),

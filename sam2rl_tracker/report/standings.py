@@ -80,7 +80,7 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
 def _searches_table(document: Mapping[str, Any]) -> list[str]:
     """What was found without learning, on the videos that were searched."""
     claims = document["claims"]
-    searched = [row for row in document["videos"].values() if BEST in row]
+    searched = [name for name, row in document["videos"].items() if BEST in row]
     lines = [
         f"Searches on the first {len(searched)} videos, beside the agents there, all replayed by the tracker:",
         "",
@@ -93,9 +93,11 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
             gains[key] = [row["gain"], row["low"], row["high"]]
     for key, gain in gains.items():
         row = document["methods"][key]
-        quality = sum(video[key] for video in searched) / len(searched)
+        quality = sum(document["videos"][name][key] for name in searched) / len(searched)
+        taken = [document["steps"][name][key] for name in searched if key in document["steps"][name]]
+        steps = sum(taken) / len(taken) if taken else None
         cells = [_percent(quality), *(["", ""] if gain is None else [_points(gain[0]), _interval(*gain[1:])])]
-        lines.append(f"| {_name(key, row)} | {' | '.join([*cells, _number(row['steps'])])} |")
+        lines.append(f"| {_name(key, row)} | {' | '.join([*cells, _number(steps)])} |")
     return lines
 
 
