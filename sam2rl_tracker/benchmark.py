@@ -46,6 +46,7 @@ from sam2rl_tracker.training.search import most_steps
 from sam2rl_tracker.training.transfer import VARIANTS, transfer_agent
 from sam2rl_tracker.video import atomic_path
 from sam2rl_tracker.vot.toolkit import discard_broken, evaluate, frame_times
+from sam2rl_tracker.vot.tracker import made_with
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
 
 TRACKERS = (BASELINE, *HEURISTICS, AGENT)
@@ -67,7 +68,7 @@ class Plan:
     preset: str = "default"
     model: str = "nano"
     settings: Settings = field(default_factory=Settings)
-    more_seeds: int = 2  # agents of how many other seeds are trained on the first videos
+    seeds: int = 3  # agents of how many seeds are trained on the first videos
     subset: int = 4  # how many these are
     searched: int | None = 8  # on how many of the first videos searches run: they take most of the time; None = all
     control_steps: int | None = None  # of random search and beam; None = as many as the agent of the video took
@@ -77,6 +78,7 @@ class Plan:
 DEFAULT = Plan()
 PAPER = Plan(count=64, searched=None, settings=PRESETS["paper"])
 GROWING = ("count", "searched")  # of a plan: what may change from one run to the next
+MADE_ON = "made_on"  # in a plan's file and the document: the machines, with the number of jobs
 
 
 def run_benchmark(
@@ -112,9 +114,9 @@ def run_benchmark(
         parts.mkdir(exist_ok=True)
         with FileLock(parts / ".lock").acquire(timeout=0):
             found = {"model_hash": model.hash, "device": model.device.type, **_versions()}
-            _keep_plan(parts / "plan.json", plan, found)
-            _generate(workspace, plan, say)
-            return _run(folder, parts, plan, workspace.names(), jobs, model, say)
+            _keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
+            names = _generate(workspace, plan, say)
+            return _run(folder, parts, plan, names, jobs, model, say)
     except Timeout as error:
         raise Sam2rlError(f"another benchmark is at work in {folder}: wait for it, or stop it") from error
     except BrokenProcessPool as error:
@@ -155,39 +157,51 @@ def _is_fresh(folder: Path) -> bool:
         return False
 
 
-def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str]) -> None:
+def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> None:
     """Write the plan down, or compare it with the one that the folder was begun with.
 
     Args:
         found: what the plan came upon: the model's hash, the kind of device, versions.
+        machine: where the work goes on; the file keeps all that there were.
     """
     wanted = {**json.loads(json.dumps(asdict(plan))), **found}
     if not path.is_file():
-        _write(path, wanted)
+        _write(path, {**wanted, MADE_ON: [machine]})
         return
     try:
         begun = dict(json.loads(path.read_text()))
     except (ValueError, TypeError) as error:
         raise Sam2rlError(f"{path} is damaged: take another folder") from error
-    other = sorted(key for key in wanted if begun.get(key) != wanted[key] and key not in GROWING)
+    before, now = _flat(begun), _flat(wanted)
+    other = [
+        f"{key}={before.get(key)}, not {value}"
+        for key, value in now.items()
+        if before.get(key) != value and key not in GROWING
+    ]
     if other:
         raise Sam2rlError(
-            f"{path.parent.parent} was begun with {', '.join(f'{key}={begun.get(key)}' for key in other)}: give the "
-            "same to continue, or another folder"
+            f"{path.parent.parent} was begun with {'; '.join(other)}: give the same to continue, or another folder"
         )
     if wanted["count"] < begun.get("count", 0):
         raise Sam2rlError(
             f"{path.parent.parent} was begun with {begun['count']} videos: give --count {begun['count']} or more"
         )
-    _write(path, wanted)
+    _write(path, {**wanted, MADE_ON: list(dict.fromkeys([*begun.get(MADE_ON, []), machine]))})
+
+
+def _flat(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan with the settings of the agents beside its own."""
+    settings = plan.get("settings")
+    ours = settings if isinstance(settings, dict) else {}  # a damaged file's may be anything
+    return {**plan, **{f"--set {key}": value for key, value in ours.items()}, "settings": None}
 
 
 def _versions() -> dict[str, str]:
     return {name: platform.python_version() if name == "python" else package_version(name) for name in VERSIONS}
 
 
-def _generate(workspace: Workspace, plan: Plan, say: Callable[[str], None]) -> None:
-    """Make the videos that are not there yet.
+def _generate(workspace: Workspace, plan: Plan, say: Callable[[str], None]) -> list[str]:
+    """Make the videos that are not there yet; the names of all, in the order of the plan.
 
     Raises:
         Sam2rlError: there are others too.
@@ -204,6 +218,7 @@ def _generate(workspace: Workspace, plan: Plan, say: Callable[[str], None]) -> N
             say(f"generating video {k} of {plan.count}")
             shutil.rmtree(workspace.sequences / name, ignore_errors=True)  # of an interrupted run: it was never listed
             generate(workspace.folder, 1, number, plan.frames, preset=plan.preset)
+    return list(names)
 
 
 def _run(
@@ -221,14 +236,19 @@ def _run(
         return Task(folder, name, 1, plan.model, device, replace(plan.settings, seed=seed))
 
     first = {name: task(name, plan.settings.seed) for name in names}
-    seeds = range(plan.settings.seed + 1, plan.settings.seed + 1 + plan.more_seeds)
+    seeds = range(plan.settings.seed + 1, plan.settings.seed + plan.seeds)
     more = [task(name, seed) for name in names[: plan.subset] for seed in seeds]
     trained = _train([*first.values(), *more], parts, jobs, say)
     # Only the first seed's agents are evaluated as trackers: the best of several would be another method. They have a
     # folder of their own, as others may be put into the workspace's.
     shutil.rmtree(parts / "agents", ignore_errors=True)
-    agents = {name: one.folder / Path(trained[one]["file"]).name for name, one in first.items()}
-    for file in agents.values():
+    agents = {name: _agent_file(one, trained[one]) for name, one in first.items()}
+    for name, file in agents.items():
+        if load_agent(file).record["quality"] != trained[first[name]]["quality"]:
+            raise Sam2rlError(
+                f"{file} was trained again after the benchmark: delete {file.parent} and "
+                f"{_trained_file(parts, first[name])}, and repeat the command"
+            )
         publish(load_agent(file), parts / "agents")
         publish(load_agent(file), agents_folder(folder))
 
@@ -261,9 +281,11 @@ def _run(
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
     say("vot analysis")
     report = collect(folder)
+    _check_made_with(folder, plan, report, made_with(model))
     _check_agents(folder, report, {name: trained[one]["quality"] for name, one in first.items()})
     document = _document(folder, plan, report, first, trained, found, controls, moved)
-    document["settings"] |= {**describe(model, plan.seed), **_versions(), "cpu": processor(), "jobs": jobs}
+    made_on = json.loads((parts / "plan.json").read_text())[MADE_ON]
+    document["settings"] |= {**describe(model, plan.seed), **_versions(), "threads": 1, MADE_ON: made_on}
     _write(folder / "benchmark.json", document)
     write_csv(folder / "benchmark.csv", document)
     with atomic_path(folder / "benchmark.md") as temporary:
@@ -272,6 +294,21 @@ def _run(
         plot_gains(document, folder / f"benchmark-gains.{ending}")
         plot_steps(document, folder / f"benchmark-steps.{ending}")
     return document
+
+
+def _check_made_with(folder: Path, plan: Plan, report: Report, expected: str) -> None:
+    """Whether all results are of this model, device and these versions.
+
+    Raises:
+        Sam2rlError: some were made by another run of the toolkit.
+    """
+    for name in plan.trackers:
+        if report.made_with.get(name) != [expected]:
+            made = "; ".join(report.made_with.get(name, ["what they do not tell"]))
+            raise Sam2rlError(
+                f"{name}'s results were made with {made}, expected {expected}: delete {folder / 'results' / name} and "
+                "repeat the command"
+            )
 
 
 def _check_agents(folder: Path, report: Report, trained: Mapping[str, float]) -> None:
@@ -294,8 +331,9 @@ def _check_agents(folder: Path, report: Report, trained: Mapping[str, float]) ->
 
 def _train(tasks: Sequence[Task], parts: Path, jobs: int, say: Callable[[str], None]) -> dict[Task, dict[str, Any]]:
     """Results of trainings, those that were finished before included."""
-    files = {task: parts / f"train-{task.sequence}-{task.settings.seed}.json" for task in tasks}
+    files = {task: _trained_file(parts, task) for task in tasks}
     results = {task: json.loads(file.read_text()) for task, file in files.items() if file.is_file()}
+    results = {task: result for task, result in results.items() if _agent_file(task, result).is_file()}
     told: dict[Task, int] = {}
 
     def on_iteration(task: Task, state: State) -> None:
@@ -316,6 +354,15 @@ def _train(tasks: Sequence[Task], parts: Path, jobs: int, say: Callable[[str], N
     if failed:
         raise Sam2rlError(f"{len(failed)} trainings failed, the others are kept: {'; '.join(failed)}")
     return {task: results[task] for task in tasks}
+
+
+def _trained_file(parts: Path, task: Task) -> Path:
+    return parts / f"train-{task.sequence}-{task.settings.seed}.json"
+
+
+def _agent_file(task: Task, result: Mapping[str, Any]) -> Path:
+    """Where the agent of a training lies now: the folder may have been moved since."""
+    return task.folder / Path(result["file"]).name
 
 
 def _once(

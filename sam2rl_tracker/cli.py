@@ -280,9 +280,11 @@ def benchmark(
     paper: Annotated[
         bool, typer.Option("--paper", help="64 videos and the paper's training: not for two cores.")
     ] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="Videos. [default: 32; --paper: 64]")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Videos.", show_default="32; --paper: 64")] = None,
     frames: Annotated[int, typer.Option(min=3)] = 80,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the first video; the others count up.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the first video; the others count up.", show_default="960000")
+    ] = None,
     preset: Preset = "default",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
@@ -291,7 +293,7 @@ def benchmark(
         int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")
     ] = None,
     searched: Annotated[
-        int | None, typer.Option(min=1, help="Search on so many of the first videos. [default: 8; --paper: all]")
+        int | None, typer.Option(min=1, help="Search on so many of the first videos.", show_default="8; --paper: all")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
@@ -315,7 +317,7 @@ def benchmark(
         settings=parse_settings("paper" if paper else "default", settings or []),
         control_steps=control_steps,
         searched=plan.searched if searched is None else searched,
-        more_seeds=seeds - 1,
+        seeds=seeds,
     )
     with console.status("Starting") as status:
 
@@ -382,7 +384,7 @@ def train(
         list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="Repeat it for several; the best agent stays. [default: 0]")
+        list[int] | None, typer.Option(min=0, help="Repeat it for several; the best agent stays.", show_default="0")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, each training one agent at a time.")] = 1,
     store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
@@ -586,7 +588,7 @@ def model_info(name: str, device: Device = "cpu") -> None:
 def model_train_nano(
     out: Annotated[Path, typer.Argument(help="Folder for the model; a training that was interrupted goes on in it.")],
     quick: Annotated[bool, typer.Option("--quick", help="Two minutes, to see that it learns.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="[default: 10000, about three hours on two cores]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, show_default="10000, about three hours on two cores")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:
@@ -690,7 +692,7 @@ def bench_simulate(
 @bench_app.command("predict")
 def bench_predict(
     rows: Annotated[
-        list[int] | None, typer.Option(min=1, help="Batch size; repeat it. [default: 1, 4, 16, 64]")
+        list[int] | None, typer.Option(min=1, help="Batch size; repeat it.", show_default="1, 4, 16, 64")
     ] = None,
     model: Model = "nano",
     device: Device = None,

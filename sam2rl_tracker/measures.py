@@ -40,6 +40,8 @@ Overlaps = NDArray[np.float64]  # [T], nan where the truth is unknown
 MIN_ABSENT_FRAMES = 10
 """ADQ is defined for objects that are absent on more frames than this."""
 
+_ENDS = (2.5, 97.5)  # percentiles between which 95 % lie
+
 
 def frame_overlaps(
     prediction: Masks, truth: Masks, known: Flags | None = None, ignored: Masks | None = None
@@ -236,7 +238,8 @@ def bootstrap_interval(values: Sequence[float] | NDArray[np.float64], resamples:
     Raises:
         ValueError: There is nothing to resample.
     """
-    return _percentiles(_resampled_means(np.asarray(values, dtype=np.float64)[None], resamples)[0])
+    low, high = np.percentile(_resampled_means(np.asarray(values, dtype=np.float64)[None], resamples)[0], _ENDS)
+    return float(low), float(high)
 
 
 def bootstrap_ratio(
@@ -244,13 +247,16 @@ def bootstrap_ratio(
 ) -> tuple[float, float]:
     """The 95 % percentile interval of the ratio of two means over the same videos.
 
-    It says something only where the others' mean is surely not 0.
+    Where the others' mean is not above 0 the ratio counts as infinite, as it does when that mean comes close to 0
+    from above: it says something where the values' mean is positive and the others' hardly ever is not.
 
     Raises:
         ValueError: There is nothing to resample, or the numbers of values differ.
     """
     above, below = _resampled_means(np.stack([values, others]), resamples)
-    return _percentiles(above / below)
+    ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
+    low, high = np.percentile(ratios, _ENDS, method="inverted_cdf")  # between two infinities nothing is interpolated
+    return float(low), float(high)
 
 
 def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.float64]:
@@ -260,8 +266,3 @@ def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.
         raise ValueError("no values to resample")
     draws = np.random.default_rng(0).integers(count, size=(resamples, count))
     return np.asarray(values[:, draws].mean(axis=2))
-
-
-def _percentiles(means: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)

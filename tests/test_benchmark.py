@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from sam2rl_tracker import benchmark
 from sam2rl_tracker.benchmark import Plan, run_benchmark
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.machine import processor
+from sam2rl_tracker.policies.sam2rl import load_agent, save_agent
 from sam2rl_tracker.report import standings
 from sam2rl_tracker.report.outcome import CONTROLS, difference, judge, survival
 from sam2rl_tracker.training.ppo import Settings
@@ -24,7 +27,7 @@ TINY = Plan(
     frames=12,
     seed=11,
     settings=Settings(iterations=2, samples=40, hidden=16, batch=20, beam=1),
-    more_seeds=1,
+    seeds=2,
     subset=1,
     searched=1,
     trackers=("SAM2", "SAMURAI", "SAM2RL"),
@@ -43,8 +46,10 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
             run_benchmark(folder, replace(TINY, count=2))
     kept = {path: path.stat().st_mtime_ns for path in (folder / "benchmark").glob("train-*.json")}
     assert len(kept) == 3  # two videos, and a second seed on one of them
-    with pytest.raises(Sam2rlError, match="was begun with seed=11"):
+    with pytest.raises(Sam2rlError, match="was begun with seed=11, not 12: give the same"):
         run_benchmark(folder, replace(TINY, seed=12))
+    with pytest.raises(Sam2rlError, match="was begun with --set hidden=16, not 8: give the same"):
+        run_benchmark(folder, replace(TINY, settings=replace(TINY.settings, hidden=8)))
 
     document = run_benchmark(folder, TINY, jobs=2)  # one more video
     with pytest.raises(Sam2rlError, match="was begun with 3 videos: give --count 3 or more"):
@@ -105,6 +110,21 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     again = run_benchmark(folder, TINY)
     assert times.is_file()
     assert again["videos"] == document["videos"]
+    assert again["settings"]["made_on"] == [f"{processor()}, {jobs} jobs" for jobs in (1, 2)]
+
+    training = folder / "training" / "scene-00011_1_seed0"
+    shutil.rmtree(training)  # what is gone is made again
+    assert run_benchmark(folder, TINY)["videos"] == document["videos"]
+    (agent,) = training.glob("*.safetensors")
+    trained = load_agent(agent)
+    save_agent(replace(trained, record={**trained.record, "quality": 0.99}), training)
+    with pytest.raises(Sam2rlError, match=r"scene-00011_1_seed0.* was trained again after the benchmark: delete"):
+        run_benchmark(folder, TINY)
+    save_agent(trained, training)
+    said = next((folder / "results" / "SAM2").rglob("*_made_with.value"))
+    said.write_text(said.read_text().replace("nano", "other"))
+    with pytest.raises(Sam2rlError, match=r"SAM2's results were made with nano .*; other .*, expected nano .*: delete"):
+        run_benchmark(folder, TINY)
     with (folder / "sequences" / "list.txt").open("a") as listed:
         listed.write("mine\n")
     with pytest.raises(Sam2rlError, match="that the benchmark did not make, mine"):

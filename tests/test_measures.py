@@ -20,6 +20,7 @@ from sam2rl_tracker.measures import (
     accuracy,
     adq,
     bootstrap_interval,
+    bootstrap_ratio,
     count_frames,
     frame_overlaps,
     mean_measures,
@@ -303,3 +304,12 @@ def test_the_interval_of_a_mean() -> None:
     assert bootstrap_interval([0.3]) == pytest.approx((0.3, 0.3))
     with pytest.raises(ValueError, match="no values"):
         bootstrap_interval([])
+
+
+def test_a_ratio_to_what_may_be_nothing_has_no_upper_end() -> None:
+    values = np.full(20, 0.3)
+    low, high = bootstrap_ratio(values, np.linspace(0.05, 0.25, 20))
+    assert 1.5 < low < 2 < high < 3
+    low, high = bootstrap_ratio(values, np.linspace(-0.2, 0.21, 20))  # draws with a loss count as infinitely many times
+    assert 4 < low < 7
+    assert high == np.inf

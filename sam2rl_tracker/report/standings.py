@@ -14,6 +14,7 @@ from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.outcome import BEST, CONTROLS
 from sam2rl_tracker.report.table import AGENTS as AGENT
 from sam2rl_tracker.report.table import BASELINE
+from sam2rl_tracker.report.words import points as _points
 from sam2rl_tracker.video import atomic_path
 
 VERSIONS = ("sam2rl_tracker", "sam2", "torch", "stable-baselines3", "vot-toolkit", "numpy", "python")
@@ -24,6 +25,7 @@ _NOTES = {False: "does not see the ground truth", True: "sees the ground truth i
 _DOTS: dict[str, Any] = {"s": 12, "color": "#999999", "alpha": 0.6, "linewidths": 0}
 _LINES = {AGENT: ("#D55E00", "-"), **SEARCHES}
 _SEARCHED = (*SEARCHES, BEST)
+_MANY = 20  # videos from which a percentile bootstrap holds about what it says
 
 
 def write_csv(path: Path, document: Mapping[str, Any]) -> None:
@@ -58,7 +60,7 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
         f"Means over {len(document['videos'])} videos, %; differences to SAM 2, that of Quality with its 95 % "
         "bootstrap interval over videos. *: sees the ground truth that it is scored on. The controls "
         f"({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` with one "
-        f"thread on {document['settings']['device']}, {document['settings']['jobs']} trackers at a time.",
+        f"thread on {document['settings']['device']}, other trackers beside it.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
@@ -82,7 +84,8 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
     claims = document["claims"]
     searched = [name for name, row in document["videos"].items() if BEST in row]
     lines = [
-        f"Searches on the first {len(searched)} videos, beside the agents there, all replayed by the tracker:",
+        f"Searches on the first {len(searched)} videos, beside the agents there, all replayed by the tracker."
+        + " Bootstrap intervals over so few videos are rather too narrow." * (len(searched) < _MANY),
         "",
         "| | Quality | difference | 95 % interval | simulated steps |",
         "|--|--|--|--|--|",
@@ -161,7 +164,8 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
         f"Made with: preset {settings['preset']}, {settings['frames']} frames, videos from seed {settings['seed']}, "
         f"model {settings['model']} ({settings['model_hash']}); agents of {ppo['iterations']} iterations of "
         f"{ppo['samples']:,} transitions at most, {begin}; random search and beam with {steps}. {versions}; "
-        f"{settings['cpu']}, {settings['device']}, {settings['jobs']} jobs. Minutes of one process each: {spent}."
+        f"{settings['device']}, one thread each; on {'; '.join(settings['made_on'])}. "
+        f"Minutes of one process each: {spent}."
     ]
 
 
@@ -215,10 +219,6 @@ def _span(values: Sequence[float | None]) -> str:
     mean, low, high = values
     assert mean is not None
     return _points(mean) + ("" if low is None else f" ({_interval(low, high)})")
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -132,6 +132,7 @@ def _make_agent(
         "object": task.object_id,
         "model": model.name,
         "model_hash": model.hash,
+        "subject": simulator.identity,
         "trained_on": "the ground truth that it is scored on",
         "versions": {name: version(name) for name in ("sam2rl_tracker", "torch", "sam2", "stable-baselines3")},
         "python": platform.python_version(),
@@ -144,15 +145,15 @@ def _make_agent(
 
 
 def publish(agent: Agent, folder: Path) -> Path:
-    """Save an agent where trackers look, unless a better one of the same object is there; the file."""
+    """Save an agent where trackers look, unless a better one of the same video and truth is there; the file."""
     path = folder / f"{agent.fingerprint}.safetensors"
     try:
-        there = load_agent(path).record.get("quality")
+        there = load_agent(path).record
     except Sam2rlError:  # none, or a damaged one
-        there = None
-    if isinstance(there, float) and there > agent.record["quality"]:
-        return path
-    return save_agent(agent, folder)
+        return save_agent(agent, folder)
+    # The fingerprint knows the first frame only: the video may be longer now, or its truth another.
+    better = isinstance(there.get("quality"), float) and there["quality"] > agent.record["quality"]
+    return path if better and there.get("subject") == agent.record.get("subject") else save_agent(agent, folder)
 
 
 @one_thread()
@@ -182,6 +183,8 @@ def search_object(
     founds = compare(simulator, budget, task.settings.seed, width)
     path = agents_folder(task.workspace) / f"{fingerprint(clip.images[0], clip.masks[0], model.hash)}.safetensors"
     agent = load_agent(path) if path.is_file() else None
+    if agent and agent.frames != len(clip):  # the video was shorter or longer then
+        agent = None
     result: dict[str, Any] = {
         "sequence": task.sequence,
         "object": task.object_id,
@@ -289,6 +292,7 @@ def _work(task: Task, parent: int) -> None:
         result = train_object(task)
     except Sam2rlError as error:
         result = {"error": str(error)}
+    task.folder.mkdir(parents=True, exist_ok=True)  # what went wrong may have done so before
     with atomic_path(task.folder / _RESULT) as temporary:
         temporary.write_text(json.dumps(result))
 

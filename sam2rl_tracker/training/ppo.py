@@ -204,8 +204,8 @@ def _train(
                 progress.best_greedy, progress.stale = progress.greedy, 0
                 trained.tensors = _tensors(model)
             simulator.trim()
+            _log(folder, board, progress)  # first: when killed in between, the iteration is done and logged again
             _save(folder, model, progress, trained)
-            _log(folder, board, progress)
             on_iteration(progress)
     return trained
 
@@ -386,7 +386,7 @@ def read_curve(folder: Path) -> list[tuple[int, float]]:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """What is legible of a table of iterations: nothing depends on it."""
+    """What is legible of a table of iterations: no training depends on it."""
     try:
         with path.open(newline="") as file:
             return [row for row in csv.DictReader(file) if (row.get("iteration") or "").isdecimal()]

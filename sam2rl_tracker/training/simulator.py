@@ -81,7 +81,6 @@ class Counters:
     steps: int = 0  # transitions asked for
     evaluated: int = 0  # states predicted for the first time
     recomputed: int = 0  # states predicted again because they had been dropped
-    encoded: int = 0  # memories encoded
     seconds: float = 0.0  # spent in steps
 
     @property
@@ -348,7 +347,6 @@ class Simulator:
             assert node.record is not None
             node.record = replace(node.record, memory=memory)
             node.logits = None  # a memory is never encoded twice
-        self.counters.encoded += len(nodes)
 
     @torch.inference_mode()
     def _prompt(self) -> FrameRecord:

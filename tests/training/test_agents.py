@@ -21,7 +21,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.sam2rl import Agent, fingerprint, load_agent, save_agent
 from sam2rl_tracker.report import collect
-from sam2rl_tracker.training import agents
+from sam2rl_tracker.training import agents, ppo
 from sam2rl_tracker.training.agents import (
     Task,
     agents_folder,
@@ -66,7 +66,9 @@ def simulator(model: Model, clip: Clip) -> Simulator:
     return Simulator(Engine(model), clip, rows=8)
 
 
-def test_a_training_that_was_interrupted_ends_the_same(nano: Model, clip: Clip, tmp_path: Path) -> None:
+def test_a_training_that_was_interrupted_ends_the_same(
+    nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = train(simulator(nano, clip), QUICK, tmp_path / "whole")
 
     class Killed(Exception):
@@ -76,6 +78,13 @@ def test_a_training_that_was_interrupted_ends_the_same(nano: Model, clip: Clip, 
         if progress.iteration == 2:
             raise Killed
 
+    def killed_before_saving(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ppo, "_save", killed_before_saving)
+        with pytest.raises(Killed):
+            train(simulator(nano, clip), QUICK, tmp_path / "halves")
     with pytest.raises(Killed):
         train(simulator(nano, clip), QUICK, tmp_path / "halves", kill)
     halves = train(simulator(nano, clip), QUICK, tmp_path / "halves")
@@ -208,6 +217,14 @@ def test_decisions_that_were_searched_run_in_the_toolkit(
     assert sequences["clip"]["SAM2RL"].quality == pytest.approx(max(found[0]["replayed"].values()), abs=1e-4)
 
 
+def test_a_search_passes_over_an_agent_of_the_shorter_video(nano: Model, clip: Clip, workspace: Workspace) -> None:
+    shorter = dataclasses.replace(clip, images=clip.images[:-1])
+    save_agent(scripted(nano, shorter, [0] * 7), agents_folder(workspace.folder))
+    assert search_object(Task(workspace.folder, "clip", 1, rows=8), 60)["agent"] is None
+    save_agent(scripted(nano, clip, [0] * 8), agents_folder(workspace.folder))
+    assert search_object(Task(workspace.folder, "clip", 1, rows=8), 60)["agent"] > 0
+
+
 def test_an_object_that_never_comes_back(nano: Model, clip: Clip, tmp_path: Path) -> None:
     """All there is to learn is to say nothing: the quality is the share of frames on which nothing is said."""
     masks = clip.masks.copy()
@@ -228,6 +245,9 @@ def test_the_better_agent_stays(nano: Model, clip: Clip, tmp_path: Path, qualiti
         agent.record["quality"] = quality
         path = publish(agent, tmp_path)
     assert load_agent(path).record["quality"] == 0.7
+    corrected = scripted(nano, clip, [0] * 8)
+    corrected.record |= {"quality": 0.1, "subject": "the same first frame, another truth"}
+    assert load_agent(publish(corrected, tmp_path)).record["quality"] == 0.1
 
 
 def test_a_worker_that_dies_takes_no_other_along(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,9 +300,11 @@ def test_settings_from_words() -> None:
         parse_settings("best")
 
 
-def test_a_failed_object_does_not_stop_the_others(workspace: Workspace) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failed_object_does_not_stop_the_others(workspace: Workspace, jobs: int) -> None:
     good, bad = (Task(workspace.folder, "clip", k, settings=QUICK, rows=8) for k in (1, 7))
-    (_, first), (_, second) = train_all([bad, good])
+    results = dict(train_all([bad, good], jobs))
+    first, second = results[bad], results[good]
     assert isinstance(first, Sam2rlError)
     assert "clip has no object 7: it has 1" in str(first)
     assert isinstance(second, dict)
