@@ -246,7 +246,7 @@ def test_the_better_agent_stays(nano: Model, clip: Clip, tmp_path: Path, qualiti
         path = publish(agent, tmp_path)
     assert load_agent(path).record["quality"] == 0.7
     corrected = scripted(nano, clip, [0] * 8)
-    corrected.record |= {"quality": 0.1, "subject": "the same first frame, another truth"}
+    corrected.record.update(quality=0.1, subject="the same first frame, another truth")
     assert load_agent(publish(corrected, tmp_path)).record["quality"] == 0.1
 
 
