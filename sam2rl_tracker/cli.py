@@ -394,7 +394,7 @@ def train(
     from sam2rl_tracker.training.agents import Task, train_all
     from sam2rl_tracker.training.clips import objects_of
     from sam2rl_tracker.training.ppo import Progress as State
-    from sam2rl_tracker.training.ppo import parse_settings
+    from sam2rl_tracker.training.ppo import parse_settings, read_progress
 
     given = {"iterations": iterations, "samples": samples, "epochs": epochs, "patience": patience}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
@@ -411,7 +411,9 @@ def train(
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         bars = {
             one: progress.add_task(
-                escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"), total=chosen.iterations, said=begin
+                escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"),
+                total=chosen.iterations,
+                said="goes on" if read_progress(one.folder) else begin,
             )
             for one in tasks
         }
