@@ -96,13 +96,20 @@ class MemoryVecEnv(VecEnv):
 
     All episodes have the same length, so all end together; finished ones begin again within the step, as stable-
     baselines3 expects (`terminal_observation`). `episodes` holds the states of the episodes that ended last.
+
+    Args:
+        relative: reward a rollout with how much more it gets on a frame than all rollouts do on average, times the
+            number of frames. What is taken off depends on the frame only, so that the same decisions are best. But
+            decisions differ by little beside what is left of the video, and an estimate of the value need not learn
+            the latter.
     """
 
     render_mode = None
 
-    def __init__(self, simulator: Simulator, num_envs: int, reward: Reward = step_reward):
+    def __init__(self, simulator: Simulator, num_envs: int, reward: Reward = step_reward, relative: bool = False):
         self.simulator = simulator
         self._reward = reward
+        self._relative = relative
         self._paths: list[list[State]] = []
         self._actions: Sequence[int] = []
         self.episodes: list[list[State]] = []
@@ -122,6 +129,8 @@ class MemoryVecEnv(VecEnv):
         after = self.simulator.step(before, self._actions)
         pairs = zip(before, after, strict=True)
         rewards = np.array([self._reward(self.simulator, *pair) for pair in pairs], dtype=np.float32)
+        if self._relative:
+            rewards = len(self.simulator.clip) * (rewards - rewards.mean())
         for path, state in zip(self._paths, after, strict=True):
             path.append(state)
         observations = self._observations()

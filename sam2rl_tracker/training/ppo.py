@@ -1,9 +1,9 @@
 """PPO on one clip: iterations that can be interrupted at any moment, and the agent that comes of them.
 
 The preset `paper` is SAM2RL's setting (one hidden layer of 1024 units, 16k samples an iteration, 2 epochs, 150
-iterations, no discount) with what it leaves open chosen by us. The preset `default` explores around the best rollout
-known so far, which it gets from a narrow beam at first, and distils it into the policy after every iteration: one good
-decision in eighty is otherwise found again and lost again. The learner is stable-baselines3's.
+iterations, no discount) with what it leaves open chosen by us, relative rewards among it. The preset `default` explores
+around the best rollout known so far, which it gets from a narrow beam at first, and distils it into the policy after
+every iteration: one good decision in eighty is otherwise found again and lost again. stable-baselines3 learns.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Settings:
     seed: int = 0
     patience: int = 0  # stop after as many iterations without a better policy; 0 = never
     imitation: float = 0.95  # likelihood that the policy gives the best rollout's actions after an iteration; 0 = off
+    relative: bool = False  # rewards relative to the mean of all rollouts at the same frame: see `MemoryVecEnv`
     beam: int = 16  # width of the beam search that gives the first rollout to imitate; 1 = greedy search
 
     def __post_init__(self) -> None:
@@ -73,7 +74,9 @@ class Settings:
             raise Sam2rlError("seed must be between 0 and 4294967295, and patience at least 0")
 
 
-PRESETS = {"default": Settings(), "paper": Settings(iterations=150, samples=16384, imitation=0.0)}
+PRESETS = {"default": Settings(), "paper": Settings(iterations=150, samples=16384, imitation=0.0, relative=True)}
+
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:
@@ -93,8 +96,8 @@ def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:
             raise Sam2rlError(f"{change!r} sets nothing: give KEY=VALUE with one of {known}")
         kind = type(defaults[key])
         try:
-            values[key] = kind(text)
-        except ValueError:
+            values[key] = _TRUTH[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError):
             raise Sam2rlError(f"{change!r}: {text!r} is no {kind.__name__}") from None
     return replace(PRESETS[preset], **values)
 
@@ -169,7 +172,7 @@ def _train(
     simulator: Simulator, settings: Settings, folder: Path, on_iteration: Callable[[Progress], None], sam2: float
 ) -> Trained:
     episodes = -(-settings.samples // simulator.decisions)
-    env = MemoryVecEnv(simulator, episodes)
+    env = MemoryVecEnv(simulator, episodes, relative=settings.relative)
     model = _make_ppo(env, settings)
     _check_settings(folder, {"subject": simulator.identity, **asdict(settings)})
     progress, trained = _load(folder, model, settings)

@@ -282,10 +282,13 @@ def test_settings_from_words() -> None:
     assert parse_settings("paper", ["learning_rate=1e-3", "batch=64"]) == dataclasses.replace(
         PRESETS["paper"], learning_rate=1e-3, batch=64
     )
+    assert parse_settings("default", ["relative=true"]).relative
+    assert not parse_settings("paper", ["relative=0"]).relative
     for change, message in {
         "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=18",
         "batch=many": "'batch=many': 'many' is no int",
         "batch": "'batch': '' is no int",
+        "relative=maybe": "'relative=maybe': 'maybe' is no bool",
         "batch=1": "batch must be at least 2",
         "beam=0": "beam must be at least 1",
         "gamma=2": "gamma must be between 0 and 1",

@@ -66,6 +66,17 @@ def test_another_reward(simulated: Simulator) -> None:
     assert vector.step(np.array([0, 1]))[1].tolist() == [0, -1]
 
 
+def test_relative_rewards_differ_as_the_qualities_do(simulated: Simulator) -> None:
+    env = MemoryVecEnv(simulated, 3, relative=True)
+    env.reset()
+    actions = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1], [0, 1, 0], [0, 1, 2]])
+    rewards = np.array([env.step(row)[1] for row in actions])
+    assert rewards.sum(axis=1) == pytest.approx(np.zeros(FRAMES - 2), abs=1e-5)
+    qualities = np.array([simulated.quality(path) for path in env.episodes])
+    assert len(set(qualities)) == 3
+    assert rewards.sum(axis=0) == pytest.approx(FRAMES * (qualities - qualities.mean()), abs=1e-5)
+
+
 def test_rollouts_in_lockstep(simulated: Simulator) -> None:
     env = MemoryVecEnv(simulated, 3)
     monitored = VecMonitor(env)  # as in training
