@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 
 DOCS = Path(__file__).resolve().parent
 STYLES = {
-    "begun with a beam, imitating": "#D55E00",
-    "PPO alone (relative=0)": "#0072B2",
-    "PPO alone, rewards relative (--preset paper)": "#009E73",
+    "default method (begun with a beam search)": "#D55E00",
+    "PPO alone, plain rewards": "#0072B2",
+    "PPO alone, relative rewards": "#009E73",
 }
 COLUMNS = ("iteration", "steps", "evaluated", "mean", "best_greedy", "entropy", "sam2")
 Rows = list[dict[str, float]]

@@ -60,7 +60,7 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
         f"Means over {len(document['videos'])} videos, %; differences to SAM 2, that of Quality with its 95 % "
         "bootstrap interval over videos. *: sees the ground truth that it is scored on. The controls "
         f"({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` with one "
-        f"thread on {document['settings']['device']}, other trackers beside it.",
+        f"thread on {document['settings']['device']}, as many trackers at a time as there were jobs.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",

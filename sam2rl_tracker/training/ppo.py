@@ -54,7 +54,7 @@ class Settings:
     seed: int = 0
     patience: int = 0  # stop after as many iterations without a better policy; 0 = never
     imitation: float = 0.95  # likelihood that the policy gives the best rollout's actions after an iteration; 0 = off
-    relative: bool = False  # rewards relative to the mean of all rollouts at the same frame: see `MemoryVecEnv`
+    relative: bool = False  # rewards less the mean of all rollouts at the same frame, scaled: see `MemoryVecEnv`
     beam: int = 16  # width of the beam search that gives the first rollout to imitate; 1 = greedy search
 
     def __post_init__(self) -> None:
@@ -172,6 +172,11 @@ def _train(
     simulator: Simulator, settings: Settings, folder: Path, on_iteration: Callable[[Progress], None], sam2: float
 ) -> Trained:
     episodes = -(-settings.samples // simulator.decisions)
+    if settings.relative and episodes == 1:
+        raise Sam2rlError(
+            f"samples={settings.samples} is one rollout, and relative rewards need others beside it: give "
+            f"{simulator.decisions + 1} or more, or relative=0"
+        )
     env = MemoryVecEnv(simulator, episodes, relative=settings.relative)
     model = _make_ppo(env, settings)
     _check_settings(folder, {"subject": simulator.identity, **asdict(settings)})
@@ -321,9 +326,10 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """A folder belongs to one setting and one subject; only the number of iterations and the patience may change."""
     path = folder / "settings.json"
     wanted = {key: value for key, value in settings.items() if key not in ("iterations", "patience")}
+    older = {"relative": False}  # what trainings did before there was such a setting
     if path.is_file() and (folder / "checkpoint.pt").is_file():
         try:
-            begun = dict(json.loads(path.read_text()))
+            begun = {**older, **json.loads(path.read_text())}
         except (ValueError, TypeError) as error:
             raise Sam2rlError(f"{path} is damaged: delete {folder} to train from the start") from error
         other = sorted(key for key in wanted if begun.get(key) != wanted[key])

@@ -78,13 +78,14 @@ def test_a_training_that_was_interrupted_ends_the_same(
         if progress.iteration == 2:
             raise Killed
 
-    def killed_before_saving(*_: object) -> None:
+    def killed_before(*_: object) -> None:
         raise Killed
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ppo, "_save", killed_before_saving)
-        with pytest.raises(Killed):
-            train(simulator(nano, clip), QUICK, tmp_path / "halves")
+    for step in ("_save", "_log"):  # whichever is first: an iteration is in both files or is done again
+        with monkeypatch.context() as patch:
+            patch.setattr(ppo, step, killed_before)
+            with pytest.raises(Killed):
+                train(simulator(nano, clip), QUICK, tmp_path / "halves")
     with pytest.raises(Killed):
         train(simulator(nano, clip), QUICK, tmp_path / "halves", kill)
     halves = train(simulator(nano, clip), QUICK, tmp_path / "halves")
@@ -123,6 +124,24 @@ def test_imitation_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Pat
     assert seen[0].best >= found.quality
     # The first imitation, then rollouts, the one to imitate, and the likeliest one.
     assert result.progress.steps == found.steps + 8 + 4 * (64 + 8 + 8)
+
+
+def test_relative_rewards_are_learned_from(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    one = dataclasses.replace(QUICK, iterations=1)
+    relative = dataclasses.replace(one, relative=True)
+    plain, other = (train(simulator(nano, clip), s, tmp_path / str(s.relative)) for s in (one, relative))
+    assert not np.array_equal(plain.tensors["output.weight"], other.tensors["output.weight"])
+    with pytest.raises(Sam2rlError, match=r"samples=8 is one rollout.* give 9 or more, or relative=0"):
+        train(simulator(nano, clip), dataclasses.replace(relative, samples=8), tmp_path / "alone")
+    # A training of the time before there was such a setting goes on.
+    (settings,) = (tmp_path / "False").glob("settings.json")
+    begun = json.loads(settings.read_text())
+    settings.write_text(json.dumps({key: value for key, value in begun.items() if key != "relative"}))
+    assert (
+        train(simulator(nano, clip), dataclasses.replace(one, iterations=2), tmp_path / "False").progress.iteration == 2
+    )
+    with pytest.raises(Sam2rlError, match="was begun with relative=False: give the same"):
+        train(simulator(nano, clip), relative, tmp_path / "False")
 
 
 def test_patience_stops_early(nano: Model, clip: Clip, tmp_path: Path) -> None:
@@ -283,6 +302,7 @@ def test_settings_from_words() -> None:
         PRESETS["paper"], learning_rate=1e-3, batch=64
     )
     assert parse_settings("default", ["relative=true"]).relative
+    assert PRESETS["paper"].relative
     assert not parse_settings("paper", ["relative=0"]).relative
     for change, message in {
         "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=18",
