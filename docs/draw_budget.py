@@ -77,7 +77,7 @@ def main(*workspaces: str) -> None:
         writer.writerow(["sequence", "training", *COLUMNS])
         for method, videos in trainings.items():
             for name, rows in videos.items():
-                writer.writerows([[name, method, *(f"{row[key]:.6g}" for key in COLUMNS)] for row in rows])
+                writer.writerows([[name, method, *(f"{row[key]:.9g}" for key in COLUMNS)] for row in rows])
 
 
 if __name__ == "__main__":

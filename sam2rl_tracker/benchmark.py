@@ -244,13 +244,14 @@ def _run(
     shutil.rmtree(parts / "agents", ignore_errors=True)
     agents = {name: _agent_file(one, trained[one]) for name, one in first.items()}
     for name, file in agents.items():
-        if load_agent(file).record["quality"] != trained[first[name]]["quality"]:
+        agent = load_agent(file)
+        if agent.record["quality"] != trained[first[name]]["quality"]:
             raise Sam2rlError(
                 f"{file} was trained again after the benchmark: delete {file.parent} and "
                 f"{_trained_file(parts, first[name])}, and repeat the command"
             )
-        publish(load_agent(file), parts / "agents")
-        publish(load_agent(file), agents_folder(folder))
+        for place in (parts / "agents", agents_folder(folder)):
+            publish(agent, place)
 
     searched = names[: plan.searched]
     searches = {

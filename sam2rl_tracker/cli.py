@@ -370,7 +370,7 @@ def train(
     model: Model = "nano",
     device: Device = None,
     preset: Annotated[
-        str, typer.Option(help="default, or paper: SAM2RL's budget and PPO alone, which takes hours.")
+        str, typer.Option(help="default, or paper: SAM2RL's budget and PPO alone, for an hour or more.")
     ] = "default",
     iterations: Annotated[int | None, typer.Option(min=1, help="By default the preset's, as below.")] = None,
     samples: Annotated[

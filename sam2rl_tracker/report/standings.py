@@ -154,8 +154,8 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
         f"each begun with the best of a beam of {ppo['beam']} and distilled from its best rollout "
         f"(imitation={ppo['imitation']})"
         if ppo["imitation"]
-        else "PPO alone, as in the paper"
-    )
+        else "PPO alone"
+    ) + ", on relative rewards" * ppo["relative"]
     controls = settings["control_steps"]
     steps = f"{controls:,} steps each" if controls else "as many steps as the agent of the video took"
     spent = ", ".join(f"{name} {value / 60:.0f}" for name, value in seconds.items())
