@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from sam2rl_tracker import Tracker
+from sam2rl_tracker.agents.agent import Agent, fingerprint
+from sam2rl_tracker.agents.files import save_agent
 from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
-from sam2rl_tracker.policies.sam2rl import Agent, fingerprint, save_agent
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.media.frames import open_frames
+from sam2rl_tracker.media.masks import read_index_mask
 from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.training.search import greedy
-from sam2rl_tracker.training.simulator import Clip, Simulator
-from sam2rl_tracker.video import open_frames, read_index_mask
+from sam2rl_tracker.training.simulator import Simulator
 
 DOCS = Path(__file__).resolve().parent
 VIDEOS = DOCS.parent / "tests" / "data"

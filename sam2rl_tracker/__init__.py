@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sam2rl_tracker.tracking import Tracker
+    from sam2rl_tracker.tracking.tracker import Tracker
 
 __version__ = "0.1.0"
 __all__ = ["Tracker", "__version__"]
@@ -12,7 +12,7 @@ __all__ = ["Tracker", "__version__"]
 def __getattr__(name: str) -> object:
     # Lazy: PyTorch takes seconds to import, and `sam2rl --help` and the VOT side need none of it.
     if name == "Tracker":
-        from sam2rl_tracker.tracking import Tracker
+        from sam2rl_tracker.tracking.tracker import Tracker
 
         return Tracker
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,3 +6,7 @@ class Sam2rlError(Exception):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

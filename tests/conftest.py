@@ -11,8 +11,9 @@ import pytest
 from reference import DATA
 
 from sam2rl_tracker.engine import Model, load_model, one_thread
+from sam2rl_tracker.vot.results import Failure
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
-from sam2rl_tracker.vot.toolkit import Failure, evaluate
+from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 HEIGHT, WIDTH = 48, 64

@@ -10,7 +10,8 @@ import numpy as np
 
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Model
-from sam2rl_tracker.video import open_frames, read_index_mask
+from sam2rl_tracker.media.frames import open_frames
+from sam2rl_tracker.media.masks import read_index_mask
 
 DATA = Path(__file__).parent / "data"
 SCENES = ["scene-930108", "scene-930105", "scene-930014"]

@@ -1,15 +1,8 @@
 """SAM 2 with an explicit memory bank. The only part of the package that imports `sam2`."""
 
+from sam2rl_tracker.engine.catalogue import HUB_MODELS, packaged_models, resolve_model
 from sam2rl_tracker.engine.engine import Engine
-from sam2rl_tracker.engine.models import (
-    HUB_MODELS,
-    Model,
-    load_model,
-    packaged_models,
-    random_model,
-    resolve_device,
-    resolve_model,
-)
+from sam2rl_tracker.engine.model import Model, load_model, random_model, resolve_device
 from sam2rl_tracker.engine.threads import one_thread
 from sam2rl_tracker.engine.types import (
     CONDITIONING_SLOT,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sam2rl_tracker.engine.attention import BankAttention
-from sam2rl_tracker.engine.models import Model
+from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.types import (
     CONDITIONING_SLOT,
     MEMORY_SLOTS,

@@ -16,8 +16,9 @@ from PIL import Image
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from tqdm import tqdm
 
+from sam2rl_tracker.engine.configuration import build_network
 from sam2rl_tracker.engine.engine import Engine
-from sam2rl_tracker.engine.models import Model, build_network
+from sam2rl_tracker.engine.model import Model
 
 # Its bars would drown the caller's own, and it has no switch for them.
 for _module in (sam2.sam2_video_predictor, sam2.utils.misc):

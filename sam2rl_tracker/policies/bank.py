@@ -5,35 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.agents.action import CAPACITY, DISCARD, act
+from sam2rl_tracker.engine.types import FrameRecord, MemorySelection
 from sam2rl_tracker.policies.base import Encoding, Outcome, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
-
-CAPACITY = MEMORY_SLOTS - 1
-"""Memories that the bank holds beside the prompted frame."""
-
-DISCARD = 0
-"""The action that keeps nothing; action k puts the new memory in place of the k-th oldest (1 = the oldest)."""
-
-_Entry = TypeVar("_Entry")
-
-
-def act(bank: tuple[_Entry, ...], entry: _Entry, action: int, capacity: int = CAPACITY) -> tuple[_Entry, ...]:
-    """The bank after an action, oldest first.
-
-    While the bank is not full, every action but `DISCARD` inserts into a free place.
-
-    Args:
-        bank: oldest first.
-        entry: of the newest frame.
-    """
-    if action == DISCARD:
-        return bank
-    if len(bank) < capacity:
-        return (*bank, entry)
-    return (*bank[: action - 1], *bank[action:], entry)
 
 
 def bank_selection(

@@ -26,7 +26,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from sam2rl_tracker.engine.models import Model
+from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
 
 

@@ -22,9 +22,9 @@ BUILTIN = {
     "sam2long": "sam2rl_tracker.policies.sam2long:Sam2Long",
     "mosam": "sam2rl_tracker.policies.mosam:MoSam",
     "sam2rl": "sam2rl_tracker.policies.sam2rl:Sam2Rl",
-    "never": "sam2rl_tracker.policies.controls:Never",
-    "stride": "sam2rl_tracker.policies.controls:Stride",
-    "random": "sam2rl_tracker.policies.controls:Random",
+    "never": "sam2rl_tracker.policies.baselines:Never",
+    "stride": "sam2rl_tracker.policies.baselines:Stride",
+    "random": "sam2rl_tracker.policies.baselines:Random",
 }
 ALIASES = {"sam2": "recency"}
 

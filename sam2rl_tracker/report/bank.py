@@ -11,7 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from sam2rl_tracker.video import StrPath, atomic_path
+from sam2rl_tracker.media.files import StrPath, atomic_path
 
 
 def plot_banks(traces: Mapping[str, Sequence[Mapping[str, Any]]], path: StrPath, title: str) -> Path:

@@ -14,16 +14,20 @@ from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.measures import frame_overlaps, quality
+from sam2rl_tracker.evaluation.measures import quality
+from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.overlaps import frame_overlaps
+from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.images import Image, Labels, read_image
+from sam2rl_tracker.media.overlay import overlay
+from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.report.bank import places
 from sam2rl_tracker.report.measured import read_banks
-from sam2rl_tracker.report.overlay import VideoWriter, overlay
-from sam2rl_tracker.report.table import BASELINE, labelled, that_saw_truth
-from sam2rl_tracker.video import Image, Labels, StrPath, atomic_path, read_image
+from sam2rl_tracker.report.table import labelled, that_saw_truth
 from sam2rl_tracker.vot.regions import EMPTY, Region, read_trajectory
+from sam2rl_tracker.vot.results import checked_workspace, result_file, result_stem, tracked_names
 from sam2rl_tracker.vot.sequences import Sequence as Truth
 from sam2rl_tracker.vot.sequences import read_sequence
-from sam2rl_tracker.vot.toolkit import checked_workspace, result_file, result_stem, tracked_names
 from sam2rl_tracker.vot.workspace import Workspace
 
 Regions = list[Region | int]  # a frame's mask, or the toolkit's code for none

@@ -19,13 +19,14 @@ import numpy as np
 from matplotlib.colors import to_hex
 from PIL import Image as PILImage
 
-from sam2rl_tracker.measures import Flags
+from sam2rl_tracker.evaluation.overlaps import Flags
+from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.media.images import Image, Mask, read_image
+from sam2rl_tracker.media.overlay import overlay
 from sam2rl_tracker.report.bank import places
 from sam2rl_tracker.report.measured import Measured, ObjectTracks, Track, fate, read_regions
-from sam2rl_tracker.report.overlay import overlay
 from sam2rl_tracker.report.palette import Style
 from sam2rl_tracker.report.words import worst_span
-from sam2rl_tracker.video import Image, Mask, atomic_path, read_image
 from sam2rl_tracker.vot.regions import Region
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.workspace import Workspace

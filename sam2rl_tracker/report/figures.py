@@ -15,12 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sam2rl_tracker.measures import bootstrap_interval
+from sam2rl_tracker.evaluation.intervals import bootstrap_interval
+from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.measured import LOWER_IS_BETTER, NAMES, Measured, fate, mean_curve
 from sam2rl_tracker.report.palette import Style
 from sam2rl_tracker.report.table import labelled
 from sam2rl_tracker.report.words import points
-from sam2rl_tracker.video import atomic_path
 
 INK = "#1b1f24"  # of lines and text; the page replaces it by its own, which a dark page needs
 _GRID = "#8a8f98"

@@ -13,21 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2rl_tracker.measures import (
-    Flags,
-    Measures,
-    Overlaps,
-    bootstrap_interval,
-    frame_overlaps,
-    mean_measures,
-    measure_overlaps,
-)
-from sam2rl_tracker.report.table import BASELINE, Report
-from sam2rl_tracker.video import StrPath
+from sam2rl_tracker.evaluation.intervals import bootstrap_interval
+from sam2rl_tracker.evaluation.measures import Measures, mean_measures, measure_overlaps
+from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.overlaps import Flags, Overlaps, frame_overlaps
+from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.report.table import Report
 from sam2rl_tracker.vot.regions import Region, read_trajectory
+from sam2rl_tracker.vot.results import checked_workspace, result_file, result_stem
 from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import read_sequence, stack_regions
-from sam2rl_tracker.vot.toolkit import checked_workspace, result_file, result_stem
 from sam2rl_tracker.vot.workspace import Workspace
 
 NAMES = tuple(field.name for field in fields(Measures))

@@ -17,7 +17,7 @@ import psutil
 from jinja2 import Environment, PackageLoader
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.machine import package_version, processor
+from sam2rl_tracker.media.files import StrPath, atomic_path, prepare_output_folder
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.figures import Memory, draw_plots, remember
@@ -25,9 +25,9 @@ from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measure
 from sam2rl_tracker.report.palette import tracker_styles
 from sam2rl_tracker.report.table import Report, labelled, making
 from sam2rl_tracker.report.words import FEW, points, summarise
-from sam2rl_tracker.training.ppo import PRESETS
-from sam2rl_tracker.video import StrPath, atomic_path, prepare_output_folder
-from sam2rl_tracker.vot.toolkit import registered_trackers
+from sam2rl_tracker.runs.provenance import package_version, processor
+from sam2rl_tracker.training.settings import PRESETS
+from sam2rl_tracker.vot.registry import registered_trackers
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 MOST_DETAILS = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sam2rl_tracker.report.overlay import object_color
+from sam2rl_tracker.media.overlay import object_color
 
 _KNOWN = {"SAM2": 5, "SAMURAI": 1, "DAM4SAM": 3, "SAM2Long": 2, "MoSAM": 7, "SAM2RL": 6}  # -> Okabe-Ito colour
 _DASHES = {5: (), 1: (7.0, 2.0), 3: (2.0, 2.0), 2: (9.0, 2.0, 2.0, 2.0), 7: (4.0, 4.0), 6: ()}

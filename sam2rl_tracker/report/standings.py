@@ -10,12 +10,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS
+from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.figures import SEARCHES
-from sam2rl_tracker.report.outcome import BEST, CONTROLS
-from sam2rl_tracker.report.table import AGENTS as AGENT
-from sam2rl_tracker.report.table import BASELINE
 from sam2rl_tracker.report.words import points as _points
-from sam2rl_tracker.video import atomic_path
 
 VERSIONS = ("sam2rl_tracker", "sam2", "torch", "stable-baselines3", "vot-toolkit", "numpy", "python")
 
@@ -23,7 +21,7 @@ _COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method see
 _MARKERS = {False: "o", True: "D"}
 _NOTES = {False: "does not see the ground truth", True: "sees the ground truth it is scored on"}
 _DOTS: dict[str, Any] = {"s": 12, "color": "#999999", "alpha": 0.6, "linewidths": 0}
-_LINES = {AGENT: ("#D55E00", "-"), **SEARCHES}
+_LINES = {AGENTS: ("#D55E00", "-"), **SEARCHES}
 _SEARCHED = (*SEARCHES, BEST)
 _MANY = 20  # videos from which a percentile bootstrap holds about what it says
 
@@ -90,7 +88,7 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
         "| | Quality | difference | 95 % interval | simulated steps |",
         "|--|--|--|--|--|",
     ]
-    gains = {BASELINE: None, AGENT: claims["searched_gain"]}
+    gains = {BASELINE: None, AGENTS: claims["searched_gain"]}
     for key, row in document["methods"].items():
         if key in _SEARCHED:
             gains[key] = [row["gain"], row["low"], row["high"]]
@@ -247,7 +245,7 @@ def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
     claims, methods = document["claims"], document["methods"]
     spans = {key: [row["gain"], row["low"], row["high"]] for key, row in methods.items() if key != BASELINE}
     every = {key: span for key, span in spans.items() if key not in _SEARCHED}
-    searched = {AGENT: claims["searched_gain"], **{key: spans[key] for key in _SEARCHED}}
+    searched = {AGENTS: claims["searched_gain"], **{key: spans[key] for key in _SEARCHED}}
     rows = list(document["videos"].values())
     figure = Figure(figsize=(8, 0.42 * (len(every) + len(searched)) + 2.4), layout="constrained")
     panels = figure.subplots(2, sharex=True, height_ratios=[len(every), len(searched)])

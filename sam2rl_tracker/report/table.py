@@ -12,25 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.video import StrPath
-from sam2rl_tracker.vot.toolkit import (
-    Analysis,
-    Failure,
-    Scores,
-    analyse,
-    checked_workspace,
-    find_failure,
-    made_with,
-    registered_trackers,
-    tracked_names,
-)
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE
+from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.vot.registry import registered_trackers
+from sam2rl_tracker.vot.results import Failure, checked_workspace, find_failure, made_with, tracked_names
+from sam2rl_tracker.vot.toolkit import Analysis, Scores, analyse
 from sam2rl_tracker.vot.workspace import Workspace
-
-BASELINE = "SAM2"
-"""The tracker that the others are compared with."""
-
-AGENTS = "SAM2RL"
-"""The tracker that is run by trained agents."""
 
 
 def that_saw_truth(workspace: Workspace, trackers: Iterable[str]) -> frozenset[str]:

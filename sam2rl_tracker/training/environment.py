@@ -15,9 +15,10 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.engine import Engine, load_model
-from sam2rl_tracker.policies.bank import CAPACITY
-from sam2rl_tracker.training.simulator import Clip, Simulator, State
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.training.simulator import Simulator, State
 
 
 def observe(simulator: Simulator, state: State) -> np.ndarray:
@@ -163,7 +164,7 @@ class MemoryVecEnv(VecEnv):
 
 
 def _load(workspace: str, sequence: str, object_id: int) -> Clip:
-    from sam2rl_tracker.training.clips import load_clip
+    from sam2rl_tracker.vot.clips import load_clip
     from sam2rl_tracker.vot.workspace import open_workspace
 
     return load_clip(open_workspace(workspace), sequence, object_id)

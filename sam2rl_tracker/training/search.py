@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sam2rl_tracker.agents.action import DISCARD
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies.bank import DISCARD
 from sam2rl_tracker.training.simulator import Simulator, State
 
 INSERT = 1

@@ -22,43 +22,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam2rl_tracker.agents.action import CAPACITY, act
 from sam2rl_tracker.engine import MAX_POINTERS, Chosen, Engine, FixedShape, FrameRecord
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies.bank import CAPACITY, act, bank_selection
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.policies.bank import bank_selection
 
 _Item = TypeVar("_Item")
 
 State = int
 """A state is the number of the node that it led to: frame t as predicted under a bank."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One object of one video with its ground truth, from the frame on which the object is given.
-
-    Shapes: images T x uint8 [h, w, 3]; masks bool [T, h, w]; known bool [T], False where nobody knows the truth;
-    ignored bool [T, h, w] or None, the pixels that do not count.
-
-    `start_counts`: whether the frame on which the object is given is scored, with IoU 1. The toolkit does that for
-    objects that appear after a video's first frame.
-    """
-
-    images: Sequence[np.ndarray]
-    masks: np.ndarray
-    known: np.ndarray
-    ignored: np.ndarray | None = None
-    start_counts: bool = False
-
-    def __post_init__(self) -> None:
-        if len(self.images) < 3:
-            raise Sam2rlError(f"the video has {len(self.images)} frames: there is a decision to take from 3 on")
-        if not self.masks[0].any():
-            raise Sam2rlError("the object is not visible on the first frame: there is nothing to start from")
-        if not self.known[1:].any():
-            raise Sam2rlError("no frame after the first one has a known truth: there is nothing to learn from")
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 @dataclass(eq=False, slots=True)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.video import Image, Mask, StrPath, read_image
+from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.media.images import Image, Mask, read_image
 from sam2rl_tracker.vot.regions import EMPTY, UNKNOWN, Region, encode, parse_line
 
 IGNORE_FILE = "groundtruth__ignore.txt"

@@ -20,13 +20,13 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.machine import package_version
-from sam2rl_tracker.video import Image, Mask, read_image
+from sam2rl_tracker.media.images import Image, Mask, read_image
+from sam2rl_tracker.runs.provenance import package_version
 from sam2rl_tracker.vot.regions import bounding_box, encode
 
 if TYPE_CHECKING:
     from sam2rl_tracker.engine import Model
-    from sam2rl_tracker.tracking import Tracker
+    from sam2rl_tracker.tracking.tracker import Tracker
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 Reply = tuple[Any, dict[str, Any]]  # a trax region and the properties that the toolkit stores beside it
@@ -60,7 +60,7 @@ def answer_requests(server: trax.Server, policy: str) -> None:
     """Load the model once and follow the toolkit through its sequences."""
     from sam2rl_tracker.engine import load_model
     from sam2rl_tracker.policies import make_policy
-    from sam2rl_tracker.tracking import Tracker
+    from sam2rl_tracker.tracking.tracker import Tracker
 
     fresh_policy = make_policy(policy)
     if fresh_policy().revises:

@@ -18,15 +18,9 @@ from rich.markup import escape
 from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.video import (
-    IGNORED,
-    StrPath,
-    atomic_path,
-    is_binary_mask,
-    list_frames,
-    object_masks,
-    read_index_mask,
-)
+from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.frames import list_frames
+from sam2rl_tracker.media.masks import IGNORED, is_binary_mask, object_masks, read_index_mask
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, write_sequence
 
 Item = TypeVar("Item")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from sam2rl_tracker.cli import app
+from sam2rl_tracker.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -11,14 +11,14 @@ from conftest import scripted_frames
 from PIL import Image
 from typer.testing import CliRunner
 
-from sam2rl_tracker.cli import app
+from sam2rl_tracker.cli.main import app
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.measures import frame_overlaps
+from sam2rl_tracker.evaluation.overlaps import frame_overlaps
 from sam2rl_tracker.report.bank import places
 from sam2rl_tracker.report.comparison import _overlaps, _read, find_difference, write_comparison
 from sam2rl_tracker.vot.regions import read_trajectory
+from sam2rl_tracker.vot.results import result_file, result_stem
 from sam2rl_tracker.vot.sequences import read_sequence, stack_regions
-from sam2rl_tracker.vot.toolkit import result_file, result_stem
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 LENGTH = 12

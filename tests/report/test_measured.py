@@ -5,7 +5,7 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from sam2rl_tracker.measures import mean_measures, measure_object
+from sam2rl_tracker.evaluation.measures import mean_measures, measure_object
 from sam2rl_tracker.report.figures import remember, success
 from sam2rl_tracker.report.measured import NAMES, fate, mean_curve, measure
 from sam2rl_tracker.report.palette import tracker_styles

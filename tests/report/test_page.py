@@ -15,12 +15,13 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from sam2rl_tracker.cli import main
+from sam2rl_tracker.cli.main import main
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import Report
 from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.words import points
-from sam2rl_tracker.vot.toolkit import Analysis, Failure
+from sam2rl_tracker.vot.results import Failure
+from sam2rl_tracker.vot.toolkit import Analysis
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _VOID = {"meta", "link", "img", "br", "input", "hr"}

@@ -10,7 +10,8 @@ from rich.console import Console
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report import Report, collect, render, to_json
 from sam2rl_tracker.report.table import that_saw_truth
-from sam2rl_tracker.vot.toolkit import Analysis, Failure, Scores
+from sam2rl_tracker.vot.results import Failure
+from sam2rl_tracker.vot.toolkit import Analysis, Scores
 from sam2rl_tracker.vot.workspace import create
 
 

@@ -11,9 +11,10 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 from stable_baselines3.common.vec_env import VecMonitor
 
 from sam2rl_tracker.engine import Engine, Model
+from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.training import ENV_ID
 from sam2rl_tracker.training.environment import MemoryVecEnv
-from sam2rl_tracker.training.simulator import Clip, Simulator, State
+from sam2rl_tracker.training.simulator import Simulator, State
 
 FRAMES = 7
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,7 +10,8 @@ from reference import load_video
 
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report.curves import plot_curves
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.report.search_curves import plot_curves
 from sam2rl_tracker.training.search import (
     Found,
     beam,
@@ -22,7 +23,7 @@ from sam2rl_tracker.training.search import (
     random_search,
     successors,
 )
-from sam2rl_tracker.training.simulator import Clip, Simulator
+from sam2rl_tracker.training.simulator import Simulator
 
 FIRST = 32  # the object is hard to keep from here on: it takes foresight
 BUDGET = 200

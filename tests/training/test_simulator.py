@@ -11,11 +11,14 @@ import torch
 from reference import load_video
 
 from sam2rl_tracker import Tracker
+from sam2rl_tracker.agents.action import act
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.measures import frame_overlaps, quality
-from sam2rl_tracker.policies.bank import BankPolicy, act
-from sam2rl_tracker.training.simulator import Clip, Simulator
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.evaluation.measures import quality
+from sam2rl_tracker.evaluation.overlaps import frame_overlaps
+from sam2rl_tracker.policies.bank import BankPolicy
+from sam2rl_tracker.training.simulator import Simulator
 
 FRAMES = 12
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.measures import Measures, mean_measures, measure_object
+from sam2rl_tracker.evaluation.measures import Measures, mean_measures, measure_object
 from sam2rl_tracker.vot.regions import Region, read_trajectory
+from sam2rl_tracker.vot.results import checked_workspace, find_failure, made_with
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
-from sam2rl_tracker.vot.toolkit import Scores, analyse, checked_workspace, evaluate, find_failure, made_with
+from sam2rl_tracker.vot.toolkit import Scores, analyse, evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from trax.client import Client
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.tracking import Tracker
+from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, answer_requests, made_with, reply, storable, to_mask
 
 SIZE = (40, 56)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.video import write_index_mask
+from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.workspace import TEMPLATE, create, generate, import_frames, open_workspace
 

@@ -1,0 +1,64 @@
+"""An agent as data: what it is, and the action it takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sam2rl_tracker.errors import Sam2rlError
+
+FORMAT = "sam2rl-agent-1"
+
+MLP_TENSORS = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
+
+
+@dataclass(frozen=True, eq=False)
+class Agent:
+    """A trained agent: a network of one hidden layer, or a list of actions found by search.
+
+    Attributes:
+        fingerprint: of the first image, the initial mask and the model that it belongs to.
+        frames: T, the length of its video.
+        capacity: memories in its bank.
+        tensors: `hidden.weight` [units, T], `hidden.bias`, `output.weight` [capacity + 1, units], `output.bias`; or
+            `actions` [T - 2], those after frames 1 to T - 2.
+        record: what is known of its making: sequence, object, qualities, seed, settings, versions.
+    """
+
+    fingerprint: str
+    frames: int
+    capacity: int
+    tensors: dict[str, np.ndarray]
+    record: dict[str, Any] = field(default_factory=dict)
+
+    def action(self, t: int, bank: Sequence[int]) -> int:
+        """The greedy action after frame t with these frames stored.
+
+        Raises:
+            Sam2rlError: frame t lies beyond the video that the agent was trained on.
+        """
+        if not 1 <= t <= self.frames - 1:
+            raise Sam2rlError(
+                f"the agent was trained on a video of {self.frames} frames, but this one has more: "
+                "train one on this video with `sam2rl train`"
+            )
+        if t == self.frames - 1:
+            return 0  # nothing follows the last frame
+        if "actions" in self.tensors:
+            return int(self.tensors["actions"][t - 1])
+        seen = np.zeros(self.frames, dtype=np.float32)
+        seen[[0, *bank, t]] = 1
+        hidden = np.tanh(self.tensors["hidden.weight"] @ seen + self.tensors["hidden.bias"])
+        return int((self.tensors["output.weight"] @ hidden + self.tensors["output.bias"]).argmax())
+
+
+def fingerprint(image: np.ndarray, mask: np.ndarray, model_hash: str) -> str:
+    """The key of an agent: 16 hex digits of a first image, uint8 [h, w, 3], its mask, bool [h, w], and a model."""
+    digest = hashlib.sha256(f"{model_hash} {image.shape}".encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    digest.update(np.packbits(mask).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,82 @@
+"""An agent's file: safetensors with JSON in its metadata. Nothing in it is ever executed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.agents.agent import FORMAT, MLP_TENSORS, Agent
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.files import StrPath, atomic_path
+
+
+def save_agent(agent: Agent, folder: StrPath) -> Path:
+    """Write an agent to `FINGERPRINT.safetensors` in a folder, which is made if need be.
+
+    Raises:
+        Sam2rlError: the file cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give a folder you own") from error
+    path = folder / f"{agent.fingerprint}.safetensors"
+    about = {
+        "format": FORMAT,
+        "fingerprint": agent.fingerprint,
+        "frames": agent.frames,
+        "capacity": agent.capacity,
+        "record": agent.record,
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(agent.tensors, metadata={"sam2rl": json.dumps(about)}))
+    return path
+
+
+def load_agent(path: StrPath) -> Agent:
+    """Read an agent; its tensors are checked against what it says about itself.
+
+    Raises:
+        Sam2rlError: no agent file, a damaged one, or one of another format.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {})["sam2rl"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+        agent = Agent(about["fingerprint"], int(about["frames"]), int(about["capacity"]), tensors, about["record"])
+        if about["format"] != FORMAT:
+            raise Sam2rlError(f"{path} is an agent of format {about['format']!r}, expected {FORMAT!r}: train it again")
+        if not isinstance(agent.record, dict) or not isinstance(agent.fingerprint, str):
+            raise Sam2rlError(f"{path} is damaged: its record is none; train it again")
+        if not _consistent(agent):
+            raise Sam2rlError(f"{path} is damaged: its tensors do not fit its {agent.frames} frames; train it again")
+    except FileNotFoundError as error:
+        raise Sam2rlError(f"{path} does not exist: see `sam2rl agent list`") from error
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise Sam2rlError(f"{path} is no agent file ({error}): train one with `sam2rl train`") from error
+    return agent
+
+
+def _consistent(agent: Agent) -> bool:
+    shapes = {name: tensor.shape for name, tensor in agent.tensors.items()}
+    if not 1 <= agent.capacity <= CAPACITY or agent.frames < 3:
+        return False
+    if set(shapes) == {"actions"}:
+        actions = agent.tensors["actions"]
+        fits = shapes["actions"] == (agent.frames - 2,) and actions.dtype.kind in "iu"
+        return bool(fits and (actions >= 0).all() and (actions <= agent.capacity).all())
+    if set(shapes) != set(MLP_TENSORS):
+        return False
+    units, outputs = shapes["hidden.bias"][:1], (agent.capacity + 1,)
+    return (
+        shapes["hidden.weight"] == (*units, agent.frames)
+        and shapes["output.weight"] == (*outputs, *units)
+        and shapes["output.bias"] == outputs
+        and all(np.isfinite(tensor).all() for tensor in agent.tensors.values())
+    )

@@ -1,0 +1,1 @@
+"""How well masks fit the truth: overlaps, measures and their intervals."""

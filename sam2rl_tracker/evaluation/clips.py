@@ -1,0 +1,39 @@
+"""One object of one video with its ground truth, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam2rl_tracker.errors import Sam2rlError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One object of one video with its ground truth, from the frame on which the object is given.
+
+    Shapes: images T x uint8 [h, w, 3]; masks bool [T, h, w]; known bool [T], False where nobody knows the truth;
+    ignored bool [T, h, w] or None, the pixels that do not count.
+
+    `start_counts`: whether the frame on which the object is given is scored, with IoU 1. The toolkit does that for
+    objects that appear after a video's first frame.
+    """
+
+    images: Sequence[np.ndarray]
+    masks: np.ndarray
+    known: np.ndarray
+    ignored: np.ndarray | None = None
+    start_counts: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.images) < 3:
+            raise Sam2rlError(f"the video has {len(self.images)} frames: there is a decision to take from 3 on")
+        if not self.masks[0].any():
+            raise Sam2rlError("the object is not visible on the first frame: there is nothing to start from")
+        if not self.known[1:].any():
+            raise Sam2rlError("no frame after the first one has a known truth: there is nothing to learn from")
+
+    def __len__(self) -> int:
+        return len(self.images)

@@ -1,0 +1,14 @@
+"""Names of what is compared: trackers, baselines that know nothing, and searches."""
+
+from __future__ import annotations
+
+BASELINE = "SAM2"
+"""The tracker that the others are compared with."""
+
+AGENTS = "SAM2RL"
+"""The tracker that is run by trained agents."""
+
+HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
+CONTROLS = {"never": "never", "stride": "stride", "random rule": "random"}
+"""{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
+BEST = "best found"  # by any method: rules, searches, the agent and the best rollout of its training

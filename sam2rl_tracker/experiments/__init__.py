@@ -1,0 +1,1 @@
+"""Whole studies, each one command: the demo, the benchmark, speed, scores, transfer."""

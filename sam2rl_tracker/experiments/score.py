@@ -1,0 +1,153 @@
+"""How well a model tracks generated scenes under several memory policies, and under searched decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.evaluation.intervals import bootstrap_interval
+from sam2rl_tracker.evaluation.measures import FrameCounts, count_frames, measure_object
+from sam2rl_tracker.experiments.speed import describe
+from sam2rl_tracker.synthetic import generate_scene
+from sam2rl_tracker.tracking.tracker import Tracker
+from sam2rl_tracker.training.search import beam
+from sam2rl_tracker.training.simulator import Simulator
+
+POLICIES = ("never", "recency", "stride", "random", "samurai", "dam4sam")
+SEED = 7_000_000  # of the first scene: no training, test or benchmark uses these
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Which scenes to score on."""
+
+    count: int = 64
+    seed: int = SEED
+    frames: int = 80
+    objects: int = 1
+    preset: str = "default"
+
+
+def score_model(
+    model: str = "nano",
+    device: str | None = None,
+    scenes: Scenes = Scenes(),
+    policies: Sequence[str] = POLICIES,
+    beams: Sequence[int] = (),
+    jobs: int = 1,
+    report: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Track generated scenes with every policy; search each scene's best decisions by beams.
+
+    Args:
+        beams: widths; beams see the truth that they are scored on, and are run for scenes of one object.
+        jobs: processes, each on one thread.
+
+    Returns:
+        {"policies": {name: {quality, low, high (95 % bootstrap interval over scenes), accuracy, robustness, absent
+        (share of the frames without the object that were answered empty, or None), merged (share of those frames and
+        pairs of objects with a mask each whose masks have an IoU above 0.5, or None), sees_truth}}, "settings": {...}}.
+    """
+    tasks = [(model, device, scenes, i, tuple(policies), tuple(beams)) for i in range(scenes.count)]
+    rows: list[dict[str, list[_Scored]]] = []
+    if jobs == 1:
+        for task in tasks:
+            rows.append(_score_scene(*task))
+            report(f"scene {len(rows)} of {scenes.count}")
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            for future in [pool.submit(_score_scene, *task) for task in tasks]:
+                rows.append(future.result())
+                report(f"scene {len(rows)} of {scenes.count}")
+    loaded = load_model(model, device)
+    return {
+        "policies": {name: _summary([row[name] for row in rows]) for name in rows[0]},
+        "settings": {**describe(loaded, scenes.seed), **asdict(scenes)},
+    }
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """One object."""
+
+    quality: float
+    accuracy: float
+    robustness: float | None
+    counts: FrameCounts
+    merged: tuple[int, int] = (0, 0)  # with later objects: pairs of masks that are rather one, and all pairs
+    sees_truth: bool = False
+
+
+@lru_cache(1)
+def _load(model: str, device: str | None) -> Model:
+    return load_model(model, device)
+
+
+@one_thread()
+def _score_scene(
+    name: str, device: str | None, scenes: Scenes, index: int, policies: Sequence[str], beams: Sequence[int]
+) -> dict[str, list[_Scored]]:
+    """For every policy the scores of the scene's objects."""
+    model = _load(name, device)
+    size = model.network.image_size
+    scene = generate_scene(scenes.seed + index, scenes.frames, size, scenes.objects, preset=scenes.preset)
+    truth = scene.labels[None] == np.arange(1, scenes.objects + 1)[:, None, None, None]  # [objects, T, h, w]
+    scored = {}
+    for policy in policies:
+        tracker = Tracker(model, policy, num_frames=scenes.frames)
+        masks = [tracker.initialize(scene.images[0], truth[:, 0])]
+        masks += [tracker.track(image) for image in scene.images[1:]]
+        found = np.stack(masks, axis=1)  # [objects, T, h, w]
+        scored[policy] = [
+            replace(_score(one, true), merged=_merged(one, found[k + 1 :]))
+            for k, (one, true) in enumerate(zip(found, truth, strict=True))
+        ]
+    if scenes.objects == 1:
+        clip = Clip(list(scene.images), truth[0], np.ones(scenes.frames, dtype=bool))
+        for width in beams:
+            simulator = Simulator(Engine(model), clip)
+            path = simulator.rollout(beam(simulator, width).actions)
+            masks = [truth[:, 0], *(simulator.output(state)[None] for state in path)]
+            scored[f"beam {width}"] = [_score(np.concatenate(masks), truth[0], sees_truth=True)]
+    return scored
+
+
+def _score(found: np.ndarray, truth: np.ndarray, sees_truth: bool = False) -> _Scored:
+    measures = measure_object(found, truth)
+    counts = count_frames(found, truth)
+    return _Scored(measures.quality, measures.accuracy, measures.robustness, counts, sees_truth=sees_truth)
+
+
+def _merged(masks: np.ndarray, others: np.ndarray) -> tuple[int, int]:
+    """Of an object's masks [T, h, w] and those of others [n, T, h, w]: see `_Scored`."""
+    both = masks.any(axis=(1, 2)) & others.any(axis=(2, 3))  # [n, T]
+    ious = (masks & others).sum(axis=(2, 3)) / np.maximum((masks | others).sum(axis=(2, 3)), 1)
+    return int((ious[both] > 0.5).sum()), int(both.sum())
+
+
+def _summary(scenes: Sequence[Sequence[_Scored]]) -> dict[str, Any]:
+    qualities = np.array([np.mean([one.quality for one in scene]) for scene in scenes])
+    low, high = bootstrap_interval(qualities)
+    every = [one for scene in scenes for one in scene]
+    robust = [one.robustness for one in every if one.robustness is not None]
+    noticed = sum(one.counts.noticed for one in every)
+    merged, pairs = (sum(column) for column in zip(*(one.merged for one in every), strict=True))
+    absent = noticed + sum(one.counts.hallucinated for one in every)
+    return {
+        "quality": round(float(qualities.mean()), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "accuracy": round(float(np.mean([one.accuracy for one in every])), 4),
+        "robustness": round(float(np.mean(robust)), 4) if robust else None,
+        "absent": round(noticed / absent, 4) if absent else None,
+        "merged": round(merged / pairs, 4) if pairs else None,
+        "sees_truth": every[0].sees_truth,
+    }

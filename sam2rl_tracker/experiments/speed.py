@@ -1,0 +1,237 @@
+"""Speed and memory of policies beside stock `SAM2VideoPredictor` and beside each other, measured in one run."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from sam2rl_tracker.engine import HUB_MODELS, Model, load_model, random_model
+from sam2rl_tracker.engine.stock import stock_predictor, stock_state
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.synthetic import generate_scene
+from sam2rl_tracker.tracking.tracker import Tracker
+
+TURN = 5  # frames that one of the runs tracks before it is the next one's turn
+WARM_UP = 4  # turns
+STOCK = "stock SAM 2"  # stands among the names of policies
+BASELINE = "recency"  # what a policy's cost is measured against
+POLICIES = (BASELINE, "samurai", "dam4sam", "sam2long", "mosam")  # the published rules; they need no agent
+SETTLED = 200  # frames after which memory must be flat; growth counts from here
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the benchmark."""
+
+    objects: int
+    frames: int
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """`5x100` = 5 objects, 100 frames."""
+        try:
+            objects, frames = (int(part) for part in text.lower().split("x"))
+        except ValueError:
+            raise Sam2rlError(f"case {text!r} is not OBJECTSxFRAMES, such as 5x100") from None
+        if objects < 1 or frames < 40:
+            raise Sam2rlError(f"case {text!r} needs at least 1 object and 40 frames")
+        return cls(objects, frames)
+
+
+DEFAULT_CASES = (Case(1, 101), Case(5, 101), Case(1, 2001))
+
+
+def bench_track(
+    cases: Sequence[Case] = (),
+    model: str = "nano",
+    policies: Sequence[str] = (),
+    device: str | None = None,
+    random_weights: bool = False,
+    seed: int = 0,
+    report: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Track the same generated video with every policy and with stock SAM 2, in turns of 5 frames.
+
+    Stock SAM 2 gets its images decoded, resized and loaded beforehand, and that time is not counted; ours resizes each
+    frame within the time measured. Growth of memory and the cost of late frames are measured in a process of its own
+    for each; memory is the device's for CUDA, and the resident memory of the process otherwise.
+
+    Args:
+        cases: by default `DEFAULT_CASES`.
+        policies: to measure on every case; by default `BASELINE`, and without cases all `POLICIES` on the first.
+        random_weights: build a named hub model with random weights: its speed without its download.
+        report: called with one line of text per step.
+
+    Returns:
+        {"track": [{policy, objects, frames, fps, stock_fps, ratio, cost, growth_mb, stock_growth_mb, late_cost,
+        stock_late_cost}], "settings": {...}}, a line for each case and policy. fps are frames over the median time of a
+        turn; `ratio` is the median over turns of stock's time over ours, `cost` that of ours over the baseline's;
+        growth counts from frame 200 and is None for videos up to frame 400, as is `late_cost`: the time of a frame
+        after the last over that of one after frame 200, two runs in turns.
+    """
+    loaded = _load(model, device, random_weights, seed)
+    plan = [(case, list(dict.fromkeys(policies)) or [BASELINE]) for case in cases or DEFAULT_CASES]
+    if not cases and not policies:
+        plan[0] = (plan[0][0], list(POLICIES))
+    lines = []
+    for case, named in plan:
+        title = f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames"
+        report(f"{title}: speed")
+        times = _interleaved(loaded, dict.fromkeys([*named, BASELINE]), case, seed)
+        stock = times[STOCK]
+        endured: dict[str, tuple[float | None, float | None]] = dict.fromkeys([*named, STOCK], (None, None))
+        if case.frames > 2 * SETTLED:
+            for name in endured:
+                report(f"{title}: memory, {name}")
+                endured[name] = _in_own_process(_endure, name, model, device, random_weights, case, seed)
+        for policy in named:
+            ours = times[policy]
+            growth, late_cost = endured[policy]
+            stock_growth, stock_late_cost = endured[STOCK]
+            lines.append(
+                {
+                    "policy": policy,
+                    "objects": case.objects,
+                    "frames": case.frames,
+                    "fps": round(TURN / statistics.median(ours), 2),
+                    "stock_fps": round(TURN / statistics.median(stock), 2),
+                    "ratio": round(_ratio(stock, ours), 3),
+                    "cost": round(_ratio(ours, times[BASELINE]), 3),
+                    "growth_mb": growth,
+                    "stock_growth_mb": stock_growth,
+                    "late_cost": late_cost,
+                    "stock_late_cost": stock_late_cost,
+                }
+            )
+    return {
+        "track": lines,
+        "settings": describe(loaded, seed),
+    }
+
+
+def describe(model: Model, seed: int) -> dict[str, Any]:
+    """What a measurement depends on, for its record."""
+    name = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type
+    return {
+        "model": model.name,
+        "model_hash": model.hash,
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "seed": seed,
+    }
+
+
+def _load(model: str, device: str | None, random_weights: bool, seed: int) -> Model:
+    if not random_weights:
+        return load_model(model, device)
+    if model not in HUB_MODELS:
+        raise Sam2rlError(f"random weights are for the sizes {', '.join(HUB_MODELS)}, not for {model!r}")
+    return random_model(model, device, seed)
+
+
+def _interleaved(model: Model, policies: Iterable[str], case: Case, seed: int) -> dict[str, list[float]]:
+    """Seconds per turn of every policy and of stock."""
+    runs = {name: _frames(name, model, case, seed) for name in (*policies, STOCK)}
+    times = _in_turns(list(runs.values()), case.frames // TURN, model.device)
+    return {name: seconds[WARM_UP:] for name, seconds in zip(runs, times, strict=True)}
+
+
+def _in_turns(runs: Sequence[Iterator[None]], turns: int, device: torch.device) -> list[list[float]]:
+    """Seconds that each needs for its turns. Turns are short: a busy machine must slow all alike."""
+    times: list[list[float]] = [[] for _ in runs]
+    with torch.inference_mode():
+        for turn in range(turns):
+            # Back and forth, so that a run's neighbour is not always the same and nothing favours the first.
+            for which in range(len(runs)) if turn % 2 else reversed(range(len(runs))):
+                _wait(device)
+                start = time.perf_counter()
+                for _ in islice(runs[which], TURN):
+                    pass
+                _wait(device)
+                times[which].append(time.perf_counter() - start)
+    return times
+
+
+def _endure(
+    name: str, model_name: str, device: str | None, random_weights: bool, case: Case, seed: int
+) -> tuple[float, float]:
+    """MB of memory gained between frame 200 and the last, and the cost of a frame there over that of one at 200."""
+    model = _load(model_name, device, random_weights, seed)
+    extra = 40 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
+    with torch.inference_mode():
+        long = _frames(name, model, Case(case.objects, case.frames + extra), seed)
+        _skip(long, SETTLED)
+        settled = _memory_mb(model.device)
+        _skip(long, case.frames - 1 - SETTLED)
+        growth = _memory_mb(model.device) - settled
+        fresh = _frames(name, model, Case(case.objects, SETTLED + extra + 1), seed)
+        _skip(fresh, SETTLED)
+    late, early = _in_turns([long, fresh], extra // TURN, model.device)
+    return round(growth, 1), round(_ratio(late, early), 3)
+
+
+def _skip(frames: Iterator[None], count: int) -> None:
+    for _ in islice(frames, count):
+        pass
+
+
+def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """The median over turns."""
+    return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
+
+
+def _frames(name: str, model: Model, case: Case, seed: int) -> Iterator[None]:
+    """Track a video by a policy or by `STOCK`; yields after every frame but the first."""
+    size = model.network.image_size
+    scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
+    # Long videos run the scene forwards and backwards: motion stays continuous.
+    there_and_back = [*range(len(scene.images)), *range(len(scene.images) - 2, 0, -1)]
+    images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
+    masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
+    if name != STOCK:
+        tracker = Tracker(model, name)
+        tracker.initialize(images[0], masks)
+        for image in images[1:]:
+            tracker.track(image)
+            yield
+    else:
+        predictor = stock_predictor(model)
+        state = stock_state(model, predictor, images)
+        for index, mask in enumerate(masks):
+            predictor.add_new_mask(state, 0, index + 1, mask)
+        results = predictor.propagate_in_video(state)
+        next(results)  # the prompted frame
+        for _, _, logits in results:
+            (logits > 0).cpu()  # users want masks on the host, which ours hands out
+            yield
+
+
+def _in_own_process(function: Callable[..., tuple[float, float]], *arguments: Any) -> tuple[float, float]:
+    """Memory of one run must not hide in what another has left behind."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _memory_mb(device: torch.device) -> float:
+    gc.collect()
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device) / 2**20
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,104 @@
+"""Do an agent's decisions mean anything beyond the very pixels that it was trained on?
+
+An agent is replayed on its own video, changed: compressed again, a little brighter, or with every second frame left
+out. Its observation holds frame numbers only, so nothing but what SAM 2 makes of the images differs.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image as PILImage
+
+from sam2rl_tracker.agents.agent import Agent
+from sam2rl_tracker.agents.files import load_agent
+from sam2rl_tracker.engine import load_model, one_thread
+from sam2rl_tracker.engine.types import MAX_POINTERS
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.evaluation.evaluate import replay
+from sam2rl_tracker.media.images import Image
+from sam2rl_tracker.policies import make_policy
+from sam2rl_tracker.policies.bank import BankPolicy
+from sam2rl_tracker.policies.base import Start
+from sam2rl_tracker.training.trainer import Task
+from sam2rl_tracker.vot.clips import load_clip
+from sam2rl_tracker.vot.workspace import open_workspace
+
+VARIANTS = {
+    "original": "as trained on",
+    "jpeg": "JPEG, quality 60",
+    "brighter": "2 % brighter",
+    "halved": "every second frame left out",
+}
+"""{name: what it is}"""
+
+
+@dataclass
+class Replayed(BankPolicy):
+    """An agent on a changed version of its video, of which every `stride`-th frame is there."""
+
+    agent: Agent | None = None
+    stride: int = 1
+
+    exact: ClassVar[bool] = True
+
+    def begin(self, start: Start) -> None:
+        assert self.agent is not None
+        self.capacity = self.agent.capacity
+        super().begin(start)
+        self.pointer_span = min(self.agent.frames, MAX_POINTERS)
+
+    def decide(self, t: int, bank: Sequence[int]) -> int:
+        assert self.agent is not None
+        return self.agent.action(self.stride * t, [self.stride * frame for frame in bank])
+
+
+@one_thread()
+def transfer_agent(task: Task, file: Path) -> dict[str, Any]:
+    """Replay an agent, and SAM 2's own rule, on every variant of the video: {variant: {sam2, agent}}, qualities.
+
+    Args:
+        task: what the agent was trained on.
+        file: the agent's.
+
+    Raises:
+        Sam2rlError: see `load_agent` and `load_clip`.
+    """
+    agent = load_agent(file)
+    model = load_model(task.model, task.device)
+    clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
+    result = {}
+    for variant in VARIANTS:
+        changed = change(clip, variant)
+        stride = 2 if variant == "halved" else 1
+        result[variant] = {
+            "sam2": replay(model, changed, make_policy("recency")),
+            "agent": replay(model, changed, partial(Replayed, agent=agent, stride=stride)),
+        }
+    return result
+
+
+def change(clip: Clip, variant: str) -> Clip:
+    """A variant of a clip."""
+    if variant == "jpeg":
+        return replace(clip, images=[_compressed(image) for image in clip.images])
+    if variant == "brighter":
+        ramp = np.minimum(np.round(np.arange(256) * 1.02), 255).astype(np.uint8)
+        return replace(clip, images=[ramp[image] for image in clip.images])
+    if variant == "halved":
+        ignored = None if clip.ignored is None else clip.ignored[::2]
+        return replace(clip, images=clip.images[::2], masks=clip.masks[::2], known=clip.known[::2], ignored=ignored)
+    return clip
+
+
+def _compressed(image: Image) -> Image:
+    buffer = io.BytesIO()
+    PILImage.fromarray(image).save(buffer, "JPEG", quality=60)
+    with PILImage.open(buffer) as opened:
+        return np.array(opened.convert("RGB"))

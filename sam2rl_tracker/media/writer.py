@@ -1,0 +1,100 @@
+"""A video file, written frame by frame."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.files import StrPath, temporary_path, write_error
+from sam2rl_tracker.media.images import Image
+
+
+class VideoWriter:
+    """Write frames to an H.264 .mp4 that every player opens; a context manager.
+
+    The file appears under its name when the block ends without an exception, and not at all otherwise. Odd sizes are
+    padded to even by repeating the last row or column, which yuv420p needs.
+
+    Args:
+        path: Where to write; must end in .mp4.
+        fps: Frames per second; None (unknown) stands for 25.
+
+    Raises:
+        Sam2rlError: The name does not end in .mp4, the file cannot be written, or no frame was written.
+    """
+
+    def __init__(self, path: StrPath, fps: float | None = None) -> None:
+        self.path = Path(path)
+        if self.path.suffix.lower() != ".mp4":
+            raise Sam2rlError(f"{path} does not end in .mp4, the only video format written: give a name that does.")
+        self._temporary = temporary_path(self.path)
+        self._rate = Fraction(fps or 25).limit_denominator(1001)
+        self._container: Any = None
+        self._stream: Any = None
+        self._size: tuple[int, ...] = ()
+
+    def __enter__(self) -> VideoWriter:
+        try:
+            self._container = av.open(str(self._temporary.absolute()), "w", format="mp4")
+        except (av.error.FFmpegError, OSError) as error:
+            raise write_error(self.path, error) from error
+        return self
+
+    def write(self, image: Image) -> None:
+        """Append one frame, uint8 [h, w, 3] RGB, of the same size as the first.
+
+        Raises:
+            Sam2rlError: Encoding or writing failed.
+        """
+        if self._stream is None:
+            self._size = image.shape
+            self._stream = self._add_stream(image)
+        if image.shape != self._size:
+            raise ValueError(f"frame of shape {image.shape} in a video of shape {self._size}")
+        height, width = image.shape[:2]
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        try:
+            self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        except (av.error.FFmpegError, OSError) as error:
+            raise write_error(self.path, error) from error
+
+    def _add_stream(self, image: Image) -> Any:
+        try:
+            stream = self._container.add_stream("h264", rate=self._rate, options={"crf": "20", "preset": "veryfast"})
+        except (av.error.FFmpegError, ValueError) as error:
+            raise Sam2rlError(
+                f"{self.path} cannot be written: this PyAV has no H.264 encoder, `pip install --force-reinstall av`."
+            ) from error
+        stream.pix_fmt = "yuv420p"
+        stream.height = image.shape[0] + image.shape[0] % 2
+        stream.width = image.shape[1] + image.shape[1] % 2
+        return stream
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            with suppress(av.error.FFmpegError, OSError):  # whatever made the block fail is what to report
+                self._container.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._stream is None:
+            raise Sam2rlError(f"{self.path} was not written: no frame was given, give a video with frames.")
+        try:
+            self._container.mux(self._stream.encode(None))  # None flushes the encoder
+            self._container.close()  # writes the index, which can fail: the disk may be full
+            os.replace(self._temporary, self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            raise write_error(self.path, error) from error

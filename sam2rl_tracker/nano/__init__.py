@@ -1,0 +1,1 @@
+"""Training `nano`, the model in the package."""

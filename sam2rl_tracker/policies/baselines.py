@@ -1,0 +1,62 @@
+"""Rules that nobody would ship: what a memory policy must beat to have done something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam2rl_tracker.agents.action import DISCARD
+from sam2rl_tracker.policies.bank import BankPolicy
+from sam2rl_tracker.policies.base import Start
+
+_OLDEST = 1
+
+
+@dataclass
+class Never(BankPolicy):
+    """The prompted frame alone: nothing is ever added."""
+
+    def decide(self, t: int, bank: Sequence[int]) -> int:
+        return DISCARD
+
+
+@dataclass
+class Stride(BankPolicy):
+    """Every n-th frame replaces the oldest: six memories that reach n times as far back as SAM 2's.
+
+    Attributes:
+        stride: n.
+    """
+
+    stride: int = 5
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ValueError("stride must be at least 1")
+
+    def decide(self, t: int, bank: Sequence[int]) -> int:
+        return _OLDEST if t % self.stride == 0 else DISCARD
+
+
+@dataclass
+class Random(BankPolicy):
+    """After every frame any action, all equally likely.
+
+    Attributes:
+        seed: of the actions; all objects get the same ones.
+    """
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError("seed must be at least 0")
+
+    def begin(self, start: Start) -> None:
+        self._actions = np.random.default_rng(self.seed)
+        super().begin(start)
+
+    def decide(self, t: int, bank: Sequence[int]) -> int:
+        return int(self._actions.integers(self.capacity + 1))

@@ -1,0 +1,206 @@
+"""What the toolkit wrote about a tracker: result files, their failures, times and properties."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.vot.regions import read_trajectory
+from sam2rl_tracker.vot.registry import registered_trackers
+from sam2rl_tracker.vot.sequences import object_names
+from sam2rl_tracker.vot.workspace import Workspace, open_workspace
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A tracker whose results are incomplete: the first sequence without them, and why."""
+
+    tracker: str
+    sequence: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.tracker} has no complete results on sequence {self.sequence}: {self.reason}"
+
+
+def checked_workspace(folder: StrPath) -> Workspace:
+    """Open a workspace in which something can be evaluated.
+
+    Raises:
+        Sam2rlError: It is no workspace, lists no sequences, or a sequence has no ground truth.
+    """
+    workspace = open_workspace(folder)
+    names = workspace.names()
+    if not names:
+        raise Sam2rlError(
+            f"{workspace.sequences / 'list.txt'} names no sequences: add some with "
+            f"`sam2rl workspace generate {workspace.folder}` or `sam2rl workspace import`."
+        )
+    for name in names:
+        folder = workspace.sequences / name
+        if not (folder / "sequence").is_file():
+            raise Sam2rlError(f"{folder} is not a sequence but list.txt names it: delete the line or add the sequence.")
+        if not object_names(folder):
+            raise Sam2rlError(f"{folder} has no ground truth, expected groundtruth_<id>.txt: it cannot be evaluated.")
+    _experiments(workspace)
+    return workspace
+
+
+def _experiments(workspace: Workspace) -> list[str]:
+    """Names of the experiments in the workspace's stack."""
+    try:
+        stack = yaml.safe_load(workspace.stack.read_text())
+        return [str(name) for name in stack["experiments"]]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise Sam2rlError(
+            f"{workspace.stack} is not a stack of experiments ({' '.join(str(error).split())}): copy stack.yaml from a "
+            "new workspace, `sam2rl workspace create DIR`."
+        ) from error
+
+
+def tracked_names(workspace: Workspace) -> list[str]:
+    """Trackers that have results, or a log of a failure before the first result, sorted."""
+    results, logs = workspace.folder / "results", workspace.folder / "logs"
+    names = {entry.name for entry in results.iterdir() if entry.is_dir()} if results.is_dir() else set()
+    for log in logs.glob("*_*.log"):
+        names.add(log.stem.rpartition("_")[0])
+    return sorted(names)
+
+
+def find_failure(workspace: Workspace, tracker: str) -> Failure | None:
+    """Check the result files of a tracker; None when every object of every sequence has a complete trajectory."""
+    problems = dict(_problems(workspace, tracker))  # {sequence: what is wrong}
+    if not problems:
+        return None
+    sequence, problem = next(iter(problems.items()))
+    # The toolkit stops at a tracker's first failure, so the last log belongs to the first sequence without results.
+    said = _last_words(workspace, tracker)
+    count = len(workspace.names())
+    return Failure(
+        tracker,
+        sequence,
+        f"{problem} ({len(problems)} of {count} sequences incomplete)" + (f": {said}" if said else ""),
+    )
+
+
+def _problems(workspace: Workspace, tracker: str) -> Iterator[tuple[str, str]]:
+    """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
+    for experiment in _experiments(workspace):
+        for name in workspace.names():
+            length = _sequence_length(workspace.sequences / name)
+            for k, stem in _result_stems(workspace, tracker, experiment, name).items():
+                problem = _trajectory_problem(stem, length)
+                if problem:
+                    yield name, f"object {k} {problem}"
+                    break
+
+
+def _result_stems(workspace: Workspace, tracker: str, experiment: str, sequence: str) -> dict[str, Path]:
+    """{object's name: its result files' path without the suffix}."""
+    folder = workspace.folder / "results" / tracker / experiment / sequence
+    objects = object_names(workspace.sequences / sequence)
+    return {k: folder / (f"{sequence}_{k}_001" if len(objects) > 1 else f"{sequence}_001") for k in objects}
+
+
+def _sequence_length(folder: Path) -> int:
+    match = re.search(r"^length\s*=\s*(\d+)\s*$", (folder / "sequence").read_text(), re.MULTILINE)
+    return int(match[1]) if match else len(list((folder / "color").iterdir()))
+
+
+def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:
+    """Path of an object's result files without the suffix, by default of the first object, in the first experiment."""
+    stems = _result_stems(workspace, tracker, _experiments(workspace)[0], sequence)
+    names = [name for name in stems if name.isdecimal() and int(name) == object_id]
+    return stems[names[0]] if names else next(iter(stems.values()))  # a single object need not be numbered
+
+
+def result_file(stem: Path) -> Path | None:
+    """The masks of a trajectory; None when there are none."""
+    files = [stem.with_name(stem.name + suffix) for suffix in (".bin", ".txt")]
+    return next((file for file in files if file.is_file()), None)
+
+
+def made_with(workspace: Workspace, tracker: str) -> list[str]:
+    """Models, devices and versions that a tracker's results were made with, as they tell: one, if all is well."""
+    found = set()
+    for experiment in _experiments(workspace):
+        for name in workspace.names():
+            for stem in _result_stems(workspace, tracker, experiment, name).values():
+                file = stem.with_name(f"{stem.name}_made_with.value")
+                if file.is_file():
+                    found |= set(file.read_text(errors="replace").splitlines())
+    return sorted(found - {""})
+
+
+def _trajectory_problem(stem: Path, length: int) -> str | None:
+    file = result_file(stem)
+    if file is None:
+        return "has no result file"
+    try:
+        found = len(read_trajectory(file.read_bytes()))
+    except Sam2rlError:
+        return f"has a damaged result file, delete {file} and evaluate again"
+    return None if found == length else f"has {found} frames of {length}, delete {file} and evaluate again"
+
+
+def _last_words(workspace: Workspace, tracker: str) -> str:
+    """The last meaningful line of a tracker's newest log."""
+    logs = logs_of(workspace, tracker)
+    if not logs:
+        return ""
+    log = max(logs, key=lambda file: file.stat().st_mtime)
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    said = [line for line in lines if line and not line.startswith(("@@TRAX", "Process exited with code"))]
+    if said and said[-1] == "Unable to connect to tracker":
+        command = registered_trackers(workspace).get(tracker.partition("@")[0], {}).get("command", "")
+        return f"{said[-1]}; to see why, run: {shlex.join([sys.executable, '-c', command])}"
+    return f"{said[-1]} (log: {log})" if said else f"see {log}"
+
+
+def logs_of(workspace: Workspace, tracker: str) -> list[Path]:
+    """Logs of a tracker's failures; their names end in a time."""
+    return [log for log in (workspace.folder / "logs").glob("*.log") if log.stem.rpartition("_")[0] == tracker]
+
+
+def discard_broken(folder: StrPath, trackers: Sequence[str]) -> None:
+    """Delete what a killed evaluation left of sequences of one object: the toolkit takes any file for a result.
+
+    It writes the masks first and the times last.
+    """
+    workspace = checked_workspace(folder)
+    for tracker in trackers:
+        for name in workspace.names():
+            length = _sequence_length(workspace.sequences / name)
+            stem = result_stem(workspace, tracker, name)
+            file, times = result_file(stem), times_file(stem)
+            timed = times.is_file() and len(times.read_text().split()) == length
+            if file and (not timed or _trajectory_problem(stem, length)):
+                file.unlink()
+
+
+def times_file(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}_time.value")
+
+
+def frame_times(folder: StrPath, tracker: str, sequence: str) -> NDArray[np.float64]:
+    """Seconds that a tracker took for each frame of a sequence, as the toolkit measured them: float [T].
+
+    Raises:
+        Sam2rlError: The workspace has no such times.
+    """
+    workspace = checked_workspace(folder)
+    file = times_file(result_stem(workspace, tracker, sequence))
+    try:
+        return np.array([float(line) for line in file.read_text().split()])
+    except (OSError, ValueError) as error:
+        raise Sam2rlError(f"{file} holds no times ({error}): evaluate {tracker} again.") from error

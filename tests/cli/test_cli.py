@@ -1,0 +1,374 @@
+"""The command line as a user types it: results, and one sentence with a non-zero exit for each mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from reference import Video, load_video
+
+from sam2rl_tracker import Tracker
+from sam2rl_tracker.cli.main import main
+from sam2rl_tracker.engine import Model
+from sam2rl_tracker.vot.regions import encode
+
+FRAMES = 6
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run `sam2rl ARGUMENTS` in an empty folder: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sam2rl", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, " ".join(err.split())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def video() -> Video:
+    return load_video()
+
+
+@pytest.fixture
+def clip(tmp_path: Path, video: Video) -> Path:
+    """A folder with frames 8.png to 13.png, and beside it the index mask of its first frame: object 3."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for index, image in enumerate(video.images[:FRAMES]):
+        Image.fromarray(image).save(folder / f"{index + 8}.png")
+    Image.fromarray(video.truth[0].astype(np.uint8) * 3).save(tmp_path / "init.png")
+    return folder
+
+
+def test_track_writes_masks_overlay_and_trace(run: Run, clip: Path, video: Video, nano: Model) -> None:
+    arguments = ("--policy", "samurai", "--overlay", "o.mp4", "--trace", "t.jsonl", "--device", "cpu")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    assert status == 0, said
+    assert "6 frames, 1 object" in said
+    tracker = Tracker(nano, "samurai", num_frames=FRAMES)
+    expected = [tracker.initialize(video.images[0], video.truth[:1])[0]]
+    expected += [tracker.track(image)[0] for image in video.images[1:FRAMES]]
+    for index, mask in enumerate(expected):
+        labels = np.asarray(Image.open(f"masks/{index + 8}.png"))
+        assert np.array_equal(labels, mask * 3)
+    lines = [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["object"]) for line in lines] == [(t, 3) for t in range(FRAMES)]
+    assert lines[-1]["memories"][0] == [0, 6]
+    with av.open("o.mp4") as container:
+        assert sum(1 for _ in container.decode(video=0)) == FRAMES
+
+
+def test_track_writes_the_last_word(run: Run, clip: Path, video: Video, nano: Model) -> None:
+    """A policy that looks back: masks, overlay and trace are those of the end, also of a video that breaks off."""
+    spec = "sam2long:uncertainty=1000,output=2"
+    tracker = Tracker(nano, spec, num_frames=FRAMES)
+    live = [tracker.initialize(video.images[0], video.truth[:1])[0]]
+    live += [tracker.track(image)[0] for image in video.images[1 : FRAMES - 1]]
+    expected = [live[0], *(mask for (mask,), _ in tracker.revise())]
+    assert not np.array_equal(expected, live), "the last word is the first one: this test shows nothing"
+
+    (clip / f"{FRAMES + 7}.png").write_bytes(b"broken")
+    arguments = ("--policy", spec, "--overlay", "o.mp4", "--trace", "t.jsonl", "--device", "cpu")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    assert status == 2
+    assert f"The masks of the {FRAMES - 1} frames before it are in masks" in said
+    found = [np.asarray(Image.open(f"masks/{t + 8}.png")) == 3 for t in range(FRAMES - 1)]
+    assert np.array_equal(found, expected)
+    lines = [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["area"]) for line in lines] == [(t, mask.sum()) for t, mask in enumerate(expected)]
+    with av.open("o.mp4") as container:
+        assert sum(1 for _ in container.decode(video=0)) == FRAMES - 1
+
+    (clip / f"{FRAMES + 7}.png").unlink()
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    assert status == 0, said
+    assert "masks in masks (chosen over the whole video), o.mp4" in said
+
+
+def test_track_by_boxes(run: Run, clip: Path) -> None:
+    status, _, said = run("track", clip, "--box", "20,20,60,60", "--box", "50,60,40,40", "--out", "masks")
+    assert status == 0, said
+    assert "2 objects" in said
+    assert set(np.unique(np.asarray(Image.open("masks/8.png")))) <= {0, 1, 2}
+
+
+def test_objects_too_small_for_the_model_are_named(run: Run, clip: Path) -> None:
+    labels = np.zeros((128, 128), dtype=np.uint8)
+    labels[40:80, 40:80], labels[10:13, 10:15], labels[100:104, 100:104] = 1, 2, 3
+    Image.fromarray(labels).save("init.png")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks")
+    assert status == 0, said
+    assert "object 2: less than 4 x 4 of the 128 x 128 pixels that nano sees" in said
+
+
+def test_what_was_tracked_before_a_bad_frame_is_kept(run: Run, clip: Path) -> None:
+    (clip / "11.png").write_bytes(b"broken")
+    arguments = ("--init", "init.png", "--out", "masks", "--overlay", "o.mp4", "--trace", "t.jsonl")
+    status, _, said = run("track", clip, *arguments)
+    assert status == 2
+    assert "11.png is not an image" in said
+    assert "The masks of the 3 frames before it are in masks" in said
+    assert sorted(path.name for path in Path("masks").glob("*.png")) == ["10.png", "8.png", "9.png"]
+    assert len(Path("t.jsonl").read_text().splitlines()) == 3
+    assert Path("o.mp4").stat().st_size > 0
+
+
+def test_a_run_that_is_terminated_keeps_what_it_has(clip: Path, tmp_path: Path, video: Video) -> None:
+    """By SIGTERM, as cluster schedulers and `kill` do it."""
+    for index in range(FRAMES, 400):
+        Image.fromarray(video.images[index % FRAMES]).save(clip / f"{index + 8}.png")
+    arguments = ["track", "clip", "--init", "init.png", "--out", "masks", "--trace", "t.jsonl", "--device", "cpu"]
+    process = subprocess.Popen([sys.executable, "-m", "sam2rl_tracker", *arguments], cwd=tmp_path)
+    while len(list((tmp_path / "masks").glob("*.png"))) < 5 and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait() != 0
+    written = len(list((tmp_path / "masks").glob("*.png")))
+    assert 5 <= written < 400
+    assert len((tmp_path / "t.jsonl").read_text().splitlines()) == written
+
+
+def _resize(clip: Path) -> None:
+    Image.open(clip / "10.png").resize((64, 64)).save(clip / "10.png")
+
+
+def _empty_mask(clip: Path) -> None:
+    Image.fromarray(np.zeros((128, 128), np.uint8)).save(clip.parent / "init.png")
+
+
+def _small_mask(clip: Path) -> None:
+    Image.fromarray(np.ones((64, 32), np.uint8)).save(clip.parent / "init.png")
+
+
+def _no_frames(clip: Path) -> None:
+    for path in clip.iterdir():
+        path.unlink()
+
+
+def _foreign_output(clip: Path) -> None:
+    (clip.parent / "masks").mkdir()
+    (clip.parent / "masks" / "thesis.txt").write_text("precious")
+
+
+def _nothing(clip: Path) -> None:
+    pass
+
+
+BAD_TRACKS = {
+    "size change": (_resize, [], "Frame 10 of .* is 64x64 pixels but the first is 128x128"),
+    "empty mask": (_empty_mask, [], "init.png is empty"),
+    "mask of another size": (_small_mask, [], "init.png is 32x64 pixels but the first frame of .* is 128x128"),
+    "no frames": (_no_frames, [], "holds no frames"),
+    "output not empty": (_foreign_output, [], "masks is not empty"),
+    "unknown policy": (_nothing, ["--policy", "x"], "policy 'x' is unknown: give one of dam4sam"),
+    "unknown model": (_nothing, ["--model", "x"], "model 'x' is unknown: give one of nano"),
+    "no such device": (_nothing, ["--device", "cuda:99"], "device 'cuda:99'"),
+    "bad box": (_nothing, ["--box", "1,2,3"], "box '1,2,3' is not X,Y,W,H"),
+    "mask and box": (_nothing, ["--box", "1,2,30,30"], "either --init MASK.png, or --box"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TRACKS)
+def test_bad_input_is_one_sentence(run: Run, clip: Path, case: str) -> None:
+    spoil, extra, message = BAD_TRACKS[case]
+    spoil(clip)
+    status, out, said = run("track", clip, "--init", "init.png", "--out", "masks", *extra)
+    assert status == 2
+    assert out == ""
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert re.search(message, said), said
+
+
+def readme_policy() -> str:
+    """The README's own example, so that it cannot go stale."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    return next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "class FirstSix" in block)
+
+
+def test_the_readmes_policy_runs_from_the_current_folder(run: Run, clip: Path) -> None:
+    Path("mine.py").write_text(readme_policy())
+    arguments = ("--init", "init.png", "--out", "masks", "--trace", "t.jsonl", "--policy", "mine:FirstSix:count=2")
+    status, _, said = run("track", clip, *arguments)
+    assert status == 0, said
+    last = json.loads(Path("t.jsonl").read_text().splitlines()[-1])
+    assert last["memories"] == [[0, 6], [1, 1], [2, 0]]
+
+
+def test_masks_of_another_run_do_not_stay(run: Run, clip: Path) -> None:
+    assert run("track", clip, "--init", "init.png", "--out", "masks")[0] == 0
+    (clip / "13.png").unlink()
+    assert run("track", clip, "--init", "init.png", "--out", "masks")[0] == 0
+    assert not Path("masks/13.png").exists()
+
+
+def test_names_that_look_like_markup(run: Run, clip: Path) -> None:
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "x[/b] [red]")
+    assert status == 0
+    assert "masks in x[/b] [red]" in said
+    assert "y[b] does not exist" in run("track", clip, "--init", "y[b]")[2]
+    assert "z[/b]: added scene-00000" in run("workspace", "generate", "z[/b]", "--count", 1, "--frames", 4)[2]
+
+
+def test_a_black_and_white_mask_is_one_object(run: Run, clip: Path, video: Video) -> None:
+    Image.fromarray(video.truth[0].astype(np.uint8) * 255).save("init.png")
+    assert run("track", clip, "--init", "init.png", "--out", "masks")[0] == 0
+    assert np.array_equal(np.asarray(Image.open("masks/8.png")), video.truth[0])
+
+
+def test_train_search_and_agents(run: Run) -> None:
+    assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
+    assert "has no agents" in run("agent", "list", "w")[2]
+    status, out, said = run("train", "w", "--iterations", 2, "--samples", 32, "--set", "beam=1", "--json")
+    assert status == 0, said
+    (agent,) = json.loads(out)["agents"]
+    assert (agent["sequence"], agent["object"], agent["steps"]) == (
+        "scene-00002",
+        1,
+        92,
+    )  # the beam 8, imitation 4, then 2 * (32 + 4 + 4)
+    assert "on the video it was trained on" in said
+    assert "scene-00002, object 1: 1/2 SAM 2 0." in said  # where nobody sees bars
+    assert "Trained or searched on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
+    about = json.loads(run("agent", "info", agent["file"])[1])
+    assert about["quality"] == agent["quality"]
+    assert about["settings"]["seed"] == 0
+    status, out, said = run("search", "w", "--budget", 100, "--width", 3, "--plots", "p", "--save", "best", "--json")
+    assert status == 0, said
+    (found,) = json.loads(out)["sequences"]
+    assert found["ceiling"] >= max(found["random"], found["greedy"], found["beam"])
+    assert found["agent"] == pytest.approx(agent["batched_quality"], abs=1e-6)
+    assert Path("p/scene-00002_1.png").stat().st_size > 0
+    assert [path.name for path in Path("best").iterdir()] == [Path(agent["file"]).name]
+    assert run("train", "w", "--sequence", "nothing")[0] == 2
+
+    min(Path("w/sequences/scene-00002/color").iterdir()).write_bytes(b"broken")
+    for command in (("train", "--seed", 1), ("search",)):
+        status, out, said = run(command[0], "w", *command[1:], "--json")
+        assert status == 1
+        assert "FAILED scene-00002" in said
+        (failure,) = json.loads(out)["failures"]
+        assert (failure["sequence"], failure["object"]) == ("scene-00002", 1)
+        assert "is not an image" in failure["error"]
+
+
+def test_missing_source_and_unwritable_output(run: Run, clip: Path) -> None:
+    status, _, said = run("track", "nowhere", "--init", "init.png")
+    assert status == 2
+    assert "nowhere" in said
+    Path("file").write_text("in the way")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "file/masks")
+    assert status == 2
+    assert "cannot be written" in said or "is a file" in said
+
+
+def test_workspace_commands(run: Run, tmp_path: Path, video: Video) -> None:
+    assert run("workspace", "generate", "made", "--count", 2, "--frames", 5, "--seed", 3)[0] == 0
+    assert Path("made/sequences/list.txt").read_text() == "scene-00003\nscene-00004\n"
+    (tmp_path / "mine" / "color").mkdir(parents=True)
+    (tmp_path / "mine" / "masks").mkdir()
+    for t in range(3):
+        Image.fromarray(video.images[t]).save(f"mine/color/{t}.png")
+        Image.fromarray(video.truth[t].astype(np.uint8)).save(f"mine/masks/{t}.png")
+    assert run("workspace", "import", "frames", "mine", "made")[0] == 0
+    assert Path("made/sequences/list.txt").read_text().endswith("mine\n")
+    truth = Path("made/sequences/mine/groundtruth_1.txt").read_text().splitlines()
+    assert truth[1] == encode(video.truth[1]).line()
+    status, _, said = run("workspace", "create", "made")
+    assert status == 2
+    assert "not empty" in said
+    status, _, said = run("report", "made")
+    assert status == 2
+    assert "has no results" in said
+    status, _, said = run("report", "mine")
+    assert status == 2
+    assert "is not a VOT workspace" in said
+
+
+def test_model_commands(run: Run) -> None:
+    status, out, _ = run("model", "list")
+    assert status == 0
+    assert "nano" in out
+    assert "sam2.1_hiera_large" in out
+    status, out, _ = run("model", "info", "nano")
+    assert status == 0
+    assert "128 x 128 pixels" in out
+    assert run("model", "info", "nonsense")[0] == 2
+
+
+def test_version_policies_and_usage(run: Run) -> None:
+    assert run("--version")[1].startswith("sam2rl ")
+    listed = run("track", "--list-policies")[1]
+    assert "dam4sam:iou_threshold=0.8" in listed
+    assert run("track")[0] == 2
+
+
+def test_bench_track_prints_json_alone(run: Run) -> None:
+    status, out, said = run("bench", "track", "--case", "2x61", "--json", "--device", "cpu")
+    assert status == 0, said
+    (line,) = json.loads(out)["track"]
+    assert (line["policy"], line["objects"], line["frames"], line["growth_mb"]) == ("recency", 2, 61, None)
+    assert line["ratio"] > 0
+    assert abs(line["ratio"] / (line["fps"] / line["stock_fps"]) - 1) < 0.5
+    assert line["cost"] == 1
+    assert run("bench", "track", "--case", "many")[0] == 2
+
+
+def test_bench_track_shows_what_policies_cost(run: Run) -> None:
+    policies = ("--policy", "sam2long:uncertainty=1000", "--policy", "mosam")
+    status, out, said = run("bench", "track", "--case", "1x41", *policies, "--json", "--device", "cpu")
+    assert status == 0, said
+    lines = json.loads(out)["track"]
+    assert [line["policy"] for line in lines] == ["sam2long:uncertainty=1000", "mosam"]
+    assert all(line["cost"] > 0 for line in lines)
+    assert run("bench", "track", "--policy", "nonsense")[0] == 2
+
+
+def test_bench_simulate(run: Run) -> None:
+    arguments = ("--frames", 8, "--rows", 4, "--iterations", 2, "--samples", 24, "--json", "--device", "cpu")
+    status, out, said = run("bench", "simulate", *arguments)
+    assert status == 0, said
+    numbers = json.loads(out)["simulate"]
+    assert numbers["ratio_batched"] == pytest.approx(numbers["batched_fps"] / numbers["stock_fps"], rel=0.02)
+    assert len(numbers["curve"]) == 2
+    assert 0 < numbers["reuse_rate"] < 1
+
+
+def test_bench_predict(run: Run) -> None:
+    status, out, said = run("bench", "predict", "--rows", 1, "--rows", 8, "--json", "--device", "cpu")
+    assert status == 0, said
+    result = json.loads(out)
+    one, eight = result["predict"]
+    assert (one["rows"], eight["rows"], one["peak_mb"]) == (1, 8, None)
+    # 7 memories of 64 tokens: nano's own arithmetic, counted by PyTorch.
+    assert 5e-5 < result["tflop_per_frame"] < 5e-4
+    assert eight["tflops"] == pytest.approx(eight["fps"] * result["tflop_per_frame"], rel=0.1, abs=0.002)
+    assert "not for 'nano'" in run("bench", "predict", "--random-weights")[2]
+    large = ("--model", "sam2.1_hiera_tiny", "--random-weights", "--input-size", 100)
+    assert "a multiple of 32 pixels, not 100" in run("bench", "predict", *large)[2]
+
+
+def test_bench_measures_memory_in_processes_of_its_own() -> None:
+    from sam2rl_tracker.experiments.speed import Case, _endure, _in_own_process
+
+    growth, _ = _in_own_process(_endure, "recency", "nano", "cpu", False, Case(1, 401), 0)
+    assert abs(growth) < 20

@@ -1,0 +1,120 @@
+"""The house's order: imports run one way, from the command line down to media, and none is hidden in a function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import sam2rl_tracker
+
+PACKAGE = Path(sam2rl_tracker.__file__).parent
+
+# From the top: a room may import those that stand after it. Modules stand for themselves, folders for what is in them.
+ORDER = [
+    "__main__",
+    "cli",
+    "experiments",
+    "report",
+    "training",
+    "nano",
+    "vot",
+    "tracking.video",
+    "evaluation",
+    "__init__",  # hands out `Tracker`, and the version
+    "tracking",
+    "policies",
+    "agents",
+    "synthetic",
+    "runs",
+    "engine",
+    "media",
+    "errors",
+]
+SAM2 = {"engine"}  # the rooms that import the packages `sam2`,
+TOOLKIT = {"vot"}  # and `trax` or `vot`
+
+
+def room(module: str) -> str:
+    """The entry of `ORDER` that a module of the package, without the package's name, belongs to."""
+    fitting = [entry for entry in ORDER if module == entry or module.startswith(f"{entry}.")]
+    assert fitting, f"{module} stands in no room: put it into a folder, or enter it in ORDER"
+    return max(fitting, key=len)
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Full names of the modules that a piece of code imports, functions' own imports included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where something stands"
+            assert node.module is not None
+            for alias in node.names:
+                inner = PACKAGE.parent.joinpath(*node.module.split("."), alias.name)
+                is_module = inner.is_dir() or inner.with_suffix(".py").is_file()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+
+
+def own(tree: ast.AST) -> Iterator[str]:
+    """Of these the package's own, without its name."""
+    for name in imported(tree):
+        if name == "sam2rl_tracker":
+            yield "__init__"
+        elif name.startswith("sam2rl_tracker."):
+            yield name.removeprefix("sam2rl_tracker.")
+
+
+MODULES = dict(modules())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module: str) -> None:
+    here = ORDER.index(room(module))
+    upward = [name for name in own(MODULES[module]) if ORDER.index(room(name)) < here]
+    assert not upward, f"{module} ({ORDER[here]}) imports from above: {', '.join(upward)}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {
+        module: {name for name in own(tree) if name in MODULES and name != module} for module, tree in MODULES.items()
+    }
+    seen: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        if module in path:
+            cycle = [*path[path.index(module) :], module]
+            pytest.fail("a cycle of imports: " + " -> ".join(cycle))
+        if module not in seen:
+            for name in sorted(graph[module]):
+                visit(name, (*path, module))
+            seen.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+@pytest.mark.parametrize(("packages", "rooms"), [({"sam2"}, SAM2), ({"trax", "vot"}, TOOLKIT)])
+def test_only_one_room_imports(packages: set[str], rooms: set[str]) -> None:
+    found = {
+        module
+        for module, tree in MODULES.items()
+        if any(name.partition(".")[0] in packages for name in imported(tree)) and room(module) not in rooms
+    }
+    assert not found
+
+
+def test_the_order_names_every_room_once() -> None:
+    there = {entry.stem for entry in PACKAGE.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
+    assert {entry.partition(".")[0] for entry in ORDER} == there
+    assert all(first != second for first, second in pairwise(sorted(ORDER)))
