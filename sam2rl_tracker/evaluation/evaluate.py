@@ -14,7 +14,7 @@ from sam2rl_tracker.policies import Policy
 from sam2rl_tracker.tracking.tracker import Tracker
 
 
-def replay(model: Model, clip: Clip, policy: Callable[[], Policy]) -> float:
+def evaluate_policy(model: Model, clip: Clip, policy: Callable[[], Policy]) -> float:
     """The quality of a policy on a clip, through the tracker as `vot evaluate` runs it: a stream of one object."""
     tracker = Tracker(model, policy)
     masks = [tracker.initialize(clip.images[0], clip.masks[:1])[0]]

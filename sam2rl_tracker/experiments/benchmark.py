@@ -29,7 +29,7 @@ from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.evaluate import replay
+from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, HEURISTICS
 from sam2rl_tracker.experiments.claims import difference, interval, judge, survival
 from sam2rl_tracker.experiments.speed import describe
@@ -414,7 +414,7 @@ def _replay_controls(task: Task) -> dict[str, Any]:
     """Quality of every control, through the tracker."""
     model = load_model(task.model, task.device)
     clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
-    return {name: replay(model, clip, make_policy(policy)) for name, policy in CONTROLS.items()}
+    return {name: evaluate_policy(model, clip, make_policy(policy)) for name, policy in CONTROLS.items()}
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.engine import load_model, one_thread
 from sam2rl_tracker.engine.types import MAX_POINTERS
 from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.evaluation.evaluate import replay
+from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.media.images import Image
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.bank import BankPolicy
@@ -78,8 +78,8 @@ def transfer_agent(task: Task, file: Path) -> dict[str, Any]:
         changed = change(clip, variant)
         stride = 2 if variant == "halved" else 1
         result[variant] = {
-            "sam2": replay(model, changed, make_policy("recency")),
-            "agent": replay(model, changed, partial(Replayed, agent=agent, stride=stride)),
+            "sam2": evaluate_policy(model, changed, make_policy("recency")),
+            "agent": evaluate_policy(model, changed, partial(Replayed, agent=agent, stride=stride)),
         }
     return result
 

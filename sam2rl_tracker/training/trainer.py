@@ -24,7 +24,7 @@ from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.evaluate import replay
+from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.sam2rl import Sam2Rl
@@ -72,7 +72,7 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
         Sam2rlError: see `load_clip` and `ppo.train`.
     """
     model, simulator = _prepare(task)
-    sam2 = replay(model, simulator.clip, make_policy("recency"))
+    sam2 = evaluate_policy(model, simulator.clip, make_policy("recency"))
     trained = train(simulator, task.settings, task.folder, on_iteration, sam2)
     progress = trained.progress
     record = {
@@ -126,7 +126,7 @@ def _make_agent(
     key = fingerprint(clip.images[0], clip.masks[0], model.hash)
     agent = Agent(key, len(clip), simulator.capacity, tensors, {**about, **record})
     with TemporaryDirectory() as folder:
-        agent.record["quality"] = replay(model, clip, partial(Sam2Rl, agents=str(save_agent(agent, folder))))
+        agent.record["quality"] = evaluate_policy(model, clip, partial(Sam2Rl, agents=str(save_agent(agent, folder))))
     return agent
 
 
@@ -169,7 +169,7 @@ def search_object(
         "agent": _simulate(simulator, agent) if agent else None,
         "agent_method": agent.record.get("method") if agent else None,
         "always": simulator.quality(simulator.rollout([1] * simulator.decisions)),
-        "sam2": replay(model, clip, make_policy("recency")),
+        "sam2": evaluate_policy(model, clip, make_policy("recency")),
     }
     agents = {}
     for found in founds:

@@ -22,7 +22,7 @@ from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.evaluation.evaluate import replay
+from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.report import collect
 from sam2rl_tracker.training import ppo, trainer
@@ -354,15 +354,19 @@ def test_an_agent_is_found_by_its_video(nano: Model, clip: Clip, tmp_path: Path)
     with pytest.raises(Sam2rlError, match=r"trained on a video of 10 frames, but this one has more.*sam2rl train"):
         tracker.track(clip.images[0])
     with pytest.raises(Sam2rlError, match=r"has no agent for this object.*sam2rl train"):
-        replay(nano, Clip(clip.images[1:], clip.masks[1:], clip.known[1:]), make_policy(f"sam2rl:agents={tmp_path}"))
+        evaluate_policy(
+            nano, Clip(clip.images[1:], clip.masks[1:], clip.known[1:]), make_policy(f"sam2rl:agents={tmp_path}")
+        )
     with pytest.raises(Sam2rlError, match="trained on another video, object or model"):
-        replay(nano, Clip(clip.images[1:], clip.masks[1:], clip.known[1:]), make_policy(f"sam2rl:agents={path}"))
+        evaluate_policy(
+            nano, Clip(clip.images[1:], clip.masks[1:], clip.known[1:]), make_policy(f"sam2rl:agents={path}")
+        )
 
 
 def test_no_agents_named(nano: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAM2RL_AGENTS", raising=False)
     with pytest.raises(Sam2rlError, match="needs its agents: set SAM2RL_AGENTS"):
-        replay(nano, clip, make_policy("sam2rl"))
+        evaluate_policy(nano, clip, make_policy("sam2rl"))
 
 
 def test_files_that_are_no_agents(nano: Model, clip: Clip, tmp_path: Path) -> None:

@@ -1,0 +1,191 @@
+"""`sam2rl demo`, `sam2rl benchmark` and `sam2rl bench`.
+
+Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from sam2rl_tracker.cli.options import (
+    Device,
+    Json,
+    Model,
+    Preset,
+    console,
+    print_json,
+    say,
+)
+
+bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory beside stock SAM 2.")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="A new folder; it becomes a VOT workspace.")] = Path("sam2rl-demo"),
+    every: Annotated[bool, typer.Option("--all", help="SAM2Long and MoSAM too.")] = False,
+) -> None:
+    """Generate videos, evaluate the trackers on them by the VOT toolkit, show the table and a video."""
+    from sam2rl_tracker.experiments.demo import ALL_TRACKERS, TRACKERS, run_demo
+
+    run_demo(out, Console(), ALL_TRACKERS if every else TRACKERS)
+
+
+def benchmark(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, or a benchmark's own, which then goes on.")],
+    paper: Annotated[
+        bool, typer.Option("--paper", help="64 videos and the paper's training: not for two cores.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Videos.", show_default="32; --paper: 64")] = None,
+    frames: Annotated[int, typer.Option(min=3)] = 80,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the first video; the others count up.", show_default="960000")
+    ] = None,
+    preset: Preset = "default",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+    ] = None,
+    control_steps: Annotated[
+        int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")
+    ] = None,
+    searched: Annotated[
+        int | None, typer.Option(min=1, help="Search on so many of the first videos.", show_default="8; --paper: all")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
+    model: Model = "nano",
+    device: Device = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that train, search and track.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
+    from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
+    from sam2rl_tracker.report.standings import to_markdown
+    from sam2rl_tracker.training.settings import parse_settings
+
+    plan = PAPER if paper else DEFAULT
+    plan = replace(
+        plan,
+        count=plan.count if count is None else count,
+        frames=frames,
+        seed=plan.seed if seed is None else seed,
+        preset=preset,
+        model=model,
+        settings=parse_settings("paper" if paper else "default", settings or []),
+        control_steps=control_steps,
+        searched=plan.searched if searched is None else searched,
+        seeds=seeds,
+    )
+    with console.status("Starting") as status:
+
+        def tell(text: str) -> None:
+            status.update(escape(text))
+            if not console.is_terminal:  # a log has no status line
+                say(text)
+
+        document = run_benchmark(folder, plan, jobs, device, tell)
+    if as_json:
+        print_json(document)
+    else:
+        print(to_markdown(document))
+    say(f"{folder / 'benchmark.md'}, benchmark.csv and benchmark.json; the page: sam2rl report {folder}")
+
+
+@bench_app.command("simulate")
+def bench_simulate(
+    frames: Annotated[int, typer.Option(min=3)] = 80,
+    rows: Annotated[int, typer.Option(min=1, help="States computed in one batch.")] = 32,
+    iterations: Annotated[int, typer.Option(min=1, help="Of the training that memoisation is measured on.")] = 18,
+    samples: Annotated[int, typer.Option(min=1)] = 4096,
+    model: Model = "nano",
+    device: Device = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Simulated frames per second: stock SAM 2 rollout by rollout, batched, and memoised over a training."""
+    from sam2rl_tracker.experiments.simulation_speed import bench_simulate as run
+
+    with console.status("Measuring") as status:
+        result = run(model, device, frames, rows, iterations, samples, seed, report=status.update)
+    if as_json:
+        print_json(result)
+        return
+    numbers = result["simulate"]
+    table = Table("", "frames/s", "ratio to stock")
+    table.add_row("stock, rollout by rollout", f"{numbers['stock_fps']:g}", "1")
+    table.add_row("batched", f"{numbers['batched_fps']:g}", f"{numbers['ratio_batched']:g}")
+    table.add_row("memoised, over a training", f"{numbers['memoised_fps']:g}", f"{numbers['ratio_memoised']:g}")
+    Console().print(table)
+    say(f"reuse {numbers['reuse_rate']:.1%}, learning {numbers['learning_share']:.0%} of the training's time")
+    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+
+
+@bench_app.command("predict")
+def bench_predict(
+    rows: Annotated[
+        list[int] | None, typer.Option(min=1, help="Batch size; repeat it.", show_default="1, 4, 16, 64")
+    ] = None,
+    model: Model = "nano",
+    device: Device = None,
+    random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
+    input_size: Annotated[int | None, typer.Option(help="Another one than the named model's, in pixels.")] = None,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Instead of float32.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What a simulated step costs under a full bank, by batch size, beside the machine's product of matrices."""
+    from sam2rl_tracker.experiments.simulation_speed import bench_predict as run
+
+    with console.status("Measuring") as status:
+        result = run(model, device, random_weights, input_size, rows or (1, 4, 16, 64), bfloat16, status.update)
+    if as_json:
+        print_json(result)
+        return
+    table = Table("Rows", "frames/s", "TFLOP/s", "of the ceiling", "peak, MB")
+    for line in result["predict"]:
+        share = line["tflops"] / result["ceiling_tflops"]
+        peak = "-" if line["peak_mb"] is None else str(line["peak_mb"])
+        table.add_row(str(line["rows"]), f"{line['fps']:g}", f"{line['tflops']:g}", f"{share:.0%}", peak)
+    Console().print(table)
+    say(f"{result['tflop_per_frame']:g} TFLOP a frame; ceiling {result['ceiling_tflops']:g} TFLOP/s")
+    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+
+
+@bench_app.command("track")
+def bench_track(
+    case: Annotated[
+        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x101, 5x101 and 1x2001.")
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x101."),
+    ] = None,
+    model: Model = "nano",
+    device: Device = None,
+    random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Speed and growth of memory beside stock SAM2VideoPredictor, and what policies cost, in turns in one run."""
+    from sam2rl_tracker.experiments.speed import Case
+    from sam2rl_tracker.experiments.speed import bench_track as run
+
+    cases = [Case.parse(text) for text in case or []]
+    with console.status("Measuring") as status:
+        result = run(cases, model, policy or (), device, random_weights, seed, report=status.update)
+    if as_json:
+        print_json(result)
+        return
+    heads = ("Case", "fps", "stock", "ratio", "cost", "+ MB", "stock", "late")
+    table = Table(Column("Policy", overflow="fold"), *(Column(head, no_wrap=True) for head in heads))
+    for line in result["track"]:
+        keys = ("fps", "stock_fps", "ratio", "cost", "growth_mb", "stock_growth_mb", "late_cost")
+        cells = ["-" if line[key] is None else f"{line[key]:g}" for key in keys]
+        table.add_row(escape(line["policy"]), f"{line['objects']}x{line['frames']}", *cells)
+    table.caption = "cost: time over recency's; + MB, late: growth of memory and of a frame's time after frame 200"
+    Console().print(table)
+    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))

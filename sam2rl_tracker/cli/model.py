@@ -1,0 +1,140 @@
+"""`sam2rl model`: which models there are, and training one.
+
+Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sam2rl_tracker.cli.options import (
+    Device,
+    Json,
+    console,
+    print_json,
+    say,
+)
+from sam2rl_tracker.errors import Sam2rlError
+
+model_app = typer.Typer(no_args_is_help=True, help="What there is in models.")
+
+
+@model_app.command("list")
+def model_list() -> None:
+    """Names that --model takes, and whether their files are here."""
+    from sam2rl_tracker.engine import HUB_MODELS, packaged_models, resolve_model
+
+    table = Table("Model", "Where it comes from", "Here")
+    for name in packaged_models():
+        table.add_row(name, "in the package", "yes")
+    for name, repository in HUB_MODELS.items():
+        try:
+            resolve_model(name, download=False)
+            here = "yes"
+        except Sam2rlError:
+            here = f"no: sam2rl model fetch {name}"
+        table.add_row(name, f"Hugging Face hub, {repository}", here)
+    table.add_row("user/repository", "any Hugging Face repository with config.yaml and model.safetensors", "")
+    table.add_row("folder", "config.yaml and model.safetensors (or a .pt)", "")
+    Console().print(table)
+
+
+@model_app.command("info")
+def model_info(name: str, device: Device = "cpu") -> None:
+    """Load a model and say what it is."""
+    from sam2rl_tracker.engine import load_model, resolve_model
+
+    files = resolve_model(name, download=False)
+    model = load_model(name, device)
+    network = model.network
+    table = Table(show_header=False)
+    table.add_row("name", model.name)
+    table.add_row("from", files.source)
+    table.add_row("configuration", str(files.config))
+    table.add_row("weights", str(files.weights))
+    table.add_row("parameters", f"{model.parameters / 1e6:.2f} M")
+    table.add_row("input", f"{network.image_size} x {network.image_size} pixels")
+    table.add_row("width", f"{network.hidden_dim}, memories {network.mem_dim}")
+    table.add_row("hash", model.hash)
+    Console().print(table)
+
+
+@model_app.command("train-nano")
+def model_train_nano(
+    out: Annotated[Path, typer.Argument(help="Folder for the model; a training that was interrupted goes on in it.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Two minutes, to see that it learns.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, show_default="10000, about three hours on two cores")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Device = None,
+) -> None:
+    """Train the packaged model from nothing on generated scenes. Resumes by itself."""
+    from sam2rl_tracker.nano.train import RECIPES, train_nano
+    from sam2rl_tracker.nano.train import Progress as State
+    from sam2rl_tracker.report.nano_curves import plot_training
+
+    recipe = replace(RECIPES["quick" if quick else "nano"], seed=seed)
+    if steps:
+        recipe = replace(recipe, steps=steps)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=recipe.steps, said="")
+
+        def on_step(state: State) -> None:
+            said = "  ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
+            progress.update(bar, completed=state.step, said=f"{said}  quality {state.validation:.3f}")
+
+        state = train_nano(out, recipe, device, on_step)
+    plot_training(out, out / "curves.png")
+    say(
+        f"{state.step} steps in {state.seconds:.0f} s, validation quality {state.validation:.3f}: "
+        f"use it by --model {out}; curves in {out / 'curves.png'}"
+    )
+
+
+@model_app.command("score")
+def model_score(
+    name: Annotated[str, typer.Argument(help="As --model elsewhere.")] = "nano",
+    count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first scene.")] = 7_000_000,
+    frames: Annotated[int, typer.Option(min=3)] = 80,
+    objects: Annotated[int, typer.Option(min=1, max=8, help="Tracked at once in every scene.")] = 1,
+    preset: Annotated[str, typer.Option(help="easy, default, busy or hard.")] = "default",
+    policy: Annotated[list[str] | None, typer.Option(help="Repeat it; by default the heuristics and controls.")] = None,
+    beam: Annotated[list[int] | None, typer.Option(min=1, help="Width of a search for the best; repeat it.")] = None,
+    jobs: Annotated[int, typer.Option(min=1)] = 1,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """How well a model tracks unseen generated scenes, with several memory policies."""
+    from sam2rl_tracker.experiments.score import POLICIES, Scenes, score_model
+
+    scenes = Scenes(count, seed, frames, objects, preset)
+    with console.status("Tracking") as status:
+        result = score_model(name, device, scenes, policy or POLICIES, beam or (), jobs, report=status.update)
+    if as_json:
+        print_json(result)
+        return
+    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent answered empty", "Merged")
+    for key, row in result["policies"].items():
+        cells = [f"{row['quality']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['accuracy']:.3f}"]
+        cells += ["-" if row[key] is None else f"{row[key]:.3f}" for key in ("robustness", "absent", "merged")]
+        table.add_row(escape(key) + " (sees the truth)" * row["sees_truth"], *cells)
+    Console().print(table)
+    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+
+
+@model_app.command("fetch")
+def model_fetch(name: str) -> None:
+    """Download a model from the Hugging Face hub into the local cache."""
+    from sam2rl_tracker.engine import resolve_model
+
+    files = resolve_model(name)
+    say(f"{name} ({files.source}): {files.weights}")

@@ -1,0 +1,30 @@
+"""What the commands share: their options, and how they speak."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+ON_TEST = "on the ground truth that they are scored on"
+console = Console(stderr=True)  # for people; stdout is for results
+Model = Annotated[str, typer.Option(help="A name, Hugging Face id or folder: see `sam2rl model list`.")]
+Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl track --list-policies`.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps; by default the best there is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alone on stdout.")]
+Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
+Source = Annotated[Path, typer.Argument(metavar="SRC")]
+Objects = Annotated[int, typer.Option(min=1, max=8, help="Targets in each.")]
+Preset = Annotated[str, typer.Option(help="How hard the scenes are: easy, default, busy or hard.")]
+
+
+def say(text: str, style: str | None = None) -> None:
+    """A line for people, as it is: paths may hold what rich takes for markup."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2))

@@ -1,0 +1,70 @@
+"""`sam2rl report` and `sam2rl compare`: what was measured, as a table, a page and a video.
+
+Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from sam2rl_tracker.cli.options import (
+    Folder,
+    Json,
+    console,
+    print_json,
+    say,
+)
+
+
+def report(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page; by default report/ in WORKSPACE.")] = None,
+    no_html: Annotated[bool, typer.Option("--no-html", help="Only the table: no page, no figures.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every tracker evaluated in a workspace beside SAM 2: a table, an HTML page, and its figures as PNG and PDF."""
+    from sam2rl_tracker.report import collect, render, to_json
+    from sam2rl_tracker.report.page import write_page
+
+    found = collect(folder)
+    if as_json:
+        print_json(to_json(found))
+        for failure in found.failures:
+            say(f"FAILED: {failure}", style="red")
+    else:
+        render(found, Console())
+    if not no_html:
+        with console.status("Drawing the page"):
+            page = write_page(folder, found, out)
+        say(f"{page}: open it in a browser; its figures are in {page.parent / 'figures'}")
+    if found.failures:
+        raise typer.Exit(1)
+
+
+def compare(
+    folder: Folder,
+    sequence: Annotated[
+        str | None, typer.Option(help="By default, as for what else is not given, where trackers differ most.")
+    ] = None,
+    trackers: Annotated[
+        list[str] | None, typer.Option(help="With results; repeat it. By default the two that differ most.")
+    ] = None,
+    object_id: Annotated[int | None, typer.Option("--object", help="This one of the sequence's objects.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .mp4; by default SEQUENCE_OBJECT-compare.mp4 there.")] = None,
+    fps: Annotated[float, typer.Option(min=1)] = 12,
+) -> None:
+    """Draw trackers side by side with the truth and the frames in their memory banks: a video, and some stills."""
+    from sam2rl_tracker.report.comparison import find_difference, write_comparison
+
+    with console.status("Comparing") as status:
+        found = find_difference(folder, sequence, trackers or (), object_id)
+        file = out or folder / f"{found.sequence}_{found.object_id}-compare.mp4"
+        status.update(f"Drawing {escape(found.sequence)}")
+        write_comparison(folder, found.sequence, list(found.qualities), file, fps, found.object_id)
+    qualities = ", ".join(f"{name} {value:.3f}" for name, value in found.qualities.items())
+    say(f"{found.sequence}, object {found.object_id}: quality {qualities}; {file}, stills in {file.stem}.png")

@@ -1,0 +1,210 @@
+"""`sam2rl train`, `sam2rl search` and `sam2rl agent`.
+
+Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sam2rl_tracker.cli.options import (
+    ON_TEST,
+    Device,
+    Folder,
+    Json,
+    Model,
+    console,
+    print_json,
+    say,
+)
+from sam2rl_tracker.errors import Sam2rlError
+
+agent_app = typer.Typer(no_args_is_help=True, help="Trained agents.")
+
+
+def train(
+    folder: Folder,
+    sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
+    object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
+    model: Model = "nano",
+    device: Device = None,
+    preset: Annotated[
+        str, typer.Option(help="default, or paper: SAM2RL's budget and PPO alone, for an hour or more.")
+    ] = "default",
+    iterations: Annotated[int | None, typer.Option(min=1, help="By default the preset's, as below.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Transitions an iteration, rounded up to whole episodes.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Stop after as many iterations without a better policy; 0 = never.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Repeat it for several; the best agent stays.", show_default="0")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes, each training one agent at a time.")] = 1,
+    store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
+    as_json: Json = False,
+) -> None:
+    """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
+    from sam2rl_tracker.training.ppo import Progress as State
+    from sam2rl_tracker.training.ppo import read_progress
+    from sam2rl_tracker.training.settings import parse_settings
+    from sam2rl_tracker.training.trainer import Task, train_all
+    from sam2rl_tracker.vot.clips import objects_of
+
+    given = {"iterations": iterations, "samples": samples, "epochs": epochs, "patience": patience}
+    changes = [f"{key}={value}" for key, value in given.items() if value is not None]
+    chosen = parse_settings(preset, [*changes, *(settings or [])])
+    tasks = [
+        Task(folder, name, k, model, device, replace(chosen, seed=one), store_mb=store_mb)
+        for name, k in objects_of(folder, sequence or (), object_id)
+        for one in (seed if seed else [chosen.seed])
+    ]
+    results, failures = [], list[dict[str, Any]]()
+    told: dict[Task, int] = {}
+    begin = f"begins with a beam of {chosen.beam}" if chosen.imitation else ""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        bars = {
+            one: progress.add_task(
+                escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"),
+                total=chosen.iterations,
+                said="goes on" if read_progress(one.folder) else begin,
+            )
+            for one in tasks
+        }
+
+        def on_iteration(one: Task, state: State) -> None:
+            said = (
+                f"SAM 2 {state.sam2:.3f}  mean {state.mean:.3f}  agent {state.best_greedy:.3f}  best {state.best:.3f}"
+            )
+            said += f"  {state.speed:.0f} frames/s  reuse {state.reuse:.0%}"
+            progress.update(bars[one], completed=state.iteration, said=said)
+            if not console.is_terminal and told.get(one) != state.iteration:  # a log has no bars
+                told[one] = state.iteration
+                say(f"{one.sequence}, object {one.object_id}: {state.iteration}/{state.iterations}  {said}")
+
+        try:
+            for one, result in train_all(tasks, jobs, on_iteration):
+                name = f"{one.sequence}, object {one.object_id}, seed {one.settings.seed}"
+                if isinstance(result, Sam2rlError):
+                    about = {"sequence": one.sequence, "object": one.object_id, "seed": one.settings.seed}
+                    failures.append({**about, "error": str(result)})
+                    say(f"FAILED {name}: {result}", style="red")
+                    continue
+                results.append(result)
+                say(
+                    f"{name}: quality {result['quality']:.3f} on the video it was trained on "
+                    f"(SAM 2 {result['sam2_quality']:.3f}, best rollout {result['best_rollout']:.3f}), "
+                    f"{result['steps']} steps, {result['seconds']:.0f} s"
+                )
+        except KeyboardInterrupt:
+            say("Interrupted: what is finished is kept; repeat the command to go on")
+            raise
+    if as_json:
+        print_json({"agents": results, "failures": failures})
+    if failures:
+        raise typer.Exit(1)
+
+
+def search(
+    folder: Folder,
+    sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
+    object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
+    model: Model = "nano",
+    device: Device = None,
+    budget: Annotated[int, typer.Option(min=1, help="Simulated steps for each search.")] = 4096,
+    width: Annotated[int, typer.Option(min=1, help="Of the wide beam that estimates the ceiling.")] = 16,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    plots: Annotated[Path | None, typer.Option(help="Folder for a plot per object: return against steps.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder for agents of the best found: see SAM2RL_AGENTS.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
+    from sam2rl_tracker.training.settings import Settings
+    from sam2rl_tracker.training.trainer import Task, search_object
+    from sam2rl_tracker.vot.clips import objects_of
+
+    if plots:
+        try:
+            plots.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Sam2rlError(f"{plots} cannot be written ({error.strerror}): give another folder") from error
+    keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
+    heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
+    limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
+    table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_TEST}", caption=limits)
+    results, failures = [], list[dict[str, Any]]()
+    with console.status("Searching") as status:
+        for name, k in objects_of(folder, sequence or (), object_id):
+            status.update(f"Searching {escape(name)}, object {k}")
+            task = Task(folder, name, k, model, device, Settings(seed=seed))
+            try:
+                results.append(search_object(task, budget, width, plots / f"{name}_{k}.png" if plots else None, save))
+            except Sam2rlError as error:
+                failures.append({"sequence": name, "object": k, "error": str(error)})
+                say(f"FAILED {name}, object {k}: {error}", style="red")
+                continue
+            values = [results[-1][key] for key in keys]
+            table.add_row(escape(name), str(k), *("-" if value is None else f"{value:.3f}" for value in values))
+    if as_json:
+        print_json({"sequences": results, "failures": failures})
+    else:
+        Console().print(table)
+    if failures:
+        raise typer.Exit(1)
+
+
+@agent_app.command("list")
+def agent_list(folder: Folder) -> None:
+    """The agents of a workspace. Qualities are on the ground truth that the agents were trained on."""
+    from sam2rl_tracker.agents.files import load_agent
+    from sam2rl_tracker.agents.store import agents_folder
+    from sam2rl_tracker.vot.workspace import open_workspace
+
+    heads = ("Agent", "Sequence", "Object", "Model", "By", "Quality", "SAM 2's", "Steps")
+    table = Table(title=f"Trained or searched {ON_TEST}")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    damaged = []
+    files = sorted(agents_folder(open_workspace(folder).folder).glob("*.safetensors"))
+    if not files:
+        raise Sam2rlError(f"{agents_folder(folder)} has no agents: `sam2rl train {folder}` makes them")
+    for path in files:
+        try:
+            agent = load_agent(path)
+        except Sam2rlError as error:
+            damaged.append(str(error))
+            continue
+        keys = ("sequence", "object", "model", "method", "quality", "sam2_quality", "steps")
+        values = [agent.record.get(key, "-") for key in keys]
+        cells = (f"{value:.3f}" if isinstance(value, float) else escape(str(value)) for value in values)
+        table.add_row(escape(agent.fingerprint), *cells)
+    Console().print(table)
+    for text in damaged:
+        say(text, style="red")
+    if damaged:
+        raise typer.Exit(1)
+
+
+@agent_app.command("info")
+def agent_info(file: Path) -> None:
+    """All that an agent file says about itself, as JSON."""
+    from sam2rl_tracker.agents.files import load_agent
+
+    agent = load_agent(file)
+    shapes = {name: list(tensor.shape) for name, tensor in agent.tensors.items()}
+    about = {"fingerprint": agent.fingerprint, "frames": agent.frames, "capacity": agent.capacity, "tensors": shapes}
+    print_json({**agent.record, **about})
