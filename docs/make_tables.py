@@ -118,7 +118,7 @@ def row_of(name: str, column: str, value: Any) -> dict[str, Any]:
 def measured(name: str) -> list[str]:
     """Commands, and what they ran on."""
     about = read(name)
-    made = f"{about['what']}. Measured with {about['model']} on {about['machine']}. Entered on {about['recorded']}."
+    made = f"Measured with {about['model']} on {about['machine']}. Recorded on {about['recorded']}."
     return ["```sh", *about["command"], "```", "", made]
 
 
