@@ -51,7 +51,13 @@ def draw(axes: Axes, name: str, trainings: dict[str, dict[str, Rows]], known: di
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def main(*workspaces: str) -> None:
+def main(*workspaces: str) -> str | None:
+    """Write the picture and the CSV, or say in a sentence why not."""
+    if len(workspaces) != len(STYLES):
+        return (
+            f"{len(workspaces)} workspaces were given, expected {len(STYLES)}, one for each of: "
+            f"{'; '.join(STYLES)}. Type `python docs/draw_budget.py P Q R`."
+        )
     trainings = dict(zip(STYLES, (read_trainings(Path(folder)) for folder in workspaces), strict=True))
     benchmark = json.loads((DOCS / "benchmark" / "default.json").read_text())
     names = list(trainings[next(iter(STYLES))])
@@ -78,7 +84,8 @@ def main(*workspaces: str) -> None:
         for method, videos in trainings.items():
             for name, rows in videos.items():
                 writer.writerows([[name, method, *(f"{row[key]:.9g}" for key in COLUMNS)] for row in rows])
+    return None
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -55,10 +55,10 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 
 def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"Means over {len(document['videos'])} videos, %; differences to SAM 2, that of Quality with its 95 % "
-        "bootstrap interval over videos. *: sees the ground truth that it is scored on. The controls "
-        f"({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those of `vot evaluate` with one "
-        f"thread on {document['settings']['device']}, as many trackers at a time as there were jobs.",
+        f"Means over {len(document['videos'])} videos, in %. Differences are to SAM 2. Intervals are 95 % bootstrap "
+        f"intervals over videos. The controls ({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those "
+        f"of `vot evaluate` with one thread on {document['settings']['device']}, with as many trackers at a time as "
+        "there were jobs.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
@@ -73,7 +73,7 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
             gain = row[f"{name}_gain"]
             cells.append(_percent(scores.get(name)) + (f" ({_points(gain[0])})" if gain and key != BASELINE else ""))
         cells += [_number(row["steps"]), _number(row["fps"])]
-        lines.append(f"| {_name(key, row)} | {' | '.join(cells)} |")
+        lines.append(f"| {_labelled(key, row)} | {' | '.join(cells)} |")
     return lines
 
 
@@ -82,7 +82,7 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
     claims = document["claims"]
     searched = [name for name, row in document["videos"].items() if BEST in row]
     lines = [
-        f"Searches on the first {len(searched)} videos, beside the agents there, all replayed by the tracker."
+        f"Searches on the first {len(searched)} videos, and the agents there. All were replayed by the tracker."
         + " Bootstrap intervals over so few videos are rather too narrow." * (len(searched) < _MANY),
         "",
         "| | Quality | difference | 95 % interval | simulated steps |",
@@ -98,16 +98,16 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
         taken = [document["steps"][name][key] for name in searched if key in document["steps"][name]]
         steps = sum(taken) / len(taken) if taken else None
         cells = [_percent(quality), *(["", ""] if gain is None else [_points(gain[0]), _interval(*gain[1:])])]
-        lines.append(f"| {_name(key, row)} | {' | '.join([*cells, _number(steps)])} |")
+        lines.append(f"| {_labelled(key, row)} | {' | '.join([*cells, _number(steps)])} |")
     return lines
 
 
 def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [
-        "The agents replayed on the videos they were trained on, changed. Where every second frame is left out, so is "
-        "every second decision: what remains is another rule.",
+        "The agents replayed on changed versions of the videos they were trained on. Where every second frame is left "
+        "out, so is every second decision: what remains is another rule.",
         "",
-        "| | SAM 2 | agent* | difference | 95 % interval | of the gain kept |",
+        "| | SAM 2 | agent (trained on the first row's ground truth) | difference | 95 % interval | of the gain kept |",
         "|--|--|--|--|--|--|",
     ]
     for row in transfer.values():
@@ -125,7 +125,11 @@ def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _seeds_table(document: Mapping[str, Any]) -> list[str]:
     """Only the first seed's agents stand in the other tables."""
     seeds = list(next(iter(document["seeds"].values()), {}))
-    lines = ["Quality of agents* of several seeds, %; only the first's stand in the other tables:", ""]
+    lines = [
+        "Quality, in %, of agents of several seeds, trained on the ground truth they are scored on. Only the first "
+        "seed's stand in the other tables.",
+        "",
+    ]
     lines += ["| | SAM 2 | " + " | ".join(f"seed {seed}" for seed in seeds) + " |", "|--" * (len(seeds) + 2) + "|"]
     for name, qualities in document["seeds"].items():
         cells = [_percent(value) for value in (document["videos"][name][BASELINE], *qualities.values())]
@@ -135,8 +139,8 @@ def _seeds_table(document: Mapping[str, Any]) -> list[str]:
 
 def _videos_table(document: Mapping[str, Any]) -> list[str]:
     methods = {key: row for key, row in document["methods"].items() if key != BASELINE}
-    heads = [_name(key, row) for key, row in methods.items()]
-    lines = ["SAM 2's Quality on each video, %, and the others' differences to it:", ""]
+    heads = [_labelled(key, row, "this truth") for key, row in methods.items()]
+    lines = ["SAM 2's Quality on each video, in %, and the differences of the others to it.", ""]
     lines += [f"| | SAM 2 | {' | '.join(heads)} |", "|--" * (len(heads) + 2) + "|"]
     for name, row in document["videos"].items():
         cells = [_percent(row[BASELINE])]
@@ -149,7 +153,7 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     """How the numbers came about."""
     ppo, seconds = settings["settings"], settings["seconds"]
     begin = (
-        f"each begun with the best of a beam of {ppo['beam']} and distilled from its best rollout "
+        f"each started from the best of a beam of {ppo['beam']} and distilled from its best rollout "
         f"(imitation={ppo['imitation']})"
         if ppo["imitation"]
         else "PPO alone"
@@ -168,25 +172,38 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _name(key: str, row: Mapping[str, Any]) -> str:
-    """A method's name in tables: a search says so, as there is a random rule too."""
-    return key + " search" * (key in SEARCHES) + "*" * row["sees_truth"]
+    """A method's name in pictures: a search says so, as there is a random rule too."""
+    return _plain(key) + "*" * row["sees_truth"]
+
+
+def _labelled(key: str, row: Mapping[str, Any], truth: str = "the ground truth it is scored on") -> str:
+    """A method's name in tables, which says whether it sees the truth that it is scored on."""
+    how = "trained on" if key == AGENTS else "sees"
+    return _plain(key) + (f" ({how} {truth})" if row["sees_truth"] else "")
+
+
+def _plain(key: str) -> str:
+    return key + " search" * (key in SEARCHES)
 
 
 def _sentences(claims: Mapping[str, Any]) -> list[str]:
     """What the numbers say of the claims."""
-    lines = [f"The agents* gain {_span(claims['agent_gain'])} points over SAM 2."]
+    lines = [
+        "Agents and searches see the ground truth they are scored on. Heuristics and controls do not.",
+        f"The agents gain {_span(claims['agent_gain'])} points over SAM 2.",
+    ]
     for key, what in (("heuristics", "heuristic"), ("controls", "control")):
         if claims[key]:
             lines += _beside(claims[key], what, claims["times_wanted"])
-    against = ", ".join(f"{key} search* {_span(difference)}" for key, difference in claims["against"].items())
+    against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims["against"].items())
     if against:
-        lines.append(f"The agents* less the searches: {against}.")
-    lines.append(
-        f"Of the gain of the best found by any method on the {claims['searched']} videos that were searched the "
-        f"agents* reach {_percent(claims['share_of_best'])} %. That it "
-        f"is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims['share_excess'])} "
-        f"({_span(claims['share_excess'])})."
-    )
+        lines.append(f"The agents' gain less the searches': {against}.")
+    lines += [
+        f"On the {claims['searched']} videos that were searched the agents reach "
+        f"{_percent(claims['share_of_best'])} % of the gain of the best found by any method.",
+        f"That it is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims['share_excess'])} "
+        f"({_span(claims['share_excess'])}).",
+    ]
     return lines
 
 
@@ -194,10 +211,10 @@ def _beside(rule: Mapping[str, Any], what: str, wanted: int) -> list[str]:
     """The agents beside the best rule of a kind."""
     lines = [f"The best {what} here is {rule['best']}: {_span(rule['gain'])}."]
     if rule["times"] is None:
-        return [*lines, "It gains nothing, so that how many times as much the agents* gain says nothing."]
+        return [*lines, "It gains nothing, so that how many times as much the agents gain says nothing."]
     ratio, low, high = rule["times"]
     if low is not None:
-        lines.append(f"The agents* gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
+        lines.append(f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
     lines.append(
         f"That they gain more than {wanted} times as much {_verdict(rule['excess'])} (their gain less {wanted} times "
         f"the rule's: {_span(rule['excess'])})."

@@ -1,0 +1,350 @@
+"""Put every measured number of the documents in its place, from the one file that holds it.
+
+python docs/make_tables.py            rewrite what stands between markers in README.md, docs/ and nano's card
+python docs/make_tables.py --check    change nothing, name what is out of date, and end with 1
+
+The numbers lie in docs/benchmark/, as `sam2rl benchmark` wrote them, and in docs/numbers/, a file for each measurement:
+commands, model, machine, the day on which the numbers were entered, the rows as they were printed, and under `facts`
+single numbers that sentences name. To enter a new measurement, change the file with its date, and run this script.
+
+Three kinds of markers take the numbers in. They are invisible on the rendered page:
+
+    <!-- table: NAME --> ... <!-- end -->       a table, one of TABLES
+    <!-- measured: NAME --> ... <!-- end -->    how docs/numbers/NAME.json was made: commands, model, machine, day
+    <!-- n: NAME -->...<!-- /n -->              a number in a sentence, one of `numbers()`; never first on its line,
+                                                where Markdown would begin a block of HTML
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from sam2rl_tracker.report.standings import to_markdown
+
+DOCS = Path(__file__).resolve().parent
+CARD = DOCS.parent / "sam2rl_tracker" / "models" / "nano" / "MODEL_CARD.md"
+PAGES = (DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md")), CARD)
+BLOCK = re.compile(r"(<!-- (table|measured): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NUMBER = re.compile(r"(<!-- n: (\S+) -->).*?(<!-- /n -->)", re.DOTALL)
+OPENING = re.compile(r"<!-- (?:table|measured|n): \S+ -->")
+SEES_TRUTH = " (trained on the ground truth it is scored on)"
+
+
+def main(arguments: Sequence[str] | None = None) -> str | None:
+    """Bring the pages up to date, or say which are not: a sentence, or None."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; end with 1 where a page is out of date")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = fill(before, page.relative_to(DOCS.parent).as_posix())
+        if after == before:
+            continue
+        stale.append(page.relative_to(DOCS.parent).as_posix())
+        if not check:
+            page.write_text(after, encoding="utf-8")
+    if check and stale:
+        return f"Out of date: {', '.join(stale)}. Run `python docs/make_tables.py`."
+    return None
+
+
+def fill(text: str, page: str) -> str:
+    """A page's text with everything between its markers written anew.
+
+    Args:
+        text: The page.
+        page: Its name, for errors.
+
+    Raises:
+        SystemExit: A marker is not closed, names what there is not, or stands where Markdown would break.
+    """
+
+    def block(match: re.Match[str]) -> str:
+        opening, kind, name, closing = match.groups()
+        lines = known(TABLES, name)() if kind == "table" else measured(name)
+        return "\n".join([opening, *lines, "", closing])
+
+    def number(match: re.Match[str]) -> str:
+        opening, name, closing = match.groups()
+        return opening + known(numbers(), name) + closing
+
+    def known(names: dict[str, Any], name: str) -> Any:
+        if name not in names:
+            raise SystemExit(f"{page} asks for `{name}`, which is none of: {', '.join(names)}.")
+        return names[name]
+
+    found = [match.group(0) for match in (*BLOCK.finditer(text), *NUMBER.finditer(text))]
+    if len(found) != len(OPENING.findall(text)) or any(len(OPENING.findall(match)) > 1 for match in found):
+        raise SystemExit(
+            f"{page} has a marker that is not closed: a table ends with <!-- end -->, a number with <!-- /n -->."
+        )
+    if first := re.search(r"^\s*<!-- n: (\S+) -->", text, re.MULTILINE):
+        raise SystemExit(f"{page} has the number `{first.group(1)}` first on a line: put a word before it.")
+    return NUMBER.sub(number, BLOCK.sub(block, text))
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+@cache
+def read(name: str) -> dict[str, Any]:
+    """A measurement of docs/numbers/."""
+    path = DOCS / "numbers" / f"{name}.json"
+    if not path.is_file():
+        raise SystemExit(f"docs/numbers/{name}.json does not exist.")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+@cache
+def benchmark() -> dict[str, Any]:
+    """What `sam2rl benchmark` wrote: its fields are told in `sam2rl_tracker.experiments.benchmark`."""
+    return dict(json.loads((DOCS / "benchmark" / "default.json").read_text(encoding="utf-8")))
+
+
+def row_of(name: str, column: str, value: Any) -> dict[str, Any]:
+    """The first row of a measurement that has this value."""
+    return next(row for row in read(name)["rows"] if row.get(column) == value)
+
+
+def measured(name: str) -> list[str]:
+    """Commands, and what they ran on."""
+    about = read(name)
+    made = f"Measured with {about['model']} on {about['machine']}. Recorded on {about['recorded']}."
+    return ["```sh", *about["command"], "```", "", made]
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    heads = list(heads)
+    return [f"| {' | '.join(heads)} |", "|--" * len(heads) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign; what rounds to nothing has none."""
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def fraction(value: float) -> str:
+    """A fraction without the zero before its point: .551."""
+    return f"{value:.3f}".removeprefix("0")
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval of fractions, in points."""
+    return f"{signed(100 * low)} to {signed(100 * high)}"
+
+
+def titled(row: dict[str, Any]) -> str:
+    return row["tracker"] + SEES_TRUTH * row.get("sees_truth", False)
+
+
+def trackers(name: str, sequences: bool = False, extra: str = "") -> list[str]:
+    """The table of `sam2rl report`: a tracker's measures, and what it gains over SAM 2 in brackets.
+
+    Args:
+        name: Of the measurement.
+        sequences: Whether Quality on each sequence stands beside.
+        extra: Another column of Quality, by the measurement's field `nano`, and its head.
+    """
+    rows = read(name)["rows"]
+    names = list(rows[0]["sequences"]) if sequences else []
+    lines = []
+    for row in rows:
+        cells = [titled(row)]
+        for k, measure in enumerate(("quality", "accuracy", "robustness")):
+            gain = f" ({signed(row['gains'][k])})" if "gains" in row else ""
+            cells.append(f"{row[measure]:.1f}{gain}" if measure in row else "-")
+        cells += [f"{row['sequences'][sequence]:.1f}" for sequence in names]
+        cells += [f"{row['nano']:.1f}"] if extra else []
+        lines.append(cells)
+    return table(["", "Quality", "Accuracy", "Robustness", *names, *([extra] if extra else [])], lines)
+
+
+METHODS = {
+    "SAM2RL": "SAM2RL" + SEES_TRUTH,
+    "never": "control: never (the prompted frame alone)",
+    "stride": "control: stride (every 5th frame)",
+    "random rule": "control: random rule (any action)",
+}
+SEARCHED = ("random", "greedy", "beam", "best found")  # these ran on the first videos only
+
+
+def methods(columns: Sequence[str]) -> list[str]:
+    """Every method of the benchmark that ran on all videos.
+
+    Args:
+        columns: Some of "Accuracy", "Robustness" and "frames/s", beside Quality and its difference to SAM 2.
+    """
+    document, lines = benchmark(), []
+    for key, row in document["methods"].items():
+        if key in SEARCHED:
+            continue
+        scores = document["trackers"].get(key, {})
+        rest = {
+            "Accuracy": percent(scores["accuracy"]) if scores else "-",
+            "Robustness": percent(scores["robustness"]) if scores else "-",
+            "frames/s": f"{row['fps']:.0f}" if row["fps"] else "-",
+        }
+        gain = ["", ""] if key == "SAM2" else [signed(100 * row["gain"]), span(row["low"], row["high"])]
+        lines.append([METHODS.get(key, key), percent(row["quality"]), *gain, *(rest[column] for column in columns)])
+    return table(["", "Quality", "difference to SAM 2", "95 % interval", *columns], lines)
+
+
+def changed_videos() -> list[str]:
+    heads = ["", "SAM 2", "agent" + SEES_TRUTH, "difference", "95 % interval", "of the gain kept"]
+    lines = []
+    for key, row in benchmark()["transfer"].items():
+        name = row["what"] if key != "original" else "the video it was trained on"
+        scores = [percent(row["sam2"]), percent(row["agent"]), signed(100 * row["gain"]), span(row["low"], row["high"])]
+        lines.append([name, *scores, f"{100 * row['kept']:.0f} %"])
+    return table(heads, lines)
+
+
+def full_budget() -> list[str]:
+    """The benchmark's first videos: what it reached there, beside agents of the paper's budget."""
+    document = benchmark()
+    with (DOCS / "benchmark" / "full-budget.csv").open(newline="") as file:
+        last = {row["sequence"]: row for row in csv.DictReader(file) if row["training"].startswith("default method")}
+    keys = ("SAM2", "DAM4SAM", "SAMURAI", "beam", "SAM2RL")
+    qualities, lines = [], []
+    for timed in read("full-budget")["rows"]:
+        name = timed["sequence"]
+        full = last[name]
+        qualities.append([*(document["videos"][name][key] for key in keys), float(full["best_greedy"])])
+        reuse = 1 - int(full["evaluated"]) / int(full["steps"])
+        lines.append([name, *map(percent, qualities[-1]), f"{100 * reuse:.0f} %", str(timed["minutes"])])
+    means = [sum(column) / len(column) for column in zip(*qualities, strict=True)]
+    lines.append(["mean", *map(percent, means), "", ""])
+    lines.append(["difference to SAM 2", "", *(signed(100 * (mean - means[0])) for mean in means[1:]), "", ""])
+    heads = ["", "SAM 2", "DAM4SAM", "SAMURAI", "beam search, 79 000 steps (on the ground truth it is scored on)"]
+    heads += [f"agent, {steps} steps{SEES_TRUTH}" for steps in ("87 000", "2.49 million")]
+    return table([*heads, "steps known", "minutes"], lines)
+
+
+def generated(before: bool = False) -> list[str]:
+    """Rules on 64 generated videos.
+
+    Args:
+        before: Whether Quality with nano's earlier weights stands beside.
+    """
+    heads = ["Rule", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent frames left empty"]
+    lines = []
+    for row in read("generated-64")["rows"]:
+        name = f"{row['rule']} ({row['what']})" if "what" in row else row["rule"]
+        interval = f"{fraction(row['low'])} to {fraction(row['high'])}"
+        rest = [fraction(row[key]) for key in ("accuracy", "robustness", "absent")]
+        rest += [fraction(row["before"]) if "before" in row else "-"] if before else []
+        lines.append([name, fraction(row["quality"]), interval, *rest])
+    return table([*heads, *(["Quality, earlier weights"] if before else [])], lines)
+
+
+def nano_goals() -> list[str]:
+    recency, sam2 = row_of("generated-64", "rule", "recency"), row_of("real-videos", "tracker", "SAM2")
+    lines = []
+    for goal in read("nano-goals")["rows"]:
+        reached = sam2["sequences"][goal["of"]] / 100 if goal["file"] == "real-videos" else recency[goal["of"]]
+        lines.append([goal["measure"], fraction(reached), fraction(goal["wanted"])])
+    return table(["By SAM 2's rule", "`nano`", "wanted"], lines)
+
+
+def speed() -> list[str]:
+    lines = []
+    for row in read("speed")["rows"]:
+        cells = [row["policy"], str(row["objects"]), str(row["frames"]), f"{row['ours']:.1f}", f"{row['stock']:.1f}"]
+        cells += [f"{row['ratio']:.2f}", f"{row['cost']:g}"]
+        if "growth" in row:
+            cells += [f"{row['growth']} MB (stock {row['stock_growth']})"]
+            cells += [f"{row['late']:.2f} (stock {row['stock_late']:.2f})"]
+        lines.append([*cells, *[""] * (9 - len(cells))])
+    heads = ["policy", "objects", "frames", "ours", "stock", "ratio", "cost", "growth of memory", "late"]
+    return table(heads, lines)
+
+
+def simulation() -> list[str]:
+    rows = read("simulation")["rows"]
+    lines = [[row["way"], f"{row['fps']:.1f}", f"{row['ratio']:g}"] for row in rows]
+    return table(["", "frames/s", "ratio to stock"], lines)
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "real-videos": partial(trackers, "real-videos"),
+    "real-videos-each": partial(trackers, "real-videos", sequences=True),
+    "demo": partial(trackers, "demo"),
+    "reference-videos": partial(trackers, "reference-videos", extra="Quality, with `nano`"),
+    "benchmark-short": partial(methods, ()),
+    "benchmark": partial(methods, ("Accuracy", "Robustness", "frames/s")),
+    "benchmark-page": lambda: to_markdown(benchmark()).rstrip().split("\n"),
+    "changed-videos": changed_videos,
+    "full-budget": full_budget,
+    "generated-64": generated,
+    "generated-64-card": partial(generated, before=True),
+    "nano-goals": nano_goals,
+    "speed": speed,
+    "simulation": simulation,
+}
+
+
+# ----------------------------------------------------------------------------------------------------------- numbers
+
+
+@cache
+def numbers() -> dict[str, str]:
+    """Every number that a sentence may name: the `facts` of docs/numbers/ as FILE.FACT, and those computed here."""
+    found = {
+        f"{path.stem}.{key}": str(value)
+        for path in sorted((DOCS / "numbers").glob("*.json"))
+        for key, value in read(path.stem).get("facts", {}).items()
+    }
+    document = benchmark()
+    claims, rules = document["claims"], document["claims"]["heuristics"]
+    times, low, high = rules["times"]
+    stock, batched, memoised = read("simulation")["rows"]
+    several, long = row_of("speed", "objects", 5), row_of("speed", "frames", 2001)
+    seeds = {name: list(qualities.values()) for name, qualities in document["seeds"].items()}
+    found |= {
+        "benchmark.times": f"{times:.1f} times (95 % interval {low:.1f} to {high:.1f})",
+        "benchmark.excess": _mean_and_span(rules["excess"]),
+        "benchmark.searched": signed(100 * claims["searched_gain"][0]),
+        **{f"benchmark.{key}": signed(100 * document["methods"][key]["gain"]) for key in ("random", "greedy", "beam")},
+        "benchmark.less_beam": _mean_and_span(claims["against"]["beam"]),
+        "benchmark.share": f"{100 * claims['share_of_best']:.0f} %",
+        "benchmark.share_excess": _mean_and_span(claims["share_excess"]),
+        "benchmark.jpeg": f"{100 * document['transfer']['jpeg']['kept']:.0f} %",
+        "benchmark.seeds": ", ".join(fraction(max(found) - min(found)) for found in seeds.values()),
+        "real-videos.sam2": f"{row_of('real-videos', 'tracker', 'SAM2')['quality']:.0f} %",
+        "generated-64.recency": fraction(row_of("generated-64", "rule", "recency")["quality"]),
+        "simulation.stock": f"{stock['fps']}",
+        "simulation.batched": f"{batched['fps']}",
+        "simulation.memoised": f"{memoised['fps']:.0f}",
+        "simulation.times": f"{memoised['ratio']:.0f}",
+        "speed.five": f"{several['ratio']:.2f}",
+        "speed.growth": f"{long['growth']} MB",
+        "speed.stock_growth": f"{long['stock_growth']} MB",
+        "speed.late": f"{long['late']:.2f}",
+    }
+    return found
+
+
+def _mean_and_span(values: Sequence[float]) -> str:
+    return f"{signed(100 * values[0])} points ({span(values[1], values[2])})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
