@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,3 +85,24 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
             file.write(f"\n[{name}]\nprotocol = traxpython\ncommand = {command}\npaths = {paths}\n")
     failures = evaluate(workspace.folder, ["SAM2", *SCRIPTED])
     return Evaluated(workspace, {failure.tracker: failure for failure in failures})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests asserted of the golden masks, which depends on the machine, and how far they were met."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    told = [pair for report in reports for pair in getattr(report, "user_properties", [])]
+    asserted = Counter(value for key, value in told if key == "golden_asserted")
+    if not asserted:
+        return
+    terminalreporter.section("golden masks")
+    for text, videos in asserted.items():
+        terminalreporter.line(f"{videos} videos: {text}")
+    for name, frames, pixels in (value for key, value in told if key == "golden_apart"):
+        if pixels:
+            terminalreporter.line(f"  {name}: {frames} frames, {pixels} pixels")
+    decisions = [value for key, value in told if key == "golden_decisions"]
+    equal = sum(untraced is None and parted is None for _, untraced, parted in decisions)
+    terminalreporter.line(f"{equal} of {len(decisions)} videos: every decision is the trace's")
+    for name, untraced, parted in decisions:
+        if untraced or parted:
+            terminalreporter.line(f"  {name}: no trace ({untraced})" if untraced else f"  {name}: until {parted}")

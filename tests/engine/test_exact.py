@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reference import load_video
+from reference import SCENES, load_video
 
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Engine, FixedShape, MemorySelection, Model, random_model
@@ -65,6 +65,15 @@ def test_whole_video_with_an_absent_object(monkeypatch: pytest.MonkeyPatch, nano
     video = load_video()
     ours = assert_equal_to_stock(monkeypatch, nano, video.images, video.truth[:1])
     assert (ours == -1024).all(axis=(1, 2, 3)).any(), "the video no longer reaches the absent branch"
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_the_videos_and_the_model_of_the_golden_masks(
+    monkeypatch: pytest.MonkeyPatch, reference_model: Model, scene: str
+) -> None:
+    """Of the golden masks themselves, single pixels depend on the machine (`policies/test_published.py`)."""
+    video = load_video(scene)
+    assert_equal_to_stock(monkeypatch, reference_model, video.images, video.truth[:1])
 
 
 @pytest.mark.parametrize("frames", [2, 9, 15])

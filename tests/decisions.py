@@ -1,0 +1,273 @@
+"""A rule's decisions: recorded while it tracks, kept beside the golden masks, played again and compared.
+
+A trace holds, for every frame, what the rule decided and the numbers that it decided by. Two checks need no particular
+machine. Played again from the trace's own numbers, without a network, the rule must decide the same on every frame.
+Tracking, it must decide the same until the numbers of the run, whose last bits are the machine's, lie on the other side
+of one of its thresholds: the numbers of both runs are then compared, and between them lies the threshold.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from reference import Video
+
+from sam2rl_tracker import Tracker
+from sam2rl_tracker.engine import FrameRecord, MemorySelection, Model
+from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, Start, make_policy
+
+
+@dataclass(frozen=True)
+class Step:
+    """One frame t >= 1 of a rule, as JSON holds it. Decisions first, then the numbers behind them."""
+
+    memories: list[list[list[int]]]  # [hypotheses][memories] frame, temporal slot
+    pointers: list[list[list[int]]]  # [hypotheses][pointers] frame, distance
+    choices: list[list[int]]  # [choices] hypothesis, candidate, visible
+    encodings: list[str]  # [choices]
+    ious: list[list[float]]  # [hypotheses][K] predicted IoU, all digits: sums of their logarithms nearly tie
+    peaks: list[list[float]]  # [hypotheses][K] logits
+    object_scores: list[float]  # [hypotheses] logits
+    boxes: list[list[list[int]]] | None  # [hypotheses][K] xmin, ymin, xmax, ymax
+    areas: list[int]  # [choices] pixels
+    candidates: list[str]  # [choices] the masks bool [K, height, width], packed, in hex; "" where nobody asked for them
+
+    @property
+    def attended(self) -> tuple[Any, ...]:
+        return self.memories, self.pointers
+
+    def predicted(self) -> Step:
+        """Without what became of the choices."""
+        return replace(self, areas=[], candidates=[])
+
+    def unlike(self, other: Step) -> str | None:
+        """The first decision that is not the other's, None where all are."""
+        for name in ("memories", "pointers", "choices", "encodings"):
+            found, expected = getattr(self, name), getattr(other, name)
+            if found != expected:
+                return f"{name} are {found}, not {expected}"
+        return None
+
+
+class Recorder(Policy):
+    """A rule that writes down what it is told and what it answers."""
+
+    def __init__(self, rule: Policy):
+        self._rule = rule
+        self.needs_boxes, self.exact, self.math_attention = rule.needs_boxes, rule.exact, rule.math_attention  # type: ignore[misc]
+        self.steps: list[Step] = []  # of frames 1, 2, ...
+
+    def begin(self, start: Start) -> None:
+        self._rule.begin(start)
+
+    def select(self, t: int) -> Sequence[MemorySelection]:
+        self._selections = self._rule.select(t)
+        return self._selections
+
+    def choose(self, t: int, predictions: Sequence[Prediction]) -> Sequence[Choice]:
+        self._predictions = predictions
+        self._choices = self._rule.choose(t, predictions)
+        return self._choices
+
+    def observe(self, t: int, outcomes: Sequence[Outcome]) -> Sequence[Encoding]:
+        self._areas = [outcome.area for outcome in outcomes]
+        self._candidates = [""] * len(outcomes)
+        self._encodings = self._rule.observe(t, [self._watched(i, outcome) for i, outcome in enumerate(outcomes)])
+        return self._encodings
+
+    def _watched(self, choice: int, outcome: Outcome) -> Outcome:
+        """An outcome that tells when its candidate masks are asked for."""
+
+        def fetch() -> np.ndarray:
+            masks = outcome.prediction.candidate_masks()
+            self._candidates[choice] = np.packbits(masks).tobytes().hex()
+            return masks
+
+        return replace(outcome, prediction=replace(outcome.prediction, candidate_masks=fetch))
+
+    def store(self, t: int, records: Sequence[FrameRecord]) -> None:
+        self._rule.store(t, records)
+        boxes = [p.boxes.astype(int).tolist() for p in self._predictions if p.boxes is not None]
+        self.steps.append(
+            Step(
+                memories=[[[r.frame, slot] for r, slot in s.memories] for s in self._selections],
+                pointers=[[[r.frame, distance] for r, distance in s.pointers] for s in self._selections],
+                choices=[[c.hypothesis, c.candidate, int(c.visible)] for c in self._choices],
+                encodings=[encoding.value for encoding in self._encodings],
+                ious=[[float(str(iou)) for iou in p.ious] for p in self._predictions],
+                peaks=[np.round(p.peaks.astype(float), 1).tolist() for p in self._predictions],
+                object_scores=[round(p.object_score, 4) for p in self._predictions],
+                boxes=boxes or None,
+                areas=self._areas,
+                candidates=self._candidates,
+            )
+        )
+
+    def reachable(self) -> Any:
+        return self._rule.reachable()
+
+    @property
+    def revises(self) -> bool:
+        return self._rule.revises
+
+    def revise(self) -> Sequence[int]:
+        return self._rule.revise()
+
+
+def track_recorded(model: Model, video: Video, policy: str) -> tuple[np.ndarray, list[Step]]:
+    """Track in exact mode: masks bool [T, height, width], the rule's last word on each, and its decisions."""
+    recorder = Recorder(make_policy(policy)())
+    tracker = Tracker(model, lambda: recorder, exact=True, num_frames=len(video.images))  # its one object's policy
+    masks = [tracker.initialize(video.images[0], video.truth[:1])[0]]
+    masks += [tracker.track(image)[0] for image in video.images[1:]]
+    if tracker.revises:
+        masks[1:] = [mask for (mask,), _ in tracker.revise()]
+    return np.stack(masks), recorder.steps
+
+
+# ------------------------------------------------------------------------------------------------------ kept traces
+
+
+def read_traces(file: Path) -> dict[str, dict[str, Any]]:
+    """Of one video: {golden set: {"made_on": what machine and how, "steps": its trace}}; {} where there is no file."""
+    if not file.exists():
+        return {}
+    traces = json.loads(lzma.decompress(file.read_bytes()))
+    for trace in traces.values():
+        trace["steps"] = [Step(**step) for step in trace["steps"]]
+    return traces
+
+
+def write_traces(file: Path, traces: dict[str, dict[str, Any]]) -> None:
+    """The inverse of `read_traces`."""
+    plain = {golden: trace | {"steps": list(map(asdict, trace["steps"]))} for golden, trace in sorted(traces.items())}
+    file.write_bytes(lzma.compress(json.dumps(plain, separators=(",", ":")).encode(), preset=9))
+
+
+# ----------------------------------------------------------------------------------------------------- played again
+
+
+def replay(policy: str, steps: Sequence[Step], masks: np.ndarray) -> str | None:
+    """Ask a rule again, by a trace's numbers alone: what it does otherwise than the trace, None where nothing.
+
+    Args:
+        policy: its name and parameters.
+        masks: bool [T, height, width], the output on every frame. Every choice is given it: rules that follow several
+            hypotheses do not look at masks.
+    """
+    rule = Recorder(make_policy(policy)())
+    rule.begin(Start(_record(0, 1.0, 10.0, int(masks[0].sum())), len(masks), None, masks[0], None))  # type: ignore[arg-type]
+    for t, step in enumerate(steps, start=1):
+        selections = rule.select(t)
+        if len(selections) != len(step.ious):
+            return f"frame {t}: {len(selections)} hypotheses, not {len(step.ious)}"
+        predictions = [_prediction(step, hypothesis, masks.shape[1:]) for hypothesis in range(len(step.ious))]
+        choices = rule.choose(t, predictions)
+        if len(choices) != len(step.choices):
+            return f"frame {t}: {len(choices)} choices, not {len(step.choices)}"
+        picked = [predictions[choice.hypothesis] for choice in choices]
+        outcomes = [
+            Outcome(prediction, choice, masks[t], area, torch.zeros(1))
+            for prediction, choice, area in zip(picked, choices, step.areas, strict=True)
+        ]
+        rule.observe(t, outcomes)
+        ious = [float(prediction.ious[choice.candidate]) for prediction, choice in zip(picked, choices, strict=True)]
+        scores = [prediction.object_score for prediction in picked]
+        rule.store(t, [_record(t, *values) for values in zip(ious, scores, step.areas, strict=True)])
+        if (difference := rule.steps[-1].unlike(step)) is not None:
+            return f"frame {t}: {difference}"
+    return None
+
+
+def _record(frame: int, iou: float, object_score: float, area: int) -> FrameRecord:
+    return FrameRecord(frame, None, torch.zeros(1), iou, object_score, area)
+
+
+def _prediction(step: Step, hypothesis: int, size: tuple[int, ...]) -> Prediction:
+    def fetch() -> np.ndarray:
+        kept = next((step.candidates[i] for i, c in enumerate(step.choices) if c[0] == hypothesis), "")
+        assert kept, "the rule asks for candidate masks where it did not when the trace was made"
+        bits = np.frombuffer(bytes.fromhex(kept), dtype=np.uint8)
+        return np.unpackbits(bits).reshape(-1, *size).astype(bool)
+
+    return Prediction(
+        ious=np.array(step.ious[hypothesis], dtype=np.float32),
+        peaks=np.array(step.peaks[hypothesis], dtype=np.float32),
+        object_score=step.object_scores[hypothesis],
+        boxes=None if step.boxes is None else np.array(step.boxes[hypothesis], dtype=np.float32),
+        candidate_masks=fetch,
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- compared
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far the numbers of two runs lie apart.
+
+    Boxes are not compared: one stray pixel moves a box by any distance. They are those of the masks that are.
+    """
+
+    iou: float  # predicted IoU
+    logit: float  # object score
+    pixels: int  # a mask's area, and pixels of a candidate mask
+
+    def within(self, margin: Apart) -> bool:
+        return self.iou <= margin.iou and self.logit <= margin.logit and self.pixels <= margin.pixels
+
+    def __str__(self) -> str:
+        return f"predicted IoU {self.iou:.1g}, object score {self.logit:.1g}, {self.pixels} pixels"
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first decision of a run that is not a trace's."""
+
+    frame: int
+    what: str
+    apart: Apart  # of all numbers that it follows from
+
+    def __str__(self) -> str:
+        return f"frame {self.frame}, {self.what}: both follow from numbers that are within {self.apart}"
+
+
+def parting(run: Sequence[Step], trace: Sequence[Step]) -> Parting | None:
+    """Where a run's decisions leave a trace's, None where they never do."""
+    for t, (ours, kept) in enumerate(zip(run, trace, strict=True), start=1):
+        if (difference := ours.unlike(kept)) is None:
+            continue
+        # What a frame attends to follows from the frames before; its choices from its predictions, too; how it is
+        # remembered also from what became of the choices.
+        last: list[tuple[Step, Step]] = []
+        if ours.attended == kept.attended:
+            last = [(ours, kept) if ours.choices == kept.choices else (ours.predicted(), kept.predicted())]
+        return Parting(t, difference, apart([*zip(run[: t - 1], trace[: t - 1], strict=True), *last]))
+    return None
+
+
+def apart(pairs: Sequence[tuple[Step, Step]]) -> Apart:
+    """The largest distances over pairs of frames with the same hypotheses."""
+    pixels = [_largest(a.areas, b.areas) for a, b in pairs]
+    for a, b in pairs:
+        pixels += [_different(*masks) for masks in zip(a.candidates, b.candidates, strict=True) if all(masks)]
+    return Apart(
+        max((_largest(a.ious, b.ious) for a, b in pairs), default=0.0),
+        max((_largest(a.object_scores, b.object_scores) for a, b in pairs), default=0.0),
+        int(max(pixels, default=0)),
+    )
+
+
+def _largest(a: Any, b: Any) -> float:
+    return float(np.abs(np.array(a, dtype=float) - np.array(b, dtype=float)).max(initial=0))
+
+
+def _different(a: str, b: str) -> int:
+    return (int(a, 16) ^ int(b, 16)).bit_count()
