@@ -136,7 +136,9 @@ class Engine:
         """Take candidate `picks[i]` of row `rows[i]`; where not `visible[i]`, blank its mask and replace its pointer.
 
         Args:
-            rows, picks: int64 [choices]; visible: bool [choices]; all on the engine's device.
+            rows: int64 [choices], on the engine's device like the others.
+            picks: int64 [choices].
+            visible: bool [choices].
         """
         if self.exact and len(rows) > 1:
             each = range(len(rows))

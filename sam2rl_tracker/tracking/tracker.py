@@ -64,10 +64,14 @@ class Tracker:
     order of `ids`.
 
     Example:
-        >>> tracker = Tracker(policy="dam4sam")  # doctest: +SKIP
-        >>> tracker.initialize(first_image, masks)  # doctest: +SKIP
-        >>> for image in images:  # doctest: +SKIP
+        >>> from sam2rl_tracker.synthetic import generate_scene
+        >>> scene = generate_scene(seed=0, frames=3)
+        >>> tracker = Tracker(policy="dam4sam", device="cpu")
+        >>> masks = tracker.initialize(scene.images[0], scene.labels[:1] == 1)
+        >>> for image in scene.images[1:]:
         ...     masks = tracker.track(image)
+        >>> masks.shape, masks.dtype, tracker.ids
+        ((1, 128, 128), dtype('bool'), [1])
     """
 
     def __init__(

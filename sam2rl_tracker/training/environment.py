@@ -45,9 +45,15 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
     the k-th oldest stored one. `info["quality"]` of the last step is the video's quality.
 
     Args:
-        workspace, sequence, object_id, model, device: what to track; or give a `simulator`.
-        capacity, pointers: see `Simulator`.
+        workspace: folder of a VOT workspace; or give a `simulator`.
+        sequence: its name in the workspace.
+        object_id: of the object to track.
+        model: see `load_model`.
+        device: see `load_model`.
+        capacity: see `Simulator`.
+        pointers: see `Simulator`.
         reward: another one than the paper's.
+        simulator: a simulator of your own, in place of all above but `reward`.
     """
 
     def __init__(

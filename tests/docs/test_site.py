@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -28,7 +29,8 @@ LOADED = re.compile(
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built with every warning taken for an error."""
-    pytest.importorskip("material", reason='mkdocs-material is not installed: pip install -e ".[docs]"')
+    for module in ("material", "mkdocstrings"):
+        pytest.importorskip(module, reason=f'{module} is not installed: pip install -e ".[docs]"')
     folder = tmp_path_factory.mktemp("docs") / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(ROOT / "mkdocs.yml"), "-d", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # a notice of the theme, which is no warning of the build
@@ -41,6 +43,15 @@ def test_every_page_is_built(site: Path) -> None:
     for page in PAGES[1:]:
         assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file()
     assert not list(site.rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", ["sam2rl_tracker.engine", "sam2rl_tracker.policies", "sam2rl_tracker.agents"])
+def test_the_reference_has_what_a_room_exports(site: Path, module: str) -> None:
+    text = "".join(page.read_text() for page in (site / "api").glob("*.html"))
+    exported = importlib.import_module(module)
+    described = [name for name in exported.__all__ if getattr(getattr(exported, name), "__doc__", None)]
+    missing = [name for name in described if callable(getattr(exported, name)) and f'id="{module}.{name}"' not in text]
+    assert not missing
 
 
 def test_nothing_comes_from_other_hosts(site: Path) -> None:
