@@ -32,6 +32,7 @@ ORDER = [
     "runs",
     "engine",
     "media",
+    "parameters",
     "errors",
 ]
 SAM2 = {"engine"}  # the rooms that import the packages `sam2`,

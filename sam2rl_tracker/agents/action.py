@@ -24,8 +24,11 @@ def act(bank: tuple[_Entry, ...], entry: _Entry, action: int, capacity: int = CA
         bank: oldest first.
         entry: of the newest frame.
     """
-    if action == DISCARD:
+    return bank if action == DISCARD else (*make_room(bank, action, capacity), entry)
+
+
+def make_room(bank: tuple[_Entry, ...], action: int, capacity: int = CAPACITY) -> tuple[_Entry, ...]:
+    """The bank, oldest first, with a free place for what an action puts into it; unchanged by `DISCARD`."""
+    if action == DISCARD or len(bank) < capacity:
         return bank
-    if len(bank) < capacity:
-        return (*bank, entry)
-    return (*bank[: action - 1], *bank[action:], entry)
+    return (*bank[: action - 1], *bank[action:])

@@ -1,4 +1,4 @@
-"""An agent as data: what it is, and the action it takes."""
+"""An agent as data: what it is, the action it takes, and the fingerprint of what it belongs to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from sam2rl_tracker.agents.action import DISCARD
 from sam2rl_tracker.errors import Sam2rlError
-
-FORMAT = "sam2rl-agent-1"
-
-MLP_TENSORS = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,18 +33,21 @@ class Agent:
     record: dict[str, Any] = field(default_factory=dict)
 
     def action(self, t: int, bank: Sequence[int]) -> int:
-        """The greedy action after frame t with these frames stored.
+        """The greedy action after frame t.
+
+        Args:
+            bank: indices of the stored frames, without the prompted one.
 
         Raises:
             Sam2rlError: frame t lies beyond the video that the agent was trained on.
         """
         if not 1 <= t <= self.frames - 1:
             raise Sam2rlError(
-                f"the agent was trained on a video of {self.frames} frames, but this one has more: "
-                "train one on this video with `sam2rl train`"
+                f"The agent was trained on a video of {self.frames} frames, but this one has more: "
+                "train one on this video with `sam2rl train`."
             )
         if t == self.frames - 1:
-            return 0  # nothing follows the last frame
+            return DISCARD  # nothing follows the last frame
         if "actions" in self.tensors:
             return int(self.tensors["actions"][t - 1])
         seen = np.zeros(self.frames, dtype=np.float32)

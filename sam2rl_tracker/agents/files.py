@@ -10,9 +10,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from sam2rl_tracker.agents.action import CAPACITY
-from sam2rl_tracker.agents.agent import FORMAT, MLP_TENSORS, Agent
+from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath, atomic_path
+
+FORMAT = "sam2rl-agent-1"
+MLP_TENSORS = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
+
+
+def agent_path(folder: StrPath, fingerprint: str) -> Path:
+    """Where a folder of agents keeps the one with a fingerprint."""
+    return Path(folder) / f"{fingerprint}.safetensors"
 
 
 def save_agent(agent: Agent, folder: StrPath) -> Path:
@@ -25,8 +33,8 @@ def save_agent(agent: Agent, folder: StrPath) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give a folder you own") from error
-    path = folder / f"{agent.fingerprint}.safetensors"
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give a folder you own.") from error
+    path = agent_path(folder, agent.fingerprint)
     about = {
         "format": FORMAT,
         "fingerprint": agent.fingerprint,
@@ -51,15 +59,15 @@ def load_agent(path: StrPath) -> Agent:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
         agent = Agent(about["fingerprint"], int(about["frames"]), int(about["capacity"]), tensors, about["record"])
         if about["format"] != FORMAT:
-            raise Sam2rlError(f"{path} is an agent of format {about['format']!r}, expected {FORMAT!r}: train it again")
+            raise Sam2rlError(f"{path} is an agent of format {about['format']!r}, expected {FORMAT!r}: train it again.")
         if not isinstance(agent.record, dict) or not isinstance(agent.fingerprint, str):
-            raise Sam2rlError(f"{path} is damaged: its record is none; train it again")
+            raise Sam2rlError(f"{path} is damaged: its record is none; train it again.")
         if not _consistent(agent):
-            raise Sam2rlError(f"{path} is damaged: its tensors do not fit its {agent.frames} frames; train it again")
+            raise Sam2rlError(f"{path} is damaged: its tensors do not fit its {agent.frames} frames; train it again.")
     except FileNotFoundError as error:
-        raise Sam2rlError(f"{path} does not exist: see `sam2rl agent list`") from error
+        raise Sam2rlError(f"{path} does not exist: see `sam2rl agent list`.") from error
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise Sam2rlError(f"{path} is no agent file ({error}): train one with `sam2rl train`") from error
+        raise Sam2rlError(f"{path} is no agent file ({error}): train one with `sam2rl train`.") from error
     return agent
 
 

@@ -1,12 +1,20 @@
-"""Where a workspace's agents lie."""
+"""Where agents lie: those of a workspace, and the one of an object that is to be tracked."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from sam2rl_tracker.agents.agent import Agent
-from sam2rl_tracker.agents.files import load_agent, save_agent
+import numpy as np
+
+from sam2rl_tracker.agents.agent import Agent, fingerprint
+from sam2rl_tracker.agents.files import agent_path, load_agent, save_agent
+from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.files import StrPath
+
+AGENTS_VARIABLE = "SAM2RL_AGENTS"
+"""The environment's folder of agents, or agent file. The tracker reads it where it is told of no other."""
 
 
 def agents_folder(workspace: Path) -> Path:
@@ -14,9 +22,70 @@ def agents_folder(workspace: Path) -> Path:
     return workspace / "agents"
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The agents of a folder, in the order of their files, and what is wrong with the files that could not be read."""
+
+    agents: list[Agent]
+    errors: list[Sam2rlError]
+
+
+def list_agents(folder: StrPath) -> Listing:
+    """Read all agents of a folder; empty where there is none."""
+    listing = Listing([], [])
+    for path in sorted(Path(folder).glob("*.safetensors")):
+        try:
+            listing.agents.append(load_agent(path))
+        except Sam2rlError as error:
+            listing.errors.append(error)
+    return listing
+
+
+def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Model, num_frames: int | None) -> Agent:
+    """The agent of an object.
+
+    Args:
+        agents: a folder of agent files, or one file; "" where the user gave none.
+        image: uint8 [height, width, 3], the first one.
+        mask: bool [height, width], of the object on it.
+        num_frames: length of the video, if known.
+
+    Raises:
+        Sam2rlError: there is none, the file given is another object's, or the video is longer than the agent's.
+    """
+    if not str(agents):
+        raise Sam2rlError(
+            f"The policy sam2rl needs its agents: set {AGENTS_VARIABLE} to their folder (or sam2rl:agents=FOLDER); "
+            "`sam2rl train WORKSPACE` makes them."
+        )
+    if not Path(agents).exists():
+        raise Sam2rlError(
+            f"The agents {str(agents)!r} do not exist, seen from {Path.cwd()}: give an absolute path (`vot evaluate` "
+            "starts trackers in a temporary folder), or make them by `sam2rl train WORKSPACE`."
+        )
+    key = fingerprint(image, mask, model.hash)
+    path = Path(agents) if Path(agents).is_file() else agent_path(agents, key)
+    if not path.is_file():
+        raise Sam2rlError(
+            f"{agents} has no agent for this object (first image, mask and model {model.name} give {key}): agents "
+            "serve the video, the object and the model they were trained on; `sam2rl train WORKSPACE` trains one."
+        )
+    agent = load_agent(path)
+    if agent.fingerprint != key:
+        raise Sam2rlError(
+            f"{agents} was trained on another video, object or model ({agent.fingerprint}, this one is {key}, "
+            f"{model.name}): `sam2rl train WORKSPACE` trains one for it."
+        )
+    if num_frames is not None and num_frames > agent.frames:
+        raise Sam2rlError(
+            f"The agent {key} was trained on {agent.frames} frames, but the video has {num_frames}: train again."
+        )
+    return agent
+
+
 def publish(agent: Agent, folder: Path) -> Path:
     """Save an agent where trackers look, unless a better one of the same video and truth is there; the file."""
-    path = folder / f"{agent.fingerprint}.safetensors"
+    path = agent_path(folder, agent.fingerprint)
     try:
         there = load_agent(path).record
     except Sam2rlError:  # none, or a damaged one

@@ -11,13 +11,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sam2rl_tracker.cli.options import (
-    Device,
-    Model,
-    Policy,
-    console,
-    say,
-)
+from sam2rl_tracker.cli.options import Device, Model, Policy, console, say
 from sam2rl_tracker.errors import Sam2rlError
 
 
@@ -40,6 +34,10 @@ def track(
     model: Model = "nano",
     device: Device = None,
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (faster on a GPU).")] = "float32",
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Stock SAM 2's masks to the pixel, one object at a time: slower, to compare."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the masks; by default NAME-masks here.")] = None,
     overlay: Annotated[Path | None, typer.Option(help="An .mp4 with the objects coloured.")] = None,
     trace: Annotated[Path | None, typer.Option(help="A JSONL file: what every frame attended to.")] = None,
@@ -69,6 +67,7 @@ def track(
             policy=policy,
             device=device,
             dtype=dtype,
+            exact=exact,
             overlay_file=overlay,
             trace_file=trace,
             on_frame=on_frame,
@@ -92,5 +91,5 @@ def _parse_box(text: str) -> tuple[float, ...]:
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
-        raise Sam2rlError(f"box {text!r} is not X,Y,W,H: four numbers in pixels") from None
+        raise Sam2rlError(f"Box {text!r} is not X,Y,W,H: four numbers in pixels.") from None
     return x, y, width, height

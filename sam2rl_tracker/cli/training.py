@@ -170,32 +170,25 @@ def search(
 @agent_app.command("list")
 def agent_list(folder: Folder) -> None:
     """The agents of a workspace. Qualities are on the ground truth that the agents were trained on."""
-    from sam2rl_tracker.agents.files import load_agent
-    from sam2rl_tracker.agents.store import agents_folder
+    from sam2rl_tracker.agents.store import agents_folder, list_agents
     from sam2rl_tracker.vot.workspace import open_workspace
 
     heads = ("Agent", "Sequence", "Object", "Model", "By", "Quality", "SAM 2's", "Steps")
     table = Table(title=f"Trained or searched {ON_TEST}")
     for head in heads:
         table.add_column(head, overflow="fold")
-    damaged = []
-    files = sorted(agents_folder(open_workspace(folder).folder).glob("*.safetensors"))
-    if not files:
-        raise Sam2rlError(f"{agents_folder(folder)} has no agents: `sam2rl train {folder}` makes them")
-    for path in files:
-        try:
-            agent = load_agent(path)
-        except Sam2rlError as error:
-            damaged.append(str(error))
-            continue
+    found = list_agents(agents_folder(open_workspace(folder).folder))
+    if not found.agents and not found.errors:
+        raise Sam2rlError(f"{agents_folder(folder)} has no agents: `sam2rl train {folder}` makes them.")
+    for agent in found.agents:
         keys = ("sequence", "object", "model", "method", "quality", "sam2_quality", "steps")
         values = [agent.record.get(key, "-") for key in keys]
         cells = (f"{value:.3f}" if isinstance(value, float) else escape(str(value)) for value in values)
         table.add_row(escape(agent.fingerprint), *cells)
     Console().print(table)
-    for text in damaged:
-        say(text, style="red")
-    if damaged:
+    for error in found.errors:
+        say(str(error), style="red")
+    if found.errors:
         raise typer.Exit(1)
 
 

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.agents.files import load_agent
-from sam2rl_tracker.agents.store import agents_folder, publish
+from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder, publish
 from sam2rl_tracker.engine import Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
@@ -36,7 +36,6 @@ from sam2rl_tracker.experiments.speed import describe
 from sam2rl_tracker.experiments.transfer import VARIANTS, transfer_agent
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE
 from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.measured import mean_curve
 from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv

@@ -10,10 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
-from sam2rl_tracker.agents.store import agents_folder
+from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.methods import BASELINE
-from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE
 from sam2rl_tracker.report import collect, render
 from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.report.comparison import write_comparison

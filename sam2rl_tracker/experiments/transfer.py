@@ -7,25 +7,21 @@ out. Its observation holds frame numbers only, so nothing but what SAM 2 makes o
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from PIL import Image as PILImage
 
-from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.engine import load_model, one_thread
-from sam2rl_tracker.engine.types import MAX_POINTERS
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.media.images import Image
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.policies.bank import BankPolicy
-from sam2rl_tracker.policies.base import Start
+from sam2rl_tracker.policies.sam2rl import Sam2Rl
 from sam2rl_tracker.training.trainer import Task
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.workspace import open_workspace
@@ -37,26 +33,6 @@ VARIANTS = {
     "halved": "every second frame left out",
 }
 """{name: what it is}"""
-
-
-@dataclass
-class Replayed(BankPolicy):
-    """An agent on a changed version of its video, of which every `stride`-th frame is there."""
-
-    agent: Agent | None = None
-    stride: int = 1
-
-    exact: ClassVar[bool] = True
-
-    def begin(self, start: Start) -> None:
-        assert self.agent is not None
-        self.capacity = self.agent.capacity
-        super().begin(start)
-        self.pointer_span = min(self.agent.frames, MAX_POINTERS)
-
-    def decide(self, t: int, bank: Sequence[int]) -> int:
-        assert self.agent is not None
-        return self.agent.action(self.stride * t, [self.stride * frame for frame in bank])
 
 
 @one_thread()
@@ -79,7 +55,7 @@ def transfer_agent(task: Task, file: Path) -> dict[str, Any]:
         stride = 2 if variant == "halved" else 1
         result[variant] = {
             "sam2": evaluate_policy(model, changed, make_policy("recency")),
-            "agent": evaluate_policy(model, changed, partial(Replayed, agent=agent, stride=stride)),
+            "agent": evaluate_policy(model, changed, partial(Sam2Rl, agent=agent, stride=stride)),
         }
     return result
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sam2rl_tracker.agents.action import CAPACITY, DISCARD, act
+from sam2rl_tracker.agents.action import CAPACITY, DISCARD, make_room
 from sam2rl_tracker.engine.types import FrameRecord, MemorySelection
 from sam2rl_tracker.policies.base import Encoding, Outcome, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
@@ -52,12 +52,14 @@ class BankPolicy(Policy):
         return [bank_selection(self._prompted, self._bank, t, self.pointer_span)]
 
     def observe(self, t: int, outcomes: Sequence[Outcome]) -> list[Encoding]:
-        self._action = self.decide(t, [record.frame for record in self._bank])
-        return [Encoding.NONE if self._action == DISCARD else Encoding.SOFT]
+        action = self.decide(t, [record.frame for record in self._bank])
+        self._bank = make_room(self._bank, action, self.capacity)
+        return [Encoding.NONE if action == DISCARD else Encoding.SOFT]
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
-        if t > 0:
-            self._bank = act(self._bank, records[0], self._action, self.capacity)
+        (record,) = records
+        if t > 0 and record.memory is not None:
+            self._bank = (*self._bank, record)
 
     def reachable(self) -> Collection[FrameRecord]:
         return {self._prompted, *self._bank}

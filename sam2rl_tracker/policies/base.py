@@ -26,6 +26,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
 
@@ -40,51 +41,84 @@ class Encoding(Enum):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What SAM 2 said about one frame under one selection, on the host. K candidates, unblanked."""
+    """What SAM 2 said about one frame under one selection, on the host. K candidates, unblanked.
 
-    ious: np.ndarray  # [K] predicted IoU
-    peaks: np.ndarray  # [K] highest logit of each candidate at low resolution
-    object_score: float  # logit
-    boxes: np.ndarray | None  # [K, 4] xmin, ymin, xmax, ymax at the model's input size, where the policy needs them
-    candidate_masks: Callable[[], np.ndarray]  # fetches bool [K, height, width] at the video's size: slow, ask seldom
+    Attributes:
+        ious: [K] predicted IoU of each candidate.
+        peaks: [K] highest logit of each candidate at low resolution.
+        object_score: a logit; SAM 2 takes the object to be in the picture above 0.
+        boxes: [K, 4] xmin, ymin, xmax, ymax at the model's input size; None unless the policy sets `needs_boxes`.
+        candidate_masks: fetches bool [K, height, width] at the video's size. Slow: ask seldom.
+    """
+
+    ious: np.ndarray
+    peaks: np.ndarray
+    object_score: float
+    boxes: np.ndarray | None
+    candidate_masks: Callable[[], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One candidate that lives on. The first choice of a frame is the tracker's output."""
+    """One candidate that lives on. The first choice of a frame is the tracker's output.
+
+    Attributes:
+        candidate: which of the K candidate masks.
+        visible: whether the object is in the picture. False blanks the mask and replaces the pointer.
+        hypothesis: which of this frame's selections the candidate came from.
+    """
 
     candidate: int
-    visible: bool  # False blanks the mask and replaces the pointer
-    hypothesis: int = 0  # which of this frame's selections it came from
+    visible: bool
+    hypothesis: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a choice: its mask at the video's size, and the logits behind it."""
+    """What became of a choice: its mask at the video's size, and the logits behind it.
+
+    Attributes:
+        prediction: the one that the choice came from.
+        choice: the object that `choose` returned.
+        mask: bool [height, width], all False when not visible.
+        area: pixels of the mask.
+        logits: float32 [4h, 4w] on the model's device, where a memory is [h, w]; -1024 everywhere when not visible.
+    """
 
     prediction: Prediction
     choice: Choice
-    mask: np.ndarray  # bool [height, width], all False when not visible
-    area: int  # pixels
-    logits: Tensor  # [4h, 4w] float32 on the model's device (h, w: of a memory), -1024 everywhere when not visible
+    mask: np.ndarray
+    area: int
+    logits: Tensor
 
 
 @dataclass(frozen=True)
 class Start:
-    """An object on its prompted frame."""
+    """An object on its prompted frame.
+
+    Attributes:
+        record: what the frame left behind. Its memory comes from the given mask.
+        num_frames: length of the video, or None for a stream, which is treated as long.
+        image: uint8 [height, width, 3].
+        mask: bool [height, width].
+        model: the network. A policy made for one model may refuse another.
+        agent: the trained agent of this object, where the policy has an `agent_source`.
+    """
 
     record: FrameRecord
-    num_frames: int | None  # length of the video if known; a stream does not know it, and is treated as long
-    image: np.ndarray  # uint8 [height, width, 3]
-    mask: np.ndarray  # bool [height, width]
-    model: Model  # the network: policies made for one model may refuse another
+    num_frames: int | None
+    image: np.ndarray
+    mask: np.ndarray
+    model: Model
+    agent: Agent | None = None
 
 
 class Policy(ABC):
     """A memory rule for one object. One object = one instance = one bank.
 
     Subclasses are dataclasses: their fields are the rule's parameters, each with a default, of type int, float, bool
-    or str, and can be set by `--policy NAME:key=value,...`.
+    or str, and can be set by `--policy NAME:key=value,...`. A field with the metadata
+    `parameters.INTERNAL` is none of them.
     """
 
     needs_boxes: ClassVar[bool] = False
@@ -128,13 +162,21 @@ class Policy(ABC):
         """Every record that some future `select` may still name."""
 
     @property
+    def agent_source(self) -> str | None:
+        """Where the tracker finds `Start.agent`: a folder of agents or a file; "" = where the tracker is told to look.
+
+        None = the rule has no use for an agent.
+        """
+        return None
+
+    @property
     def revises(self) -> bool:
         """Whether the output of past frames may change by `revise`. Such a policy cannot serve a stream."""
         return False
 
     def revise(self) -> Sequence[int]:
         """In hindsight: which choice is the output, one index a frame, for frames 1, 2, ... until now."""
-        raise NotImplementedError(f"{type(self).__name__} does not revise")
+        raise NotImplementedError(f"{type(self).__name__} does not revise.")
 
 
 class PointerWindow:

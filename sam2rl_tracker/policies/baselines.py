@@ -27,14 +27,14 @@ class Stride(BankPolicy):
     """Every n-th frame replaces the oldest: six memories that reach n times as far back as SAM 2's.
 
     Attributes:
-        stride: n.
+        stride: n. Higher values reach farther back, and leave the newest memory older.
     """
 
     stride: int = 5
 
     def __post_init__(self) -> None:
         if self.stride < 1:
-            raise ValueError("stride must be at least 1")
+            raise ValueError("stride must be at least 1.")
 
     def decide(self, t: int, bank: Sequence[int]) -> int:
         return _OLDEST if t % self.stride == 0 else DISCARD
@@ -45,14 +45,14 @@ class Random(BankPolicy):
     """After every frame any action, all equally likely.
 
     Attributes:
-        seed: of the actions; all objects get the same ones.
+        seed: of the random actions. All objects get the same ones.
     """
 
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ValueError("seed must be at least 0")
+            raise ValueError("seed must be at least 0.")
 
     def begin(self, start: Start) -> None:
         self._actions = np.random.default_rng(self.seed)

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import cv2
 import numpy as np
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
-from sam2rl_tracker.policies.base import Choice, Encoding, Outcome, Policy, Prediction, Start
+from sam2rl_tracker.policies.base import Encoding, Outcome, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
 
 _AREA_FRAMES = 300  # the median area is taken over the last 10 non-empty masks
 _AREA_MASKS = 10  # among these frames
+
+
+class _Role(Enum):
+    """What a frame becomes in the memory."""
+
+    ABSENT = auto()  # nothing: the object is not seen
+    RECENT = auto()  # it joins the RAM
+    INFORMATIVE = auto()  # it joins the DRM
 
 
 @dataclass
@@ -25,13 +34,17 @@ class Dam4Sam(Policy):
     section 3, and its published code's defaults.
 
     Attributes:
-        iou_threshold: a frame joins the DRM only when its predicted IoU is above this,
-        area_low, area_high: its area over the recent median area is between these,
-        min_gap: more than this many frames have passed since the last addition,
-        distractor_iou: and the box around its mask and an alternative candidate's largest other part overlaps the
-            mask's own box by at most this: the alternative shows a distractor.
-        drm_size: conditioning frames that take part in a prediction, the prompted one included.
-        ram_stride: the RAM holds the newest visible frame and visible frames at multiples of this.
+        iou_threshold: predicted IoU above which a frame may join the DRM. Higher values admit fewer frames.
+        area_low: least area of such a frame, over the recent median area. Higher values admit fewer frames.
+        area_high: greatest area of such a frame, over the recent median area. Higher values admit more frames.
+        min_gap: frames that must pass between two additions to the DRM. Higher values make additions rarer.
+        distractor_iou: an alternative candidate shows a distractor when the box around the mask and the alternative's
+            largest other part overlaps the mask's own box by at most this. Higher values see distractors more readily,
+            and only frames with one join the DRM.
+        drm_size: conditioning frames that take part in a prediction, the prompted one included. Higher values leave
+            less room for the RAM.
+        ram_stride: the RAM holds the newest visible frame and visible frames at multiples of this. Higher values reach
+            farther back.
     """
 
     iou_threshold: float = 0.8
@@ -44,7 +57,7 @@ class Dam4Sam(Policy):
 
     def __post_init__(self) -> None:
         if self.ram_stride < 1 or self.min_gap < 0 or not 1 <= self.drm_size <= MEMORY_SLOTS:
-            raise ValueError(f"ram_stride must be at least 1, min_gap at least 0, drm_size 1 to {MEMORY_SLOTS}")
+            raise ValueError(f"ram_stride must be at least 1, min_gap at least 0, drm_size 1 to {MEMORY_SLOTS}.")
 
     def begin(self, start: Start) -> None:
         self._drm: list[FrameRecord] = []  # newest first, without the prompted frame
@@ -53,19 +66,18 @@ class Dam4Sam(Policy):
         self._areas: deque[int] = deque(maxlen=_AREA_FRAMES)
         self._last: FrameRecord | None = None  # frame t-1 where visible, in the DRM or not
         self._last_added: int | None = None
-        self._visible = self._joins = False
+        self._role = _Role.ABSENT  # of the current frame: `observe` decides, `store` carries out
         super().begin(start)
-
-    def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
-        (choice,) = super().choose(t, predictions)
-        self._visible = choice.visible and bool(predictions[0].peaks[choice.candidate] > 0)
-        return [choice]
 
     def observe(self, t: int, outcomes: Sequence[Outcome]) -> list[Encoding]:
         (outcome,) = outcomes
         self._areas.append(outcome.area)
-        self._joins = self._is_informative(t, outcome)
-        return [Encoding.BINARY if self._joins else Encoding.SOFT]
+        is_seen = outcome.choice.visible and bool(outcome.prediction.peaks[outcome.choice.candidate] > 0)
+        if self._is_informative(t, outcome):
+            self._role = _Role.INFORMATIVE
+        else:
+            self._role = _Role.RECENT if is_seen else _Role.ABSENT
+        return [Encoding.BINARY if self._role is _Role.INFORMATIVE else Encoding.SOFT]
 
     def _is_informative(self, t: int, outcome: Outcome) -> bool:
         """Whether the frame is reliable, stable in area, not too soon, and shows a distractor."""
@@ -96,15 +108,15 @@ class Dam4Sam(Policy):
         if t == 0:
             self._prompted = record
             return
-        self._last = record if self._visible else None
-        if self._visible:
+        self._last = None if self._role is _Role.ABSENT else record
+        if self._last:
             self._pointers.insert(0, record)
         self._pointers = [r for r in self._pointers if r.frame > t + 1 - MAX_POINTERS]
-        if self._joins:
+        if self._role is _Role.INFORMATIVE:
             self._last_added = t
             # One more than fits, since the newest is not used by the frame right after it.
             self._drm = [record, *self._drm][: self.drm_size]
-        elif self._visible:
+        elif self._role is _Role.RECENT:
             self._ram = self._prune([record, *self._ram])
 
     def _prune(self, ram: list[FrameRecord]) -> list[FrameRecord]:

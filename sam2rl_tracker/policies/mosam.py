@@ -17,6 +17,19 @@ _STRIDE = 4  # pixels of the model's input to a pixel of the logits, and of thos
 _SATURATED = 32.0  # SAM 2 clamps the logits of an earlier mask to this before it feeds them back
 
 
+@dataclass(frozen=True, eq=False)
+class _Verdict:
+    """What of a frame is likely right.
+
+    Attributes:
+        trusted: whether the frame as a whole is.
+        confident: bool [h*w], the places of its memory that are; None = all.
+    """
+
+    trusted: bool
+    confident: Tensor | None
+
+
 @dataclass
 class MoSam(Policy):
     """Motion-guided prompts, and a memory without the frames and the pixels that are likely wrong; MoSAM-style.
@@ -38,10 +51,13 @@ class MoSam(Policy):
         dense: prompt by the last mask's logits, moved on by the motion. Off, as `nano` has never seen such prompts.
         frame_selection: remember trusted frames only.
         pixel_selection: attend only to those places of a memory where its mask is confident.
-        motion_frames: steps from frame to frame over which the motion is averaged.
-        memory_iou: a frame is trusted when its predicted IoU is above this
-        memory_object_score: and its object score (a logit) above this. After any other frame there is no prompt.
-        pixel_confidence: a place of a memory counts when the mean of |2 p - 1| over its pixels is above this.
+        motion_frames: steps from frame to frame over which the motion is averaged. Higher values smooth it more, and
+            follow a turn later.
+        memory_iou: predicted IoU above which a frame is trusted. Higher values trust fewer frames; after a frame that
+            is not trusted there is no prompt.
+        memory_object_score: object score (a logit) above which a frame is trusted. Higher values trust fewer frames.
+        pixel_confidence: mean of |2 p - 1| over the pixels of a memory's place above which the place counts, 0 to 1.
+            Higher values leave out more places.
     """
 
     sparse: bool = True
@@ -55,25 +71,25 @@ class MoSam(Policy):
 
     def __post_init__(self) -> None:
         if self.motion_frames < 1 or not 0 <= self.pixel_confidence < 1:
-            raise ValueError("motion_frames must be at least 1, and pixel_confidence at least 0 and below 1")
+            raise ValueError("motion_frames must be at least 1, and pixel_confidence at least 0 and below 1.")
 
     def begin(self, start: Start) -> None:
         self._recent: list[tuple[FrameRecord, Tensor | None]] = []  # newest first, with the places that count
         self._centres: list[Tensor] = []  # of the masks of the last trusted frames in a row, newest last
         self._prompt: Prompt | None = None  # for the next frame
-        self._trusted = False
-        self._confident: Tensor | None = None
+        self._verdict = _Verdict(False, None)  # on the current frame: `observe` decides, `store` carries out
         super().begin(start)
 
     def observe(self, t: int, outcomes: Sequence[Outcome]) -> list[Encoding]:
         (outcome,) = outcomes
         prediction, candidate = outcome.prediction, outcome.choice.candidate
         is_seen = outcome.choice.visible and bool(prediction.peaks[candidate] > 0)
-        self._trusted = (
+        trusted = bool(
             prediction.ious[candidate] > self.memory_iou and prediction.object_score > self.memory_object_score
         )
-        self._prompt = self._foresee(outcome.logits, is_seen and self._trusted)
-        self._confident = _confidence(outcome.logits) > self.pixel_confidence if self.pixel_selection else None
+        confident = _confidence(outcome.logits) > self.pixel_confidence if self.pixel_selection else None
+        self._verdict = _Verdict(trusted, confident)
+        self._prompt = self._foresee(outcome.logits, is_seen and trusted)
         return [Encoding.SOFT]
 
     def _foresee(self, logits: Tensor, is_known: bool) -> Prompt | None:
@@ -100,8 +116,8 @@ class MoSam(Policy):
             self._pointers = PointerWindow(record, self.pointer_span)
             return
         self._pointers.add(record)
-        if self._trusted or not self.frame_selection:
-            self._recent = [(record, self._confident), *self._recent][: MEMORY_SLOTS - 1]
+        if self._verdict.trusted or not self.frame_selection:
+            self._recent = [(record, self._verdict.confident), *self._recent][: MEMORY_SLOTS - 1]
 
     def select(self, t: int) -> list[MemorySelection]:
         memories = ranked([self._prompted], [record for record, _ in self._recent])

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import importlib
-import math
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.parameters import defaults_of, parse_parameters
 from sam2rl_tracker.policies.base import Policy
 
 ENTRY_POINT_GROUP = "sam2rl.policies"
@@ -42,7 +40,8 @@ def describe_policies() -> list[str]:
 def _describe(name: str) -> str:
     try:
         policy_class = policy_by_name(name)
-        parameters = ",".join(f"{key}={field.default}" for key, field in _parameters(policy_class).items())
+        defaults = defaults_of(policy_class, f"Policy {name!r}")
+        parameters = ",".join(f"{key}={default}" for key, default in defaults.items())
     except Sam2rlError as error:  # somebody's broken package must not hide the others
         return f"{name}  ({error})"
     return f"{name}{':' + parameters if parameters else ''}  {summary_of(name)}"
@@ -65,11 +64,11 @@ def make_policy(spec: str) -> Callable[[], Policy]:
     """
     name, parameters = _split(spec)
     policy_class = policy_by_name(name)
-    values = _parse_parameters(policy_class, name, parameters)
+    values = parse_parameters(policy_class, filter(None, parameters.split(",")), f"Policy {name!r}")
     try:
         policy_class(**values)  # a rule may check its values
     except ValueError as error:
-        raise Sam2rlError(f"policy {name!r}: {error}") from error
+        raise Sam2rlError(f"Policy {name!r}: {error}") from error
     return lambda: policy_class(**values)
 
 
@@ -85,8 +84,8 @@ def policy_by_name(name: str) -> type[Policy]:
         except Sam2rlError:
             raise
         except Exception as error:  # whatever somebody's module raises while it is imported
-            raise Sam2rlError(f"policy {name!r} of the package {point.value!r} cannot be imported: {error}") from error
-    raise Sam2rlError(f"policy {name!r} is unknown: give one of {', '.join(policy_names())}, or module:Class")
+            raise Sam2rlError(f"Policy {name!r} of the package {point.value!r} cannot be imported: {error}.") from error
+    raise Sam2rlError(f"Policy {name!r} is unknown: give one of {', '.join(policy_names())}, or module:Class.")
 
 
 def _split(spec: str) -> tuple[str, str]:
@@ -99,66 +98,14 @@ def _import_class(path: str) -> type[Policy]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever somebody's module raises while it is imported
-        raise Sam2rlError(f"policy {path!r}: module {module_name!r} cannot be imported ({error})") from error
+        raise Sam2rlError(f"Policy {path!r}: module {module_name!r} cannot be imported ({error}).") from error
     found = getattr(module, class_name, None)
     if found is None:
-        raise Sam2rlError(f"policy {path!r}: module {module_name!r} has no class {class_name!r}")
+        raise Sam2rlError(f"Policy {path!r}: module {module_name!r} has no class {class_name!r}.")
     return _checked(found, path)
 
 
 def _checked(found: Any, name: str) -> type[Policy]:
     if not (isinstance(found, type) and issubclass(found, Policy)):
-        raise Sam2rlError(f"policy {name!r} is not a subclass of sam2rl_tracker.policies.Policy")
+        raise Sam2rlError(f"Policy {name!r} is not a subclass of sam2rl_tracker.policies.Policy.")
     return found
-
-
-_KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
-
-
-def _parameters(policy_class: type[Policy]) -> dict[str, dataclasses.Field[Any]]:
-    """A policy's parameters: its dataclass fields.
-
-    Raises:
-        Sam2rlError: a field of another type than int, float, bool or str, or without a default.
-    """
-    if not dataclasses.is_dataclass(policy_class):
-        return {}
-    parameters = {field.name: field for field in dataclasses.fields(policy_class) if field.init}
-    for name, field in parameters.items():
-        if _kind(field) is None or field.default is dataclasses.MISSING:
-            raise Sam2rlError(
-                f"policy {policy_class.__name__}: {name!r} must be an int, float, bool or str with a default"
-            )
-    return parameters
-
-
-def _kind(field: dataclasses.Field[Any]) -> type | None:
-    """A field's type, which is a string under `from __future__ import annotations`."""
-    name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "")
-    return _KINDS.get(name)
-
-
-def _parse_parameters(policy_class: type[Policy], name: str, text: str) -> dict[str, Any]:
-    fields = _parameters(policy_class)
-    values: dict[str, Any] = {}
-    for part in filter(None, text.split(",")):
-        key, separator, value = part.partition("=")
-        if not separator or key not in fields:
-            known = ", ".join(f"{k}={field.default}" for k, field in fields.items()) or "none"
-            raise Sam2rlError(f"policy {name!r} has no parameter {key!r}: it takes {known}")
-        values[key] = _convert(name, key, value, _kind(fields[key]) or str)
-    return values
-
-
-def _convert(name: str, key: str, value: str, kind: type) -> Any:
-    if kind is bool:
-        if value.lower() in ("true", "1", "yes"):
-            return True
-        if value.lower() in ("false", "0", "no"):
-            return False
-    else:
-        with contextlib.suppress(ValueError):
-            converted = kind(value)
-            if kind is str or math.isfinite(converted):
-                return converted
-    raise Sam2rlError(f"policy {name!r}: {key}={value} is no {'finite ' * (kind is float)}{kind.__name__}")

@@ -45,6 +45,21 @@ class _Past:
     before: _Past | None
 
 
+@dataclass(frozen=True, eq=False)
+class _Branching:
+    """How the pathways go on from a frame.
+
+    Attributes:
+        parents: of each of the frame's choices, the pathway that it continues.
+        scores: of each choice, what the continued pathway is worth.
+        survivors: which of the choices each of the next pathways is.
+    """
+
+    parents: list[_Pathway]
+    scores: list[float]
+    survivors: list[int]
+
+
 @dataclass
 class Sam2Long(Policy):
     """A tree of memories: several pathways, of whose candidate masks the best live on; keys are weighted by certainty.
@@ -53,10 +68,12 @@ class Sam2Long(Policy):
     (arXiv:2410.16268), section 3, and its published code's defaults.
 
     Attributes:
-        pathways: hypotheses that live on after every frame.
-        memory_iou: a frame is remembered when its predicted IoU is above this (and its object score above 0).
-        uncertainty: a frame is certain when some pathway's object score (a logit) is farther from 0 than this; the
-            best candidates live on. On an uncertain frame those that do must differ in predicted IoU.
+        pathways: hypotheses that live on after every frame. Higher values explore more, and take more time.
+        memory_iou: predicted IoU above which a frame is remembered, if its object score is above 0. Higher values
+            remember fewer frames.
+        uncertainty: a frame is certain when some pathway's object score (a logit) is farther from 0 than this; then
+            the best candidates live on. On an uncertain frame those that do must differ in predicted IoU. Higher values
+            make more frames uncertain.
         output: causal = on every frame the mask of the pathway that is the best so far; final = the masks of the
             pathway that is the best at the end, as the published code gives them, which takes looking back over the
             whole video; 0, 1, 2, ... = those of the pathway of that final rank, to look into.
@@ -69,10 +86,10 @@ class Sam2Long(Policy):
 
     def __post_init__(self) -> None:
         if self.pathways < 1:
-            raise ValueError("pathways must be at least 1")
+            raise ValueError("pathways must be at least 1.")
         ranks = [str(rank) for rank in range(self.pathways)]
         if self.output not in (CAUSAL, FINAL, *ranks):
-            raise ValueError(f"output must be one of {', '.join((CAUSAL, FINAL, *ranks))}, but is {self.output!r}")
+            raise ValueError(f"output must be one of {', '.join((CAUSAL, FINAL, *ranks))}, but is {self.output!r}.")
 
     @property
     def revises(self) -> bool:
@@ -80,14 +97,15 @@ class Sam2Long(Policy):
 
     def begin(self, start: Start) -> None:
         self._pathways = [_Pathway()] * self.pathways  # best first, but for those that fill up an uncertain frame
-        self._rows: list[_Pathway] = []  # the different ones among them, as `select` gave them
-        self._parents: list[tuple[_Pathway, float]] = []  # of each of the frame's choices, and the choice's score
-        self._survivors: list[int] = []  # which of the frame's choices each of the next pathways is
+        self._branching: _Branching | None = None  # on the current frame: `choose` decides, `store` carries out
         super().begin(start)
 
     def select(self, t: int) -> list[MemorySelection]:
-        self._rows = list(dict.fromkeys(self._pathways))
-        return [self._selection(pathway, t) for pathway in self._rows]
+        return [self._selection(pathway, t) for pathway in self._distinct()]
+
+    def _distinct(self) -> list[_Pathway]:
+        """The different ones among the pathways: a row of the prediction each."""
+        return list(dict.fromkeys(self._pathways))
 
     def _selection(self, pathway: _Pathway, t: int) -> MemorySelection:
         frames = pathway.frames
@@ -112,7 +130,8 @@ class Sam2Long(Policy):
         return tuple(factors[rank] for rank in ranks)
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
-        rows = [self._rows.index(pathway) for pathway in self._pathways]
+        distinct = self._distinct()
+        rows = [distinct.index(pathway) for pathway in self._pathways]
         ious = np.stack([predictions[row].ious for row in rows])  # [pathways, K]
         scores = np.array([predictions[row].object_score for row in rows])
         if t == 1:  # all pathways are one, and it is not scored yet
@@ -123,22 +142,28 @@ class Sam2Long(Policy):
             alive = survivors(totals, ious, scores, self.uncertainty)
         # Pathways that are one have one choice: copies of it would only be computed again.
         picks = {(rows[pathway], candidate): (pathway, candidate) for pathway, candidate in alive}
-        self._survivors = [list(picks).index((rows[pathway], candidate)) for pathway, candidate in alive]
-        self._parents = [(self._pathways[pick[0]], float(totals[pick])) for pick in picks.values()]
+        self._branching = _Branching(
+            parents=[self._pathways[pathway] for pathway, _ in picks.values()],
+            scores=[float(totals[pick]) for pick in picks.values()],
+            survivors=[list(picks).index((rows[pathway], candidate)) for pathway, candidate in alive],
+        )
         return [Choice(candidate, predictions[row].object_score > 0, row) for row, candidate in picks]
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
         if t == 0:
             (self._prompted,) = records
             return
+        branching = self._branching
+        assert branching is not None
         children = []
-        for choice, ((parent, score), record) in enumerate(zip(self._parents, records, strict=True)):
+        parents = zip(branching.parents, branching.scores, records, strict=True)
+        for choice, (parent, score, record) in enumerate(parents):
             is_good = record.predicted_iou > self.memory_iou and record.object_score > 0
             good = (record, *parent.good)[:_MAX_KEPT] if is_good else parent.good
             past = _Past(choice, parent.past) if self.revises else None
             children.append(_Pathway(score, record, good, past))
-        self._pathways = [children[choice] for choice in self._survivors]
-        self._rows, self._parents = [], []  # they hold records that nobody can reach any more
+        self._pathways = [children[choice] for choice in branching.survivors]
+        self._branching = None  # it holds records that nobody can reach any more
 
     def reachable(self) -> Collection[FrameRecord]:
         return {self._prompted}.union(*(pathway.frames for pathway in self._pathways))

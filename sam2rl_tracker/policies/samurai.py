@@ -25,13 +25,17 @@ class Samurai(Policy):
     Memory" (arXiv:2411.11922), sections 4.1 and 4.2, and its published code's defaults.
 
     Attributes:
-        appear_score: the object is in the picture when its score (a logit) is above this; SAM 2 takes 0.
-        kalman_weight: weight of the box IoU with the predicted box against the predicted mask IoU.
-        stable_frames: frames of reliable masks before the motion model takes part in the choice.
-        stable_iou: predicted IoU below which the motion model is given up.
-        memory_iou: a frame is remembered when its predicted IoU is above this,
-        memory_object_score: its object score is above this,
-        memory_motion: and its motion score, where it has one, is above this.
+        appear_score: object score (a logit) above which the object is in the picture; SAM 2 takes 0. Higher values
+            call it absent more often.
+        kalman_weight: weight of the overlap with the predicted box, against the predicted IoU, 0 to 1. Higher values
+            trust the motion more.
+        stable_frames: frames of reliable masks before the motion takes part in the choice. Higher values wait longer.
+        stable_iou: predicted IoU below which the motion model starts anew. Higher values give it up more readily.
+        memory_iou: predicted IoU above which a frame is remembered. Higher values remember fewer frames.
+        memory_object_score: object score (a logit) above which a frame is remembered. Higher values remember fewer
+            frames.
+        memory_motion: overlap with the predicted box above which a frame is remembered, where motion took part in the
+            choice. Higher values remember fewer frames.
     """
 
     appear_score: float = -1.0
@@ -47,12 +51,14 @@ class Samurai(Policy):
 
     def __post_init__(self) -> None:
         if self.stable_frames < 1 or not 0 <= self.kalman_weight <= 1:
-            raise ValueError("stable_frames must be at least 1, and kalman_weight from 0 to 1")
+            raise ValueError("stable_frames must be at least 1, and kalman_weight from 0 to 1.")
 
     def begin(self, start: Start) -> None:
         self._filter: BoxFilter | None = None
         self._stable = 0
-        self._motion: float | None = None  # motion score of the current frame
+        self._motion: float | None = (
+            None  # motion score of the current frame: `choose` measures it, `store` judges by it
+        )
         self._good: list[FrameRecord] = []  # newest first
         self._previous: FrameRecord | None = None
         super().begin(start)

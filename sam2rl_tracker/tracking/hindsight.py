@@ -6,32 +6,57 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from sam2rl_tracker.policies import Policy
+from sam2rl_tracker.tracking.steps import Turn
+from sam2rl_tracker.tracking.trace import TraceLine
 
-TraceLine = dict[str, Any]
+
+@dataclass(frozen=True, eq=False)
+class Revised:
+    """One frame, as the policies see it in the light of the later ones.
+
+    Attributes:
+        masks: bool [objects, height, width].
+        trace: of each object.
+    """
+
+    masks: np.ndarray
+    trace: list[TraceLine]
 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """One frame: `choices` counts those of all objects."""
+    """One frame with all its choices, those of one object after those of another.
 
-    objects: list[tuple[Policy, int, slice]]  # an object's policy, its own number of the frame, its choices
-    shape: tuple[int, ...]  # choices, height, width
-    masks: bytes  # a bit a pixel, deflated
-    contested: np.ndarray  # int32 [n], pixels on which several objects may meet, where they must not
-    logits: np.ndarray  # float32 [choices, n], what decides there
-    traces: list[str]  # a line of JSON per choice
+    Attributes:
+        turns: the objects.
+        spans: the choices of each.
+        shape: of the masks: choices, height, width.
+        masks: a bit a pixel, deflated.
+        contested: int32 [n], the pixels on which several objects may meet and must not.
+        logits: float32 [choices, n], which decide there.
+        traces: a line of JSON per choice.
+    """
+
+    turns: Sequence[Turn]
+    spans: Sequence[slice]
+    shape: tuple[int, ...]
+    masks: bytes
+    contested: np.ndarray
+    logits: np.ndarray
+    traces: list[str]
 
 
 class Hindsight:
     """Frames as they were tracked, for policies that revise their output.
 
     A frame costs as much as a PNG of its masks: hypotheses that agree are one choice, and are kept once.
+
+    Args:
+        non_overlap: whether a pixel belongs to one object at most.
     """
 
     def __init__(self, non_overlap: bool):
@@ -40,32 +65,45 @@ class Hindsight:
 
     def add(
         self,
-        objects: list[tuple[Policy, int, slice]],
-        masks: np.ndarray,  # bool [choices, height, width]
-        logits: Tensor,  # [choices, height, width]
+        turns: Sequence[Turn],
+        spans: Sequence[slice],
+        masks: np.ndarray,
+        logits: Tensor | None,
         traces: Sequence[TraceLine],
     ) -> None:
+        """Keep a frame.
+
+        Args:
+            turns: the objects.
+            spans: the choices of each.
+            masks: bool [choices, height, width].
+            logits: [choices, height, width]; None where there are no objects.
+            traces: of each choice.
+        """
         contested = np.zeros(0, dtype=np.int32)
         if self._non_overlap:
-            claims = sum(masks[own].any(axis=0).astype(np.int32) for _, _, own in objects)
+            claims = sum(masks[own].any(axis=0).astype(np.int32) for own in spans)
             contested = np.flatnonzero(claims > 1).astype(np.int32)
         values = np.zeros((len(masks), 0), dtype=np.float32)
-        if len(contested):
+        if logits is not None and len(contested):
             values = logits.flatten(1)[:, contested].cpu().numpy()
         packed = zlib.compress(np.packbits(masks).tobytes(), level=1)
-        lines = [json.dumps(line) for line in traces]
-        self._frames.append(_Frame(objects, masks.shape, packed, contested, values, lines))
+        lines = [json.dumps(line.to_json()) for line in traces]
+        self._frames.append(_Frame(turns, spans, masks.shape, packed, contested, values, lines))
 
-    def frames(self) -> Iterator[tuple[np.ndarray, list[TraceLine]]]:
-        """Masks bool [objects, height, width] and trace of every frame that was added, as policies see them now."""
-        policies = {id(policy): policy for frame in self._frames for policy, _, _ in frame.objects}
+    def frames(self) -> Iterator[Revised]:
+        """Every frame that was added, in order, as the policies see it now."""
+        policies = {id(turn.policy): turn.policy for frame in self._frames for turn in frame.turns}
         choices = {key: policy.revise() for key, policy in policies.items()}
         for frame in self._frames:
-            rows = [own.start + choices[id(policy)][t - 1] for policy, t, own in frame.objects]
+            rows = [
+                own.start + choices[id(turn.policy)][turn.t - 1]
+                for turn, own in zip(frame.turns, frame.spans, strict=True)
+            ]
             bits = np.frombuffer(zlib.decompress(frame.masks), dtype=np.uint8)
             masks = np.unpackbits(bits, count=int(np.prod(frame.shape))).reshape(frame.shape).astype(bool)[rows]
             if len(frame.contested):
                 winners = frame.logits[rows].argmax(axis=0)
                 flat = masks.reshape(len(masks), -1)
                 flat[:, frame.contested] &= winners == np.arange(len(rows))[:, None]
-            yield masks, [json.loads(frame.traces[row]) for row in rows]
+            yield Revised(masks, [TraceLine(**json.loads(frame.traces[row])) for row in rows])

@@ -2,35 +2,29 @@
 
 A frame's way: encode the image once; ask every object's policy what to attend to; predict all objects in one batch;
 let each policy choose its mask and say how to remember it; encode the memories; hand the records to the policies.
+`tracking.steps` has the steps.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from sam2rl_tracker.engine import (
-    Candidates,
-    Chosen,
-    Engine,
-    Features,
-    FrameRecord,
-    MemorySelection,
-    Model,
-    load_model,
-    one_thread,
-)
+from sam2rl_tracker.agents.agent import Agent
+from sam2rl_tracker.agents.store import AGENTS_VARIABLE, find_agent
+from sam2rl_tracker.engine import Chosen, Engine, Features, FrameRecord, MemorySelection, Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies import Encoding, Outcome, Policy, Prediction, Start, make_policy
-from sam2rl_tracker.tracking.hindsight import Hindsight
+from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.policies import Encoding, Policy, Start, make_policy
+from sam2rl_tracker.tracking import checks, steps
+from sam2rl_tracker.tracking.hindsight import Hindsight, Revised
+from sam2rl_tracker.tracking.trace import TraceLine, trace_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -59,6 +53,8 @@ class Tracker:
         non_overlap: give a pixel that several objects claim to the one with the highest logit. Only what is returned
             changes: memories hold the masks as predicted.
         num_frames: length of the video, if known. Only videos shorter than 16 frames depend on it, in the last bits.
+        agents: for a policy that is run by trained agents and was not given any: their folder, or one file; None takes
+            the environment's SAM2RL_AGENTS.
 
     Images are RGB uint8 [height, width, 3], all of one size; masks bool [objects, height, width] at that size, in the
     order of `ids`.
@@ -84,9 +80,10 @@ class Tracker:
         exact: bool = False,
         non_overlap: bool = False,
         num_frames: int | None = None,
+        agents: StrPath | None = None,
     ):
         if dtype not in DTYPES:
-            raise Sam2rlError(f"dtype {dtype!r} is unknown: give one of {', '.join(DTYPES)}")
+            raise Sam2rlError(f"Dtype {dtype!r} is unknown: give one of {', '.join(DTYPES)}.")
         self._make_policy = make_policy(policy) if isinstance(policy, str) else policy
         self.model = model if isinstance(model, Model) else load_model(model, device)
         rule = self._make_policy()
@@ -94,6 +91,7 @@ class Tracker:
         self._engine = Engine(self.model, DTYPES[dtype], self._exact, self._exact and rule.math_attention)
         self._non_overlap = non_overlap
         self._num_frames = num_frames
+        self._agents = agents
         self._objects: list[_Object] = []
         self._past = Hindsight(non_overlap) if rule.revises else None
         self._features: Features | None = None  # of the most recent image
@@ -115,6 +113,8 @@ class Tracker:
         """Whether the policy may give other masks once it has seen the whole video: `revise` hands them out."""
         return self._past is not None
 
+    # ------------------------------------------------------------------------------------------ objects come and go
+
     def initialize(
         self,
         image: np.ndarray,
@@ -135,7 +135,7 @@ class Tracker:
         Raises:
             Sam2rlError: an image or mask of the wrong shape, an empty mask, a box outside the image, repeated ids.
         """
-        self._check_image(image)
+        checks.check_image(image)
         self._objects = []
         self._past = None if self._past is None else Hindsight(self._non_overlap)
         self._frame = 0
@@ -157,40 +157,53 @@ class Tracker:
             The new objects' masks on this frame.
         """
         features = self._require_features()
-        if (masks is None) == (boxes is None):
-            raise Sam2rlError("give either masks or boxes for the objects to track")
         with self._threads():
-            return self._add(features, masks, ids, boxes)
+            if masks is not None and boxes is None:
+                return self._add_masks(features, masks, ids)
+            if boxes is not None and masks is None:
+                return self._add_boxes(features, boxes, ids)
+        raise Sam2rlError("Give either masks or boxes for the objects to track.")
 
-    def _add(
-        self,
-        features: Features,
-        masks: np.ndarray | None,
-        ids: Sequence[int] | None,
-        boxes: np.ndarray | None,
-    ) -> np.ndarray:
-        if masks is not None:
-            shown = self._check_masks(masks, ids, features.video_size)
-            ids = self._check_ids(ids, len(shown))
-            chosen, ious = self._engine.prompt_masks(features, shown), np.ones(len(shown))
-        else:
-            checked = self._check_boxes(boxes, features.video_size)
-            ids = self._check_ids(ids, len(checked))
-            chosen, ious_found = self._engine.prompt_boxes(features, checked)
-            shown = self._to_masks(chosen.logits, features)
-            ious = ious_found.cpu().numpy()
-            for box, mask in zip(checked, shown, strict=True):
-                if not mask.any():
-                    raise Sam2rlError(f"no object was found in the box {_numbers(box)}: draw it closer, or give a mask")
-        areas = shown.sum(axis=(1, 2))
-        encodings = [Encoding.BINARY] * len(shown)
-        scores = chosen.object_scores.tolist()
-        records = self._remember(features, chosen, encodings, [0] * len(shown), ious.tolist(), scores, areas.tolist())
-        for number, record, mask in zip(ids, records, shown, strict=True):
-            policy = self._make_policy()
-            policy.begin(Start(record, self._num_frames, self._image, mask, self.model))
-            self._objects.append(_Object(number, policy, self._frame, record))
+    def _add_masks(self, features: Features, masks: np.ndarray, ids: Sequence[int] | None) -> np.ndarray:
+        shown = checks.check_masks(masks, ids, features.video_size)
+        ids = checks.check_ids(ids, len(shown), self.ids)
+        self._begin(features, self._engine.prompt_masks(features, shown), shown, np.ones(len(shown)), ids)
         return shown
+
+    def _add_boxes(self, features: Features, boxes: np.ndarray, ids: Sequence[int] | None) -> np.ndarray:
+        boxes = checks.check_boxes(boxes, features.video_size)
+        ids = checks.check_ids(ids, len(boxes), self.ids)
+        chosen, ious = self._engine.prompt_boxes(features, boxes)
+        shown = steps.to_masks(self._engine, chosen.logits, features)
+        checks.check_found(boxes, shown)
+        self._begin(features, chosen, shown, ious.cpu().numpy(), ids)
+        return shown
+
+    def _begin(
+        self, features: Features, chosen: Chosen, masks: np.ndarray, ious: np.ndarray, ids: Sequence[int]
+    ) -> None:
+        """Remember new objects and give each a policy.
+
+        Args:
+            masks: bool [objects, height, width].
+            ious: [objects] predicted IoU of the masks; 1 for masks that were given.
+        """
+        areas = masks.sum(axis=(1, 2)).tolist()
+        scores = chosen.object_scores.tolist()
+        facts = [steps.Facts(0, *each) for each in zip(ious.tolist(), scores, areas, strict=True)]
+        records = steps.remember(self._engine, features, chosen, [Encoding.BINARY] * len(facts), facts)
+        for number, record, mask in zip(ids, records, masks, strict=True):
+            policy = self._make_policy()
+            agent = self._find_agent(policy, mask)
+            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent))
+            self._objects.append(_Object(number, policy, self._frame, record))
+
+    def _find_agent(self, policy: Policy, mask: np.ndarray) -> Agent | None:
+        """The agent of a new object, if its policy is run by one. What the policy itself names comes first."""
+        if policy.agent_source is None:
+            return None
+        agents = policy.agent_source or self._agents or os.environ.get(AGENTS_VARIABLE, "")
+        return find_agent(agents, self._image, mask, self.model, self._num_frames)
 
     def remove(self, id: int) -> None:
         """Stop tracking an object.
@@ -199,8 +212,10 @@ class Tracker:
             Sam2rlError: there is no such object.
         """
         if id not in self.ids:
-            raise Sam2rlError(f"there is no object {id} to remove: the objects are {self.ids}")
+            raise Sam2rlError(f"There is no object {id} to remove: the objects are {self.ids}.")
         self._objects = [one for one in self._objects if one.id != id]
+
+    # --------------------------------------------------------------------------------------------- the next frame
 
     def track(self, image: np.ndarray) -> np.ndarray:
         """Track all objects into the next image; their masks, all False where an object is absent.
@@ -209,62 +224,51 @@ class Tracker:
             Sam2rlError: called before `initialize`, or the image's size is not the first one's.
         """
         previous = self._require_features()
-        self._check_image(image, previous.video_size)
+        checks.check_image(image)
+        checks.check_size(image, previous.video_size, self._frame + 1)
         with self._threads():
-            return self._track(image)
+            self._features, self._image = self._engine.encode_image(image), image
+            self._frame += 1
+            return self._track(self._features) if self._objects else self._track_nothing(image)
 
-    def _track(self, image: np.ndarray) -> np.ndarray:
-        self._features, self._image = self._engine.encode_image(image), image
-        features = self._features
-        self._frame += 1
-        if not self._objects:
-            nothing = np.zeros((0, *features.video_size), dtype=bool)
-            if self._past is not None:
-                self._past.add([], nothing, torch.from_numpy(nothing), [])
-            return nothing
+    def _track(self, features: Features) -> np.ndarray:
+        engine = self._engine
+        turns = [steps.Turn(one.policy, self._frame - one.start) for one in self._objects]
 
-        # A row is one hypothesis of one object: `asked` and `kept` say which rows belong to which object.
-        objects = [(one.policy, self._frame - one.start) for one in self._objects]
-        selected = [policy.select(t) for policy, t in objects]
-        selections = [selection for own in selected for selection in own]
-        candidates = self._engine.predict(features, selections)
-        predictions = self._to_host(candidates, features)
+        asked = steps.ask(turns)
+        candidates = engine.predict(features, asked.selections)
+        needs_boxes = any(turn.policy.needs_boxes for turn in turns)
+        predictions = steps.to_host(engine, candidates, features, needs_boxes)
 
-        asked = _spans(selected)
-        choices = [policy.choose(t, predictions[span]) for (policy, t), span in zip(objects, asked, strict=True)]
-        kept = _spans(choices)
-        flat = [choice for own in choices for choice in own]
-        rows = [span.start + choice.hypothesis for span, own in zip(asked, choices, strict=True) for choice in own]
-        picks, visible = [choice.candidate for choice in flat], [choice.visible for choice in flat]
-        to_device = partial(torch.tensor, device=self.model.device)
-        chosen = self._engine.choose(candidates, to_device(rows), to_device(picks), to_device(visible))
-        logits = self._engine.video_logits(chosen.logits, features.video_size)
-        masks = (logits > 0).cpu().numpy()  # [choices, height, width]
-        outcomes = [
-            Outcome(predictions[row], choice, mask, int(np.count_nonzero(mask)), low)
-            for row, choice, mask, low in zip(rows, flat, masks, chosen.logits, strict=True)
-        ]
+        picked = steps.pick(turns, asked, predictions)
+        drawn = steps.draw(engine, candidates, picked, features)
+        outcomes = steps.outcomes_of(predictions, picked, drawn)
 
-        encodings: list[Encoding] = []
-        for (policy, t), span in zip(objects, kept, strict=True):
-            encodings += policy.observe(t, outcomes[span])
-        frames = [t for (_, t), own in zip(objects, choices, strict=True) for _ in own]
-        ious = [float(o.prediction.ious[o.choice.candidate]) for o in outcomes]
-        scores = [o.prediction.object_score for o in outcomes]
-        records = self._remember(features, chosen, encodings, frames, ious, scores, [o.area for o in outcomes])
-
-        for one, (policy, t), span in zip(self._objects, objects, kept, strict=True):
-            policy.store(t, records[span])
-            one.record, one.selection = records[span.start], selections[rows[span.start]]
+        encodings = steps.observe(turns, picked, outcomes)
+        facts = steps.facts_of(turns, picked, outcomes)
+        records = steps.remember(engine, features, drawn.chosen, encodings, facts)
+        self._store(turns, asked, picked, records)
         if self._past is not None:
-            lines = [
-                self._trace(one, record, selections[row])
-                for one, span in zip(self._objects, kept, strict=True)
-                for record, row in zip(records[span], rows[span], strict=True)
-            ]
-            self._past.add([(*pair, span) for pair, span in zip(objects, kept, strict=True)], masks, logits, lines)
-        outputs = [span.start for span in kept]  # an object's first choice
-        return self._separate(masks[outputs], logits, outputs)
+            lines = self._lines_of_choices(asked, picked, records)
+            self._past.add(turns, picked.spans, drawn.masks, drawn.logits, lines)
+
+        return steps.separate(drawn, picked.outputs) if self._non_overlap else drawn.masks[picked.outputs]
+
+    def _track_nothing(self, image: np.ndarray) -> np.ndarray:
+        nothing = np.zeros((0, *image.shape[:2]), dtype=bool)
+        if self._past is not None:
+            self._past.add([], [], nothing, None, [])
+        return nothing
+
+    def _store(
+        self, turns: Sequence[steps.Turn], asked: steps.Asked, picked: steps.Picked, records: Sequence[FrameRecord]
+    ) -> None:
+        """Hand the records to the policies, and note what each object's output attended to and left behind."""
+        for one, turn, span in zip(self._objects, turns, picked.spans, strict=True):
+            turn.policy.store(turn.t, records[span])
+            one.record, one.selection = records[span.start], asked.selections[picked.rows[span.start]]
+
+    # -------------------------------------------------------------------------------------------------- the trace
 
     def trace(self) -> list[dict[str, Any]]:
         """What the most recent frame attended to and left behind, one entry per object (a line of a JSONL trace).
@@ -273,7 +277,11 @@ class Tracker:
         [[frame, distance], ...], predicted_iou, object_score (a logit), area (pixels, before `non_overlap`), stored
         (whether the policy can still select the frame's memory).
         """
-        return [self._trace(one, one.record, one.selection) for one in self._objects]
+        return [line.to_json() for line in self.trace_lines()]
+
+    def trace_lines(self) -> list[TraceLine]:
+        """The trace of the most recent frame as records."""
+        return [self._line(one, one.record, one.selection) for one in self._objects]
 
     def revise(self) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
         """Every frame again, as the policies see it in the light of the later ones.
@@ -285,155 +293,34 @@ class Tracker:
         Raises:
             Sam2rlError: the policy does not revise (see `revises`): what `track` returned stands.
         """
+        return ((revised.masks, [line.to_json() for line in revised.trace]) for revised in self.revised_frames())
+
+    def revised_frames(self) -> Iterator[Revised]:
+        """What `revise` gives, as records."""
         if self._past is None:
-            raise Sam2rlError("the policy does not look back: the masks that track(image) returned are its last word")
+            raise Sam2rlError("The policy does not look back: the masks that track(image) returned are its last word.")
         return self._past.frames()
 
-    def _trace(self, one: _Object, record: FrameRecord, selection: MemorySelection | None) -> dict[str, Any]:
-        return {
-            "frame": self._frame,
-            "object": one.id,
-            "memories": [[one.start + r.frame, slot] for r, slot in selection.memories] if selection else [],
-            "pointers": [[one.start + r.frame, distance] for r, distance in selection.pointers] if selection else [],
-            "predicted_iou": round(record.predicted_iou, 6),
-            "object_score": round(record.object_score, 6),
-            "area": record.area,
-            "stored": record.memory is not None and record in one.policy.reachable(),
-        }
-
-    # ---------------------------------------------------------------------------------------- a frame's parts
-
-    def _to_host(self, candidates: Candidates, features: Features) -> list[Prediction]:
-        """Everything that policies decide by, in one transfer."""
-        rows, count = candidates.ious.shape
-        parts = [candidates.ious, candidates.logits.amax(dim=(2, 3)), candidates.object_scores[:, None]]
-        boxes = any(one.policy.needs_boxes for one in self._objects)
-        if boxes:
-            parts.append(self._engine.boxes(candidates.logits).flatten(1).float())
-        table = torch.cat(parts, dim=1).cpu().numpy()  # [rows, K + K + 1 (+ 4K)]
-
-        def fetch(row: int) -> Callable[[], np.ndarray]:
-            return lambda: self._to_masks(candidates.logits[row], features)
-
+    def _lines_of_choices(
+        self, asked: steps.Asked, picked: steps.Picked, records: Sequence[FrameRecord]
+    ) -> list[TraceLine]:
+        """The trace of every choice, the first of which is an object's output."""
         return [
-            Prediction(
-                ious=table[row, :count],
-                peaks=table[row, count : 2 * count],
-                object_score=float(table[row, 2 * count]),
-                boxes=table[row, 2 * count + 1 :].reshape(count, 4) if boxes else None,
-                candidate_masks=fetch(row),
-            )
-            for row in range(rows)
+            self._line(one, record, asked.selections[row])
+            for one, span in zip(self._objects, picked.spans, strict=True)
+            for record, row in zip(records[span], picked.rows[span], strict=True)
         ]
 
-    def _remember(
-        self,
-        features: Features,
-        chosen: Chosen,
-        encodings: Sequence[Encoding],
-        frames: Sequence[int],
-        ious: Sequence[float],
-        scores: Sequence[float],
-        areas: Sequence[int],
-    ) -> list[FrameRecord]:
-        """Encode the memories that are asked for, in one batch, and make the records."""
-        encoded = [row for row, encoding in enumerate(encodings) if encoding is not Encoding.NONE]
-        memories: dict[int, Tensor] = {}
-        if encoded:
-            kept = chosen if len(encoded) == len(encodings) else chosen.take(encoded)
-            batch = self._engine.encode_memory(features, kept, [encodings[row] is Encoding.BINARY for row in encoded])
-            # Cloned: a row of the batch would keep the whole batch alive for as long as its record is.
-            memories = {row: batch[i].clone() for i, row in enumerate(encoded)}
-        return [
-            FrameRecord(
-                frames[row], memories.get(row), chosen.pointers[row].clone(), ious[row], scores[row], areas[row]
-            )
-            for row in range(len(encodings))
-        ]
+    def _line(self, one: _Object, record: FrameRecord, selection: MemorySelection | None) -> TraceLine:
+        stored = record.memory is not None and record in one.policy.reachable()
+        return trace_line(self._frame, one.id, one.start, record, selection, stored)
 
-    def _separate(self, masks: np.ndarray, logits: Tensor, outputs: list[int]) -> np.ndarray:
-        """Give pixels that several outputs claim to the one with the highest logit, if that was asked for."""
-        if not self._non_overlap or np.count_nonzero(masks, axis=0).max(initial=0) <= 1:
-            return masks
-        winners = logits[outputs].argmax(dim=0).cpu().numpy()
-        return masks & (winners == np.arange(len(masks))[:, None, None])
-
-    def _to_masks(self, logits: Tensor, features: Features) -> np.ndarray:
-        """[n, 4h, 4w] on the device -> bool [n, height, width] on the host."""
-        return (self._engine.video_logits(logits, features.video_size) > 0).cpu().numpy()
-
-    # ----------------------------------------------------------------------------------------------- checks
-
-    def _threads(self) -> AbstractContextManager[None]:
-        return one_thread() if self._exact else nullcontext()
+    # ---------------------------------------------------------------------------------------------------- helpers
 
     def _require_features(self) -> Features:
         if self._features is None:
-            raise Sam2rlError("nothing is tracked yet: call initialize(image, masks) first")
+            raise Sam2rlError("Nothing is tracked yet: call initialize(image, masks) first.")
         return self._features
 
-    def _check_image(self, image: np.ndarray, size: tuple[int, int] | None = None) -> None:
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise Sam2rlError(f"an image must be an RGB array, uint8 [height, width, 3], but is {_shape(image)}")
-        if size is not None and image.shape[:2] != size:
-            raise Sam2rlError(
-                f"image {self._frame + 1} is {image.shape[1]}x{image.shape[0]} pixels, the first was "
-                f"{size[1]}x{size[0]}: a video has one size"
-            )
-
-    def _check_masks(self, masks: np.ndarray, ids: Sequence[int] | None, size: tuple[int, int]) -> np.ndarray:
-        masks = np.asarray(masks)
-        if len(masks) == 0:
-            raise Sam2rlError("no masks were given: call initialize(image) to begin without objects")
-        if masks.ndim != 3 or masks.shape[1:] != size:
-            raise Sam2rlError(
-                f"masks must be [objects, {size[0]}, {size[1]}] as the image is {size[1]}x{size[0]} pixels, "
-                f"but are {list(masks.shape)}"
-            )
-        for index, mask in enumerate(masks):
-            if not mask.any():
-                name = ids[index] if ids is not None and index < len(ids) else index + 1
-                raise Sam2rlError(f"the mask of object {name} is empty: it must show the object on its first frame")
-        return masks != 0
-
-    def _check_boxes(self, boxes: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
-        checked = np.asarray(boxes, dtype=np.float32)
-        if checked.ndim != 2 or checked.shape[1] != 4:
-            raise Sam2rlError(f"boxes must be [objects, 4] as x, y, width, height, but are {list(checked.shape)}")
-        for box in checked:
-            x, y, width, height = box
-            inside = np.isfinite(box).all() and x < size[1] and y < size[0] and x + width > 0 and y + height > 0
-            if not inside or width <= 0 or height <= 0:
-                raise Sam2rlError(
-                    f"the box {_numbers(box)} (x, y, width, height) has no area inside the image of "
-                    f"{size[1]}x{size[0]} pixels"
-                )
-        return checked
-
-    def _check_ids(self, ids: Sequence[int] | None, count: int) -> list[int]:
-        if ids is None:
-            first = max(self.ids, default=0) + 1
-            return list(range(first, first + count))
-        ids = [int(number) for number in ids]
-        if len(ids) != count:
-            raise Sam2rlError(f"{len(ids)} ids were given for {count} objects")
-        if any(number < 1 for number in ids):
-            raise Sam2rlError(f"ids count from 1, 0 is the background: {ids} were given")
-        taken = [number for number in ids if number in self.ids or ids.count(number) > 1]
-        if taken:
-            raise Sam2rlError(f"object {taken[0]} is given twice: every object needs its own id")
-        return ids
-
-
-def _spans(groups: Sequence[Sequence[object]]) -> list[slice]:
-    """Where each group lies once they are strung together."""
-    ends = list(accumulate(len(group) for group in groups))
-    return [slice(end - len(group), end) for group, end in zip(groups, ends, strict=True)]
-
-
-def _numbers(box: np.ndarray) -> str:
-    return ",".join(f"{value:g}" for value in box)
-
-
-def _shape(value: object) -> str:
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+    def _threads(self) -> AbstractContextManager[None]:
+        return one_thread() if self._exact else nullcontext()

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from sam2rl_tracker.media.frames import FrameSource, open_frames
 from sam2rl_tracker.media.masks import IGNORED, is_binary_mask, object_masks, read_index_mask, write_index_mask
 from sam2rl_tracker.media.overlay import overlay
 from sam2rl_tracker.media.writer import VideoWriter
+from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
 
 CELL = 4  # input pixels that a pixel of the mask decoder's output is wide
@@ -27,14 +27,23 @@ CELL = 4  # input pixels that a pixel of the mask decoder's output is wide
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did."""
+    """What a run did.
+
+    Attributes:
+        frames: how many were tracked.
+        objects: ids.
+        seconds: of tracking and writing, without loading the model.
+        revised: whether the policy chose the masks when it had seen the whole video.
+        tiny: objects that are smaller than a cell of the mask decoder's output on the first frame. They get lost.
+        input_size: side of the model's input, in pixels.
+    """
 
     frames: int
     objects: list[int]
-    seconds: float  # of tracking and writing, without loading the model
-    revised: bool  # whether the policy chose the masks when it had seen the whole video
-    tiny: list[int]  # objects of less than a cell of the mask decoder's output on the first frame: they get lost
-    input_size: int  # pixels, of the model
+    seconds: float
+    revised: bool
+    tiny: list[int]
+    input_size: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class _Tracked:
     name: str
     image: np.ndarray  # uint8 [height, width, 3]
     labels: np.ndarray  # uint8 [height, width]
-    trace: list[dict[str, Any]]
+    trace: list[TraceLine]
 
 
 def track_video(
@@ -57,6 +66,7 @@ def track_video(
     policy: str = "recency",
     device: str | None = None,
     dtype: str = "float32",
+    exact: bool = False,
     overlay_file: Path | None = None,
     trace_file: Path | None = None,
     on_frame: Callable[[int, int | None], None] = lambda done, total: None,
@@ -71,6 +81,7 @@ def track_video(
         out: folder for one index PNG per frame, named like the frame; new, or written by this command before.
         init: index PNG of the first frame, k = object k; or a black and white one, white = object 1.
         boxes: instead of a mask, (x, y, width, height) in pixels per object; ids count from 1.
+        model, policy, device, dtype, exact: as `Tracker` takes them.
         overlay_file: an .mp4 with the objects coloured.
         trace_file: a JSONL file, one line per frame and object (see `Tracker.trace`).
         on_frame: called after every frame with how many are done and how many there are (None: unknown).
@@ -79,11 +90,11 @@ def track_video(
         Sam2rlError: bad input. What was computed before a bad frame stays on disk, and the message says how much.
     """
     if out.resolve() == source.resolve():
-        raise Sam2rlError(f"{out} is the source: give another folder for the masks")
+        raise Sam2rlError(f"{out} is the source: give another folder for the masks.")
     frames = open_frames(source)
     masks, ids = _read_init(init, boxes)
     _check_size(frames, masks, init)
-    tracker = Tracker(model, policy, device, dtype=dtype, non_overlap=True, num_frames=frames.count)
+    tracker = Tracker(model, policy, device, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
     _clear_masks(prepare_output_folder(out))
 
     started = time.perf_counter()
@@ -98,7 +109,7 @@ def track_video(
             if video and last_word:
                 video.write(overlay(tracked.image, tracked.labels))
             if trace and last_word:
-                trace.writelines(json.dumps(line) + "\n" for line in tracked.trace)
+                trace.writelines(json.dumps(line.to_json()) + "\n" for line in tracked.trace)
 
         first: _Tracked | None = None
         try:
@@ -117,7 +128,7 @@ def track_video(
     if isinstance(failure, Sam2rlError):
         raise Sam2rlError(f"{failure} The masks of the {done} frames before it are in {out}.") from failure
     if failure:
-        print(f"Interrupted: the masks of {done} frames are in {out}", file=sys.stderr)
+        print(f"Interrupted: the masks of {done} frames are in {out}.", file=sys.stderr)
         raise failure
     seconds = time.perf_counter() - started
     size = tracker.model.network.image_size
@@ -150,16 +161,15 @@ def _track(
             found = tracker.initialize(image, ids=ids, **given)
         else:
             found = tracker.track(image)
-        yield _Tracked(name, image, _labels(found, ids), tracker.trace())
+        yield _Tracked(name, image, _labels(found, ids), tracker.trace_lines())
 
 
 def _revise(tracker: Tracker, frames: FrameSource, first: _Tracked, ids: list[int]) -> Iterator[_Tracked]:
     """Every frame that was tracked, as the tracker sees it at the end."""
-    later = ((_labels(masks, ids), lines) for masks, lines in tracker.revise())
-    known = chain([(first.labels, first.trace)], later)
     # What is known comes first in `zip`: a frame that was not tracked, as it is damaged, is not read again.
-    for (labels, lines), (name, image) in zip(known, frames, strict=False):
-        yield _Tracked(name, image, labels, lines)
+    known = chain([None], tracker.revised_frames())
+    for revised, (name, image) in zip(known, frames, strict=False):
+        yield first if revised is None else _Tracked(name, image, _labels(revised.masks, ids), revised.trace)
 
 
 def _labels(masks: np.ndarray, ids: list[int]) -> np.ndarray:
@@ -169,9 +179,9 @@ def _labels(masks: np.ndarray, ids: list[int]) -> np.ndarray:
 
 def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.ndarray | None, list[int]]:
     if (init is None) == (not boxes):
-        raise Sam2rlError("give the objects of the first frame: either --init MASK.png, or --box X,Y,W,H for each")
+        raise Sam2rlError("Give the objects of the first frame: either --init MASK.png, or --box X,Y,W,H for each.")
     if len(boxes) >= IGNORED:
-        raise Sam2rlError(f"{len(boxes)} boxes were given, but an index PNG holds at most {IGNORED - 1} objects")
+        raise Sam2rlError(f"{len(boxes)} boxes were given, but an index PNG holds at most {IGNORED - 1} objects.")
     if init is None:
         return None, list(range(1, len(boxes) + 1))
     labels = read_index_mask(init)
@@ -179,7 +189,7 @@ def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.
         labels[labels == IGNORED] = 1
     objects = object_masks(labels)
     if not objects:
-        raise Sam2rlError(f"{init} is empty: it must show the objects of the first frame, pixel value k = object k")
+        raise Sam2rlError(f"{init} is empty: it must show the objects of the first frame, pixel value k = object k.")
     return np.stack(list(objects.values())), list(objects)
 
 
@@ -189,5 +199,5 @@ def _check_size(frames: FrameSource, masks: np.ndarray | None, init: Path | None
     if masks is not None and masks.shape[1:] != (height, width):
         raise Sam2rlError(
             f"{init} is {masks.shape[2]}x{masks.shape[1]} pixels but the first frame of {frames.path} is "
-            f"{width}x{height}: a mask must have its frame's size"
+            f"{width}x{height}: a mask must have its frame's size."
         )

@@ -14,7 +14,6 @@ from multiprocessing import get_context
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -125,8 +124,7 @@ def _make_agent(
     }
     key = fingerprint(clip.images[0], clip.masks[0], model.hash)
     agent = Agent(key, len(clip), simulator.capacity, tensors, {**about, **record})
-    with TemporaryDirectory() as folder:
-        agent.record["quality"] = evaluate_policy(model, clip, partial(Sam2Rl, agents=str(save_agent(agent, folder))))
+    agent.record["quality"] = evaluate_policy(model, clip, partial(Sam2Rl, agent=agent))
     return agent
 
 

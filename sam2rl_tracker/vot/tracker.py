@@ -26,12 +26,11 @@ from sam2rl_tracker.vot.regions import bounding_box, encode
 
 if TYPE_CHECKING:
     from sam2rl_tracker.engine import Model
+    from sam2rl_tracker.tracking.trace import TraceLine
     from sam2rl_tracker.tracking.tracker import Tracker
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 Reply = tuple[Any, dict[str, Any]]  # a trax region and the properties that the toolkit stores beside it
-
-AGENTS_VARIABLE = "SAM2RL_AGENTS"  # as in `policies.sam2rl`, which takes a second to import
 
 MAX_RUNS = 65535
 """The toolkit stores the number of a mask's runs in 16 bits and crashes on more."""
@@ -58,6 +57,7 @@ def serve(policy: str) -> None:
 
 def answer_requests(server: trax.Server, policy: str) -> None:
     """Load the model once and follow the toolkit through its sequences."""
+    from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder
     from sam2rl_tracker.engine import load_model
     from sam2rl_tracker.policies import make_policy
     from sam2rl_tracker.tracking.tracker import Tracker
@@ -65,22 +65,24 @@ def answer_requests(server: trax.Server, policy: str) -> None:
     fresh_policy = make_policy(policy)
     if fresh_policy().revises:
         raise Sam2rlError(
-            f"policy {policy!r} looks back over the whole video, but the toolkit takes every frame's masks at once: "
-            "give one that does not (`sam2rl track` runs this one)"
+            f"Policy {policy!r} looks back over the whole video, but the toolkit takes every frame's masks at once: "
+            "give one that does not (`sam2rl track` runs this one)."
         )
     model = os.environ.get("SAM2RL_MODEL") or "nano"
     network = load_model(model, os.environ.get("SAM2RL_DEVICE") or None)
-    session = Session(Tracker(model=network, policy=fresh_policy), made_with(network))
-    given_agents = os.environ.get(AGENTS_VARIABLE)
+    about = made_with(network)
+    session: Session | None = None
     while True:
         request = server.wait()
         if request.type == trax.TraxStatus.QUIT:
             return
         path = request.image["color"].path()
         if request.type == trax.TraxStatus.INITIALIZE:
-            session.restart()  # one process may be given several videos, or one object of a video after the other
-            if not given_agents:
-                os.environ[AGENTS_VARIABLE] = find_agents(Path(path))
+            # One process may be given several videos, or one object of a video after the other.
+            workspace = workspace_of(Path(path))
+            agents = os.environ.get(AGENTS_VARIABLE) or (workspace and agents_folder(workspace))
+            session = Session(Tracker(network, fresh_policy, agents=agents), about)
+        assert session is not None, "TraX begins with an initialization."
         regions = [region for region, _ in request.objects or []]
         server.status(session.step(read_image(path), regions))
 
@@ -94,15 +96,12 @@ def made_with(model: Model) -> str:
     return f"{Path(model.name).name} {model.hash}, {model.device.type}, {versions}"
 
 
-def find_agents(image: Path) -> str:
-    """The folder of trained agents of the workspace that an image lies in; "" outside of any.
+def workspace_of(image: Path) -> Path | None:
+    """The workspace that an image lies in; None outside of any.
 
     The toolkit starts trackers in a temporary folder: only the image's path leads to the workspace.
     """
-    for folder in image.absolute().parents:
-        if (folder / "config.yaml").is_file():
-            return str(folder / "agents")
-    return ""
+    return next((folder for folder in image.absolute().parents if (folder / "config.yaml").is_file()), None)
 
 
 class Session:
@@ -111,16 +110,13 @@ class Session:
     An object given with an empty mask cannot be tracked. It keeps its place and is reported absent on every frame.
 
     Args:
+        tracker: nothing else may use it; what it tracked before is forgotten.
         made_with: stored with the results.
     """
 
     def __init__(self, tracker: Tracker, made_with: str = "") -> None:
         self._tracker = tracker
         self._made_with = made_with
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget the video; the next frame is the first of a new one."""
         self._started = False
         self._given = 0  # objects that the toolkit gave so far, numbered from 1
 
@@ -146,7 +142,7 @@ class Session:
             mask = self._add(region, self._given, image.shape[:2])
             if mask is not None:
                 masks[self._given] = mask
-        traces = {trace["object"]: trace for trace in self._tracker.trace()}
+        traces = {line.object: line for line in self._tracker.trace_lines()}
         return [reply(masks.get(k), traces.get(k), self._made_with) for k in range(1, self._given + 1)]
 
     def _add(self, region: Any, number: int, size: tuple[int, int]) -> Mask | None:
@@ -187,12 +183,12 @@ def to_mask(region: Any, size: tuple[int, int]) -> Mask:
     return np.array(canvas)
 
 
-def reply(mask: Mask | None, trace: dict[str, Any] | None, made_with: str = "") -> Reply:
+def reply(mask: Mask | None, trace: TraceLine | None, made_with: str = "") -> Reply:
     """What the toolkit is told about one object on one frame.
 
     Args:
         mask: bool [h, w]; None or empty = absent.
-        trace: The object's entry of `Tracker.trace`; None when it is not tracked.
+        trace: The object's line of the trace; None when it is not tracked.
 
     Returns:
         A trax region, cut to the object, and properties: predicted IoU, object score, the frames whose memories the
@@ -200,8 +196,8 @@ def reply(mask: Mask | None, trace: dict[str, Any] | None, made_with: str = "") 
     """
     properties: dict[str, Any] = {}
     if trace is not None:
-        properties = {"predicted_iou": trace["predicted_iou"], "object_score": trace["object_score"]}
-        frames = sorted(frame for frame, _ in trace["memories"])
+        properties = {"predicted_iou": trace.predicted_iou, "object_score": trace.object_score}
+        frames = sorted(frame for frame, _ in trace.memories)
         properties["memory_size"] = len(frames)
         if frames:
             properties["memory_frames"] = " ".join(map(str, frames))

@@ -77,6 +77,25 @@ def test_track_writes_masks_overlay_and_trace(run: Run, clip: Path, video: Video
         assert sum(1 for _ in container.decode(video=0)) == FRAMES
 
 
+def test_track_exact_is_the_trackers_exact_mode(run: Run, clip: Path, video: Video, nano: Model) -> None:
+    """To the pixel, and to the bits that the trace shows; two objects, which would share a batch otherwise."""
+    labels = video.truth[0].astype(np.uint8)
+    labels[np.roll(video.truth[0], 40, axis=1) & ~video.truth[0]] = 2
+    Image.fromarray(labels).save("init.png")
+    arguments = ("--policy", "samurai", "--trace", "t.jsonl", "--device", "cpu", "--exact")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    assert status == 0, said
+    tracker = Tracker(nano, "samurai", exact=True, non_overlap=True, num_frames=FRAMES)
+    expected = [tracker.initialize(video.images[0], np.stack([labels == 1, labels == 2]))]
+    trace = tracker.trace()
+    for image in video.images[1:FRAMES]:
+        expected.append(tracker.track(image))
+        trace += tracker.trace()
+    for index, (first, second) in enumerate(expected):
+        assert np.array_equal(np.asarray(Image.open(f"masks/{index + 8}.png")), first + 2 * second)
+    assert [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()] == trace
+
+
 def test_track_writes_the_last_word(run: Run, clip: Path, video: Video, nano: Model) -> None:
     """A policy that looks back: masks, overlay and trace are those of the end, also of a video that breaks off."""
     spec = "sam2long:uncertainty=1000,output=2"
@@ -179,10 +198,10 @@ BAD_TRACKS = {
     "mask of another size": (_small_mask, [], "init.png is 32x64 pixels but the first frame of .* is 128x128"),
     "no frames": (_no_frames, [], "holds no frames"),
     "output not empty": (_foreign_output, [], "masks is not empty"),
-    "unknown policy": (_nothing, ["--policy", "x"], "policy 'x' is unknown: give one of dam4sam"),
+    "unknown policy": (_nothing, ["--policy", "x"], "Policy 'x' is unknown: give one of dam4sam"),
     "unknown model": (_nothing, ["--model", "x"], "model 'x' is unknown: give one of nano"),
     "no such device": (_nothing, ["--device", "cuda:99"], "device 'cuda:99'"),
-    "bad box": (_nothing, ["--box", "1,2,3"], "box '1,2,3' is not X,Y,W,H"),
+    "bad box": (_nothing, ["--box", "1,2,3"], "Box '1,2,3' is not X,Y,W,H"),
     "mask and box": (_nothing, ["--box", "1,2,30,30"], "either --init MASK.png, or --box"),
 }
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 from reference import load_video
 
-from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.experiments.transfer import Replayed, change
+from sam2rl_tracker.experiments.transfer import change
 
 FRAMES = 7
 NUMBERS = np.arange(FRAMES)
@@ -41,12 +40,3 @@ def test_every_second_frame() -> None:
         assert np.array_equal(half.images[k], clip.images[t])
         assert np.array_equal(half.masks[k], clip.masks[t])
         assert np.array_equal(half.ignored[k], clip.masks[t])
-
-
-def test_an_agent_is_asked_for_the_frames_it_knows() -> None:
-    """Of a video of 7 frames, 2 of the halved one is its 4: the agent's action after frame 4, with frame 2 stored."""
-    agent = Agent("", FRAMES, 6, {"actions": np.array([1, 2, 3, 4, 5])})
-    policy = Replayed(agent=agent, stride=2)
-    assert policy.decide(1, []) == 2
-    assert policy.decide(2, [1]) == 4
-    assert policy.decide(3, [1, 2]) == 0  # the last frame

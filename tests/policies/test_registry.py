@@ -62,7 +62,7 @@ def test_another_package_registers_a_policy() -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_a_broken_package_hides_no_other_policy() -> None:
     lines = describe_policies()
-    assert any(line.startswith("broken  (policy 'broken'") for line in lines)
+    assert any(line.startswith("broken  (Policy 'broken'") for line in lines)
     assert "forgetful:keep=2,wise=False  Remembers less." in lines
 
 
@@ -99,6 +99,7 @@ def test_each_factory_call_gives_a_fresh_policy() -> None:
         ("samurai:stable_frames=-3", "stable_frames must be at least 1"),
         ("dam4sam:ram_stride=0", "ram_stride must be at least 1"),
         ("samurai:kalman_weight", "unknown|no parameter|cannot be imported"),
+        ("sam2rl:agent=x", "no parameter 'agent': it takes agents="),
     ],
 )
 def test_bad_specs_say_what_exists(spec: str, message: str) -> None:

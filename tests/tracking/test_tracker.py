@@ -232,10 +232,10 @@ BAD_STARTS = {
     "mask of another size": (lambda v: (v.images[0], np.ones((1, 64, 64), bool)), r"\[objects, 128, 128\]"),
     "a single mask without its axis": (lambda v: (v.images[0], mask(v)[0]), r"\[objects, 128, 128\]"),
     "empty mask": (lambda v: (v.images[0], np.zeros_like(mask(v))), "object 1 is empty"),
-    "no masks": (lambda v: (v.images[0], mask(v)[:0]), "no masks were given"),
-    "id of the background": (lambda v: (v.images[0], mask(v), [0]), "ids count from 1"),
+    "no masks": (lambda v: (v.images[0], mask(v)[:0]), "No masks were given"),
+    "id of the background": (lambda v: (v.images[0], mask(v), [0]), "Ids count from 1"),
     "ids": (lambda v: (v.images[0], mask(v), [1, 2]), "2 ids were given for 1 objects"),
-    "same ids": (lambda v: (v.images[0], two_masks(v), [2, 2]), "object 2 is given twice"),
+    "same ids": (lambda v: (v.images[0], two_masks(v), [2, 2]), "Object 2 is given twice"),
 }
 
 
@@ -257,11 +257,11 @@ def test_misuse_is_explained(nano: Model, video: Video) -> None:
     with pytest.raises(Sam2rlError, match="call initialize"):
         tracker.track(video.images[0])
     tracker.initialize(video.images[0], mask(video))
-    with pytest.raises(Sam2rlError, match="image 1 is 100x128 pixels, the first was 128x128"):
+    with pytest.raises(Sam2rlError, match="Image 1 is 100x128 pixels, the first was 128x128"):
         tracker.track(video.images[1][:, :100])
     with pytest.raises(Sam2rlError, match="no object 5"):
         tracker.remove(5)
-    with pytest.raises(Sam2rlError, match="object 1 is given twice"):
+    with pytest.raises(Sam2rlError, match="Object 1 is given twice"):
         tracker.add(mask(video), ids=[1])
     with pytest.raises(Sam2rlError, match="either masks or boxes"):
         tracker.add()

@@ -1,10 +1,12 @@
 """The tracker that the toolkit starts: regions in, replies out, and the process itself over TraX."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,18 @@ from PIL import Image
 from trax.client import Client
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
-from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, answer_requests, made_with, reply, storable, to_mask
+from sam2rl_tracker.vot.tracker import (
+    MAX_RUNS,
+    Session,
+    answer_requests,
+    made_with,
+    reply,
+    storable,
+    to_mask,
+    workspace_of,
+)
 
 SIZE = (40, 56)
 
@@ -63,7 +75,7 @@ def test_regions_become_masks_of_the_image(region, expected):
 def test_replies_are_cut_to_the_object():
     mask = box(30, 20, 8, 9)
     mask[22, 33] = False
-    trace = {"predicted_iou": 0.5, "object_score": -1.0, "memories": [[0, 0], [7, 1], [3, 2]]}
+    trace = TraceLine(8, 1, [[0, 0], [7, 1], [3, 2]], [], 0.5, -1.0, area=71, stored=True)
     region, properties = reply(mask, trace)
     assert (region.offset(), region.size()) == ((30, 20), (8, 9))
     assert np.array_equal(to_mask(region, SIZE), mask)
@@ -127,13 +139,12 @@ def test_a_new_video_forgets_the_last(tracker):
     """The toolkit may run one object after the other in one process."""
 
     def run() -> list[np.ndarray]:
-        session.restart()
+        session = Session(tracker)
         session.step(image(0), [crop(5, 5, 12, 10)])
         return [to_mask(session.step(image(t), [])[0][0], SIZE) for t in (1, 2, 3)]
 
-    session = Session(tracker)
     first = run()
-    session.restart()
+    session = Session(tracker)
     session.step(image(9)[:30, :40], [crop(1, 1, 20, 20), crop(20, 5, 9, 9)])
     session.step(image(8)[:30, :40], [])
     assert np.array_equal(run(), first)
@@ -143,8 +154,6 @@ def test_a_new_video_forgets_the_last(tracker):
 
 
 def start(**environment: str) -> subprocess.Popen:
-    import os
-
     return subprocess.Popen(
         [sys.executable, "-c", "import sam2rl_tracker.vot as vot; vot.main(policy='recency')"],
         stdin=subprocess.PIPE,
@@ -166,9 +175,8 @@ def test_the_process(tmp_path, tracker):
     client = connect(process)
     assert client.get("multiobject")
     assert client.get("vot") is None  # with it the toolkit would start the process twice
-    session = Session(tracker, made_with(tracker.model))
     for _ in range(2):
-        session.restart()
+        session = Session(tracker, made_with(tracker.model))
         found, _ = client.initialize(images[0], [(crop(5, 5, 12, 10), {})], {})
         expected = session.step(image(0), [crop(5, 5, 12, 10)])
         for t in (1, 2):
@@ -187,8 +195,54 @@ def test_results_do_not_tell_where_a_folder_lies(tracker):
     assert made_with(model).startswith(f"mine {tracker.model.hash}, cpu, sam2rl_tracker ")
 
 
+def test_the_workspace_is_found_from_an_image(tmp_path):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "config.yaml").touch()
+    assert workspace_of(tmp_path / "w" / "sequences" / "one" / "color" / "00000001.jpg") == tmp_path / "w"
+    assert workspace_of(tmp_path / "00000001.jpg") is None
+
+
+def test_agents_are_looked_for_where_the_user_says_and_else_in_the_workspace(tmp_path, monkeypatch):
+    """Of several videos in one process each has its own; nothing of it is written into the environment."""
+    looked = []
+
+    class Requests:
+        def __init__(self) -> None:
+            self.left = ["a", "b", "a"]
+
+        def wait(self):
+            if not self.left:
+                return SimpleNamespace(type=trax.TraxStatus.QUIT)
+            path = tmp_path / self.left.pop(0) / "0.png"
+            image = {"color": trax.FileImage.create(str(path))}
+            return SimpleNamespace(type=trax.TraxStatus.INITIALIZE, image=image, objects=[(crop(5, 5, 12, 10), {})])
+
+        def status(self, replies) -> None:
+            raise AssertionError("there is no agent")
+
+    for name in "ab":
+        (tmp_path / name / "agents").mkdir(parents=True)
+        (tmp_path / name / "config.yaml").touch()
+        Image.fromarray(image(0)).save(tmp_path / name / "0.png")
+    monkeypatch.setenv("SAM2RL_DEVICE", "cpu")
+    monkeypatch.delenv("SAM2RL_AGENTS", raising=False)
+    requests = Requests()
+    while requests.left:
+        with pytest.raises(Sam2rlError, match="has no agent for this object") as caught:
+            answer_requests(requests, "sam2rl")
+        looked.append(str(caught.value).partition(" ")[0])
+    assert "SAM2RL_AGENTS" not in os.environ
+    assert looked == [str(tmp_path / name / "agents") for name in "aba"]
+    monkeypatch.setenv("SAM2RL_AGENTS", str(tmp_path / "b"))
+    requests = Requests()
+    with pytest.raises(Sam2rlError, match=f"^{tmp_path / 'b'} has no agent"):
+        answer_requests(requests, "sam2rl")
+
+
 def test_a_policy_that_looks_back_is_refused():
-    with pytest.raises(Sam2rlError, match="'sam2long:output=final' looks back over the whole video, but the toolkit"):
+    with pytest.raises(
+        Sam2rlError, match="Policy 'sam2long:output=final' looks back over the whole video, but the toolkit"
+    ):
         answer_requests(None, "sam2long:output=final")
 
 

@@ -1,0 +1,61 @@
+"""The trace: what every frame attended to and left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sam2rl_tracker.engine import FrameRecord, MemorySelection
+
+
+@dataclass(frozen=True)
+class TraceLine:
+    """What one frame attended to and left behind for one object.
+
+    Attributes:
+        frame: of the video, counted from 0.
+        object: its id.
+        memories: [frame of the video, temporal slot] of each memory that the prediction attended to.
+        pointers: [frame of the video, distance in frames] of each object pointer that it attended to.
+        predicted_iou: of the output mask.
+        object_score: a logit; above 0 SAM 2 takes the object to be in the picture.
+        area: pixels of the output mask, before `non_overlap`.
+        stored: whether the policy can still select the frame's memory.
+    """
+
+    frame: int
+    object: int
+    memories: list[list[int]]
+    pointers: list[list[int]]
+    predicted_iou: float
+    object_score: float
+    area: int
+    stored: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as a dictionary, with the attributes as fields in their order."""
+        return dict(vars(self))
+
+
+def trace_line(
+    frame: int, object_id: int, start: int, record: FrameRecord, selection: MemorySelection | None, stored: bool
+) -> TraceLine:
+    """Describe one frame of one object.
+
+    Args:
+        frame: of the video.
+        start: frame of the video on which the object was given; records count from there.
+        record: what the frame left behind.
+        selection: what it attended to; None on the frame on which the object was given.
+        stored: whether the policy can still select the frame's memory.
+    """
+    return TraceLine(
+        frame=frame,
+        object=object_id,
+        memories=[[start + r.frame, slot] for r, slot in selection.memories] if selection else [],
+        pointers=[[start + r.frame, distance] for r, distance in selection.pointers] if selection else [],
+        predicted_iou=round(record.predicted_iou, 6),
+        object_score=round(record.object_score, 6),
+        area=record.area,
+        stored=stored,
+    )
