@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sam2rl_tracker.engine.operations import resize
 from sam2rl_tracker.nano.network import Decoded
 
 _PIXEL_WEIGHT, _DICE_WEIGHT, _IOU_WEIGHT = 5.0, 1.0, 1.0
@@ -64,7 +65,7 @@ def decoder_losses(decoded: Decoded, truth: Tensor, unambiguous: bool = False) -
         unambiguous: the prompt says exactly what is meant (a box), so that token 0 is trained too.
     """
     size = decoded.logits.shape[-1] * _UPSAMPLING
-    logits = F.interpolate(decoded.logits, size=(size, size), mode="bilinear", align_corners=False)
+    logits = resize(decoded.logits, size)
     wanted = F.adaptive_avg_pool2d(truth[:, None].float(), size).expand_as(logits)
     shown = truth.flatten(1).any(dim=1)
     errors = _PIXEL_WEIGHT * pixel_loss(logits, wanted) + _DICE_WEIGHT * dice_loss(logits, wanted)  # [rows, 4]

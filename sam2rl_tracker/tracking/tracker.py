@@ -21,6 +21,7 @@ from sam2rl_tracker.engine import (
     Candidates,
     Chosen,
     Engine,
+    ExactEngine,
     Features,
     FrameRecord,
     MemorySelection,
@@ -87,7 +88,11 @@ class Tracker:
         self.model = model if isinstance(model, Model) else load_model(model, device)
         rule = self._make_policy()
         self._exact = exact or rule.exact
-        self._engine = Engine(self.model, DTYPES[dtype], self._exact, self._exact and rule.math_attention)
+        self._engine = (
+            ExactEngine(self.model, DTYPES[dtype], rule.math_attention)
+            if self._exact
+            else Engine(self.model, DTYPES[dtype])
+        )
         self._non_overlap = non_overlap
         self._num_frames = num_frames
         self._objects: list[_Object] = []

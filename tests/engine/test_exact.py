@@ -12,7 +12,7 @@ from PIL import Image
 from reference import load_video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Engine, FixedShape, MemorySelection, Model, random_model
+from sam2rl_tracker.engine import Engine, ExactEngine, FixedShape, MemorySelection, Model, random_model
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.engine.types import CONDITIONING_SLOT, FrameRecord
 
@@ -123,7 +123,7 @@ def test_a_fixed_shape_makes_rows_independent(nano: Model) -> None:
 
 
 def test_batched_rows_stay_close_to_exact_ones(nano: Model) -> None:
-    exact, batched = Engine(nano, exact=True), Engine(nano)
+    exact, batched = ExactEngine(nano), Engine(nano)
     selections, features = _selections(exact)
     one_by_one = exact.predict(features, selections)
     together = batched.predict(features, selections)
@@ -132,7 +132,7 @@ def test_batched_rows_stay_close_to_exact_ones(nano: Model) -> None:
 
 
 def test_a_scale_of_one_changes_nothing_and_another_does(nano: Model) -> None:
-    engine = Engine(nano, exact=True)
+    engine = ExactEngine(nano)
     selections, features = _selections(engine)
     plain = selections[2]
 
