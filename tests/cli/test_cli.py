@@ -181,7 +181,7 @@ BAD_TRACKS = {
     "output not empty": (_foreign_output, [], "masks is not empty"),
     "unknown policy": (_nothing, ["--policy", "x"], "policy 'x' is unknown: give one of dam4sam"),
     "unknown model": (_nothing, ["--model", "x"], "Model 'x' is unknown: give one of nano"),
-    "no such device": (_nothing, ["--device", "cuda:99"], "device 'cuda:99'"),
+    "no such device": (_nothing, ["--device", "cuda:99"], "Device 'cuda:99'"),
     "bad box": (_nothing, ["--box", "1,2,3"], "box '1,2,3' is not X,Y,W,H"),
     "mask and box": (_nothing, ["--box", "1,2,30,30"], "either --init MASK.png, or --box"),
 }
