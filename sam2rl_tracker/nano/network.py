@@ -18,23 +18,36 @@ from sam2rl_tracker.engine.operations import blank_pointers, encode_distances, e
 
 @dataclass(frozen=True)
 class Maps:
-    """Image features of many frames: `top` [N, C, h, w], `high_res` two finer levels."""
+    """Image features of N frames.
+
+    Attributes:
+        top: [N, C, h, w] the backbone's top level.
+        high_res: [N, C/8, 4h, 4w] and [N, C/4, 2h, 2w], projected for the mask decoder.
+    """
 
     top: Tensor
     high_res: tuple[Tensor, ...]
 
     def take(self, frames: Tensor) -> Maps:
+        """Those of some frames, int64 [rows]; a frame may be taken several times."""
         return Maps(self.top[frames], tuple(level[frames] for level in self.high_res))
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Raw outputs of the mask decoder, unblanked. Token 0 is for unambiguous prompts, 1 to 3 are the candidates."""
+    """Raw outputs of the mask decoder, unblanked. Mask 0 is for unambiguous prompts, 1 to 3 are the candidates.
 
-    logits: Tensor  # [rows, 4, 4h, 4w]
-    ious: Tensor  # [rows, 4] predicted
-    tokens: Tensor  # [rows, 4, C]
-    scores: Tensor  # [rows] object score logits
+    Attributes:
+        logits: [rows, 4, 4h, 4w].
+        ious: [rows, 4] predicted.
+        tokens: [rows, 4, C] from which pointers are projected.
+        scores: [rows] object score logits.
+    """
+
+    logits: Tensor
+    ious: Tensor
+    tokens: Tensor
+    scores: Tensor
 
     def likeliest(self) -> Tensor:
         """The candidate of the highest predicted IoU, as tracking picks it: [rows], 1 to 3."""
@@ -43,11 +56,17 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What later frames can attend to, of one frame."""
+    """What later frames can attend to, of one frame.
 
-    memory: Tensor  # [rows, h*w, D]
-    pointer: Tensor  # [rows, C]
-    times: Tensor  # [rows] when the frame was
+    Attributes:
+        memory: [rows, h*w, D].
+        pointer: [rows, C].
+        times: [rows] the frame's numbers in the sources.
+    """
+
+    memory: Tensor
+    pointer: Tensor
+    times: Tensor
 
 
 def encode_images(network: Network, images: Tensor) -> Maps:
