@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.agents.files import load_agent
@@ -32,27 +26,28 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, HEURISTICS
 from sam2rl_tracker.experiments.claims import difference, interval, judge, survival
-from sam2rl_tracker.experiments.speed import describe
 from sam2rl_tracker.experiments.transfer import VARIANTS, transfer_agent
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE
 from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.measured import mean_curve
-from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv
+from sam2rl_tracker.report.standings import plot_gains, plot_steps, to_markdown, write_csv
 from sam2rl_tracker.report.table import Report, collect, to_json
-from sam2rl_tracker.runs.executors import end_with
-from sam2rl_tracker.runs.provenance import package_version, processor
+from sam2rl_tracker.runs.executors import process_pool
+from sam2rl_tracker.runs.folder import locked
+from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.training.ppo import Progress as State
 from sam2rl_tracker.training.ppo import read_curve
 from sam2rl_tracker.training.search import most_steps
+from sam2rl_tracker.training.searcher import search_object
 from sam2rl_tracker.training.settings import PRESETS, Settings
-from sam2rl_tracker.training.trainer import Task, search_object, train_all
+from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.training.trainer import train_all
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.results import discard_broken, frame_times
 from sam2rl_tracker.vot.toolkit import evaluate
-from sam2rl_tracker.vot.tracker import made_with
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
 
 TRACKERS = (BASELINE, *HEURISTICS, AGENTS)
@@ -79,6 +74,10 @@ class Plan:
     searched: int | None = 8  # on how many of the first videos searches run: they take most of the time; None = all
     control_steps: int | None = None  # of random search and beam; None = as many as the agent of the video took
     trackers: tuple[str, ...] = TRACKERS
+
+    def as_json(self) -> dict[str, Any]:
+        """As `plan.json` and the document's `settings` hold it."""
+        return {**asdict(self), "settings": self.settings.as_json()}
 
 
 DEFAULT = Plan()
@@ -113,22 +112,14 @@ def run_benchmark(
     parts = folder / "benchmark"
     _check(plan)
     model = load_model(plan.model, device)
-    try:
-        if not (parts / "plan.json").is_file() and not _is_fresh(folder):
-            raise Sam2rlError(f"{folder} is not empty, expected a new folder, or that of a benchmark")
-        workspace = open_or_create(folder)
-        parts.mkdir(exist_ok=True)
-        with FileLock(parts / ".lock").acquire(timeout=0):
-            found = {"model_hash": model.hash, "device": model.device.type, **_versions()}
-            _keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
-            names = _generate(workspace, plan, say)
-            return _run(folder, parts, plan, names, jobs, model, say)
-    except Timeout as error:
-        raise Sam2rlError(f"another benchmark is at work in {folder}: wait for it, or stop it") from error
-    except BrokenProcessPool as error:
-        raise Sam2rlError("a worker died (was it killed, or is memory short?): repeat the command to go on") from error
-    except OSError as error:
-        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): what was finished is kept") from error
+    if not (parts / "plan.json").is_file() and not _is_fresh(folder):
+        raise Sam2rlError(f"{folder} is not empty: give a new folder, or that of a benchmark.")
+    workspace = open_or_create(folder)
+    with locked(parts, "benchmark"):
+        found = {"model_hash": model.hash, "device": model.device.type, **_versions()}
+        _keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
+        names = _generate(workspace, plan, say)
+        return _run(folder, parts, plan, names, jobs, model, say)
 
 
 def _check(plan: Plan) -> None:
@@ -170,7 +161,7 @@ def _keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -
         found: what the plan came upon: the model's hash, the kind of device, versions.
         machine: where the work goes on; the file keeps all that there were.
     """
-    wanted = {**json.loads(json.dumps(asdict(plan))), **found}
+    wanted = {**json.loads(json.dumps(plan.as_json())), **found}
     if not path.is_file():
         _write(path, {**wanted, MADE_ON: [machine]})
         return
@@ -203,7 +194,7 @@ def _flat(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    return {name: platform.python_version() if name == "python" else package_version(name) for name in VERSIONS}
+    return {**versions(BENCHMARK_PACKAGES), "python": python_version()}
 
 
 def _generate(workspace: Workspace, plan: Plan, say: Callable[[str], None]) -> list[str]:
@@ -262,7 +253,7 @@ def _run(
     searched = names[: plan.searched]
     searches = {
         parts / f"search-{name}.json": partial(
-            search_object,
+            _search,
             replace(first[name], rows=SEARCH_ROWS),
             plan.control_steps or trained[first[name]]["steps"],
         )
@@ -288,11 +279,11 @@ def _run(
         raise Sam2rlError("; ".join(str(failure) for failure in failures))
     say("vot analysis")
     report = collect(folder)
-    _check_made_with(folder, plan, report, made_with(model))
+    _check_made_with(folder, plan, report, Provenance.of(model).result_line())
     _check_agents(folder, report, {name: trained[one]["quality"] for name, one in first.items()})
     document = _document(folder, plan, report, first, trained, found, controls, moved)
     made_on = json.loads((parts / "plan.json").read_text())[MADE_ON]
-    document["settings"] |= {**describe(model, plan.seed), **_versions(), "threads": 1, MADE_ON: made_on}
+    document["settings"] |= {**Provenance.of(model).settings(plan.seed), **_versions(), "threads": 1, MADE_ON: made_on}
     _write(folder / "benchmark.json", document)
     write_csv(folder / "benchmark.csv", document)
     with atomic_path(folder / "benchmark.md") as temporary:
@@ -351,12 +342,13 @@ def _train(tasks: Sequence[Task], parts: Path, jobs: int, say: Callable[[str], N
 
     failed = []
     missing = [task for task in tasks if task not in results]
-    for task, result in train_all(missing, jobs, on_iteration, publishing=False) if missing else ():
+    for outcome in train_all(missing, jobs, on_iteration, publishing=False):
+        task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
             failed.append(f"{task.sequence}: {result}")
             continue
-        curve = read_curve(task.folder) or [(result["steps"], result["batched_quality"])]
-        results[task] = {**result, "curve": curve}
+        curve = read_curve(task.folder) or [(result.steps, result.batched_quality)]
+        results[task] = {**result.as_json(), "curve": curve}
         _write(files[task], results[task])
     if failed:
         raise Sam2rlError(f"{len(failed)} trainings failed, the others are kept: {'; '.join(failed)}")
@@ -379,26 +371,19 @@ def _once(
     missing = {file: work for file, work in works.items() if not file.is_file()}
     done = len(works) - len(missing)
     say(f"{what}: {done} of {len(works)}")
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
-    ) as pool:
+    with process_pool(jobs) as pool:
         futures = [pool.submit(_work, file, work) for file, work in missing.items()]
         failed = []
-        try:
-            for future in futures:
-                try:
-                    future.result()
-                except Sam2rlError as error:  # the others are worth having
-                    failed.append(error)
-                    continue
-                done += 1
-                say(f"{what}: {done} of {len(works)}")
-            if failed:
-                raise failed[0]
-        except BaseException:
-            for process in active_children():  # what is under way takes minutes, and is done again
-                process.terminate()
-            raise
+        for future in futures:
+            try:
+                future.result()
+            except Sam2rlError as error:  # the others are worth having
+                failed.append(error)
+                continue
+            done += 1
+            say(f"{what}: {done} of {len(works)}")
+    if failed:
+        raise failed[0]
     for file in works:
         yield json.loads(file.read_text())
 
@@ -407,6 +392,10 @@ def _work(file: Path, work: Callable[[], dict[str, Any]]) -> None:
     started = time.perf_counter()
     result = work()
     _write(file, {**result, "seconds": round(time.perf_counter() - started, 1)})
+
+
+def _search(task: Task, budget: int) -> dict[str, Any]:
+    return search_object(task, budget).as_json()
 
 
 @one_thread()
@@ -500,7 +489,7 @@ def _document(
         "transfer": survival(VARIANTS, moved),
         "curves": _curves({name: tasks[name] for name in found}, base, trained, found),
         "settings": {
-            **asdict(plan),
+            **plan.as_json(),
             "seconds": {
                 "training": sum(result["seconds"] for result in trained.values()),
                 "searching": sum(result["seconds"] for result in found.values()),

@@ -21,7 +21,8 @@ from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.table import Report, labelled
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.training.settings import Settings
-from sam2rl_tracker.training.trainer import Task, train_all
+from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.training.trainer import train_all
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import generate, open_workspace
@@ -64,10 +65,11 @@ def run_demo(
     chosen += f" --set beam={training.beam}"
     say(f"2/5 sam2rl train {out} {chosen}")
     tasks = [Task(out, name, 1, settings=training) for name in names]
-    for task, result in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
+    for outcome in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
+        task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result}")
-        say(f"    {task.sequence}: quality {result['quality']:.3f} (SAM 2 {result['sam2_quality']:.3f})")
+        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
     failures = evaluate(out, trackers, {"SAM2RL_MODEL": "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})
     if failures:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,8 @@ from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.intervals import bootstrap_interval
 from sam2rl_tracker.evaluation.measures import FrameCounts, count_frames, measure_object
-from sam2rl_tracker.experiments.speed import describe
+from sam2rl_tracker.runs.executors import process_pool
+from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.training.search import beam
@@ -63,14 +62,14 @@ def score_model(
             rows.append(_score_scene(*task))
             report(f"scene {len(rows)} of {scenes.count}")
     else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        with process_pool(jobs) as pool:
             for future in [pool.submit(_score_scene, *task) for task in tasks]:
                 rows.append(future.result())
                 report(f"scene {len(rows)} of {scenes.count}")
     loaded = load_model(model, device)
     return {
         "policies": {name: _summary([row[name] for row in rows]) for name in rows[0]},
-        "settings": {**describe(loaded, scenes.seed), **asdict(scenes)},
+        "settings": {**Provenance.of(loaded).settings(scenes.seed), **asdict(scenes)},
     }
 
 

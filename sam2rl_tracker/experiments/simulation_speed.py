@@ -33,13 +33,13 @@ from sam2rl_tracker.engine import (
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.experiments.speed import describe
 from sam2rl_tracker.policies.bank import bank_selection
+from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.training.ppo import Progress, train
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
-from sam2rl_tracker.training.trainer import Task
+from sam2rl_tracker.training.task import Task
 
 REPEATS = 3
 
@@ -117,7 +117,7 @@ def bench_simulate(
             "curve": curve,
         },
         "settings": {
-            **describe(loaded, seed),
+            **Provenance.of(loaded).settings(seed),
             "frames": frames,
             "rows": rows,
             "memoised_rows": min(rows, Task.rows),
@@ -185,7 +185,7 @@ def bench_predict(
         "tflop_per_frame": round(flops / 1e12, 5),
         "ceiling_tflops": round(ceiling, 3),
         "settings": {
-            **describe(loaded, 0),
+            **Provenance.of(loaded).settings(0),
             "input_size": loaded.network.image_size,
             "dtype": "bfloat16" if bfloat16 else "float32",
         },

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,6 +17,8 @@ import torch
 from sam2rl_tracker.engine import HUB_MODELS, Model, load_model, random_model
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.runs.executors import run_apart
+from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
 
@@ -94,7 +94,7 @@ def bench_track(
         if case.frames > 2 * SETTLED:
             for name in endured:
                 report(f"{title}: memory, {name}")
-                endured[name] = _in_own_process(_endure, name, model, device, random_weights, case, seed)
+                endured[name] = run_apart(_endure, name, model, device, random_weights, case, seed)
         for policy in named:
             ours = times[policy]
             growth, late_cost = endured[policy]
@@ -116,20 +116,7 @@ def bench_track(
             )
     return {
         "track": lines,
-        "settings": describe(loaded, seed),
-    }
-
-
-def describe(model: Model, seed: int) -> dict[str, Any]:
-    """What a measurement depends on, for its record."""
-    name = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type
-    return {
-        "model": model.name,
-        "model_hash": model.hash,
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "seed": seed,
+        "settings": Provenance.of(loaded).settings(seed),
     }
 
 
@@ -216,13 +203,6 @@ def _frames(name: str, model: Model, case: Case, seed: int) -> Iterator[None]:
         for _, _, logits in results:
             (logits > 0).cpu()  # users want masks on the host, which ours hands out
             yield
-
-
-def _in_own_process(function: Callable[..., tuple[float, float]], *arguments: Any) -> tuple[float, float]:
-    """Memory of one run must not hide in what another has left behind."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def _memory_mb(device: torch.device) -> float:

@@ -26,7 +26,7 @@ from sam2rl_tracker.media.images import Image
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.bank import BankPolicy
 from sam2rl_tracker.policies.base import Start
-from sam2rl_tracker.training.trainer import Task
+from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.workspace import open_workspace
 

@@ -13,8 +13,9 @@ from PIL import Image
 from trax.client import Client
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.tracking.tracker import Tracker
-from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, answer_requests, made_with, reply, storable, to_mask
+from sam2rl_tracker.vot.tracker import MAX_RUNS, Session, answer_requests, reply, storable, to_mask
 
 SIZE = (40, 56)
 
@@ -166,7 +167,7 @@ def test_the_process(tmp_path, tracker):
     client = connect(process)
     assert client.get("multiobject")
     assert client.get("vot") is None  # with it the toolkit would start the process twice
-    session = Session(tracker, made_with(tracker.model))
+    session = Session(tracker, Provenance.of(tracker.model).result_line())
     for _ in range(2):
         session.restart()
         found, _ = client.initialize(images[0], [(crop(5, 5, 12, 10), {})], {})
@@ -184,7 +185,7 @@ def test_the_process(tmp_path, tracker):
 
 def test_results_do_not_tell_where_a_folder_lies(tracker):
     model = replace(tracker.model, name="/home/me/mine")
-    assert made_with(model).startswith(f"mine {tracker.model.hash}, cpu, sam2rl_tracker ")
+    assert Provenance.of(model).result_line().startswith(f"mine {tracker.model.hash}, cpu, sam2rl_tracker ")
 
 
 def test_a_policy_that_looks_back_is_refused():
