@@ -76,8 +76,9 @@ def model_train_nano(
     device: Device = None,
 ) -> None:
     """Train the packaged model from nothing on generated scenes. Resumes by itself."""
-    from sam2rl_tracker.nano.train import RECIPES, train_nano
+    from sam2rl_tracker.nano.recipe import RECIPES
     from sam2rl_tracker.nano.train import Progress as State
+    from sam2rl_tracker.nano.train import train_nano
     from sam2rl_tracker.report.nano_curves import plot_training
 
     recipe = replace(RECIPES["quick" if quick else "nano"], seed=seed)

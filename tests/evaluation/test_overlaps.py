@@ -15,14 +15,9 @@ def test_batches_are_compared_as_frames_are(some_ignored: bool) -> None:
     masks = rng.random((40, 3, 4)) < rng.choice([0.0, 0.1, 0.5, 1.0], (40, 1, 1))
     truths = rng.random((40, 3, 4)) < rng.choice([0.0, 0.1, 0.5], (40, 1, 1))
     ignored = rng.random((3, 4)) < 0.4 if some_ignored else None
+    every = None if ignored is None else np.repeat(ignored[None], len(masks), 0)
     for truth in truths:
-        count = len(masks)
-        expected = frame_overlaps(
-            masks,
-            np.repeat(truth[None], count, 0),
-            None,
-            None if ignored is None else np.repeat(ignored[None], count, 0),
-        )
+        expected = frame_overlaps(masks, np.repeat(truth[None], len(masks), 0), None, every)
         found = batch_overlaps(
             torch.from_numpy(masks), torch.from_numpy(truth), None if ignored is None else torch.from_numpy(ignored)
         )
