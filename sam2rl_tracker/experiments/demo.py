@@ -46,15 +46,19 @@ def run_demo(
     """Generate sequences, train an agent on each, evaluate trackers by the VOT toolkit, show what came of it.
 
     Args:
-        out: a new folder; it becomes a VOT workspace.
-        trackers: registered ones, SAM2 and SAM2RL among them.
+        out: A new folder; it becomes a VOT workspace.
+        console: Where progress and the table are printed.
+        trackers: Registered ones, SAM2 and SAM2RL among them.
+        frames: Of each video.
+        seeds: Of the videos.
+        training: Settings of the agents' trainings.
 
     Raises:
-        Sam2rlError: the folder is not new, or a training or a tracker failed.
+        Sam2rlError: The folder is not new, or a training or a tracker failed.
     """
     started = time.perf_counter()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Sam2rlError(f"{out} is not empty, expected a new folder for the demo: give another one with --out")
+        raise Sam2rlError(f"{out} is not empty, expected a new folder for the demo: give another one with --out.")
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,7 +1,8 @@
 """Running tasks: here, or in processes that end with this one.
 
-Many short tasks share the workers of a `process_pool`. Long ones get a process each from `run_each`, so that one that
-dies takes no other along. Tasks and results are pickled: functions of modules, dataclasses, arrays, paths.
+Many short tasks share the workers of a `process_pool`, by `run_in_order` or to submit to. Long ones get a process each
+from `run_each`, so that one that dies takes no other along. Tasks and results are pickled: functions of modules,
+dataclasses, arrays, paths.
 """
 
 from __future__ import annotations
@@ -101,6 +102,20 @@ def _receive(receiver: Connection, process: SpawnProcess) -> Any:
             return Sam2rlError(f"Its worker died (status {process.exitcode}): was it killed, or is memory short?")
     process.join()
     return result
+
+
+def run_in_order(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
+    """Results of many short tasks, in their order: here where `jobs` is 1, else by the workers of a `process_pool`.
+
+    Raises:
+        Sam2rlError: A task failed, or a worker died.
+    """
+    if jobs == 1:
+        yield from map(work, tasks)
+        return
+    with process_pool(jobs) as pool:
+        for future in [pool.submit(work, task) for task in tasks]:
+            yield future.result()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.runs.executors import process_pool, run_apart, run_each, run_here
+from sam2rl_tracker.runs.executors import process_pool, run_apart, run_each, run_here, run_in_order
 
 
 def work(task: str) -> str:
@@ -57,6 +57,13 @@ def test_who_stops_looking_stops_the_processes() -> None:
     assert multiprocessing.active_children()
     outcomes.close()  # type: ignore[attr-defined]  # as Ctrl-C does
     assert gone()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_in_order(jobs: int) -> None:
+    assert list(run_in_order(work, ["b", "a", "c"], jobs)) == ["B", "A", "C"]
+    with pytest.raises(Sam2rlError, match="It failed"):
+        list(run_in_order(work, ["a", "fail"], jobs))
 
 
 def test_a_pool_ends_what_is_under_way() -> None:
