@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -108,21 +108,22 @@ def bench_simulate(
     as_json: Json = False,
 ) -> None:
     """Simulated frames per second: stock SAM 2 rollout by rollout, batched, and memoised over a training."""
-    from sam2rl_tracker.experiments.simulation_speed import bench_simulate as run
+    from sam2rl_tracker.experiments import simulation_speed
 
     with console.status("Measuring") as status:
-        result = run(model, device, frames, rows, iterations, samples, seed, report=status.update)
+        result = simulation_speed.bench_simulate(
+            model, device, frames, rows, iterations, samples, seed, report=status.update
+        )
     if as_json:
-        print_json(result)
+        print_json(result.as_json())
         return
-    numbers = result["simulate"]
     table = Table("", "frames/s", "ratio to stock")
-    table.add_row("stock, rollout by rollout", f"{numbers['stock_fps']:g}", "1")
-    table.add_row("batched", f"{numbers['batched_fps']:g}", f"{numbers['ratio_batched']:g}")
-    table.add_row("memoised, over a training", f"{numbers['memoised_fps']:g}", f"{numbers['ratio_memoised']:g}")
+    table.add_row("stock, rollout by rollout", f"{result.stock_fps:g}", "1")
+    table.add_row("batched", f"{result.batched_fps:g}", f"{result.ratio_batched:g}")
+    table.add_row("memoised, over a training", f"{result.memoised_fps:g}", f"{result.ratio_memoised:g}")
     Console().print(table)
-    say(f"reuse {numbers['reuse_rate']:.1%}, learning {numbers['learning_share']:.0%} of the training's time")
-    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+    say(f"reuse {result.reuse_rate:.1%}, learning {result.learning_share:.0%} of the training's time")
+    _say_settings(result.as_json())
 
 
 @bench_app.command("predict")
@@ -138,21 +139,23 @@ def bench_predict(
     as_json: Json = False,
 ) -> None:
     """What a simulated step costs under a full bank, by batch size, beside the machine's product of matrices."""
-    from sam2rl_tracker.experiments.simulation_speed import bench_predict as run
+    from sam2rl_tracker.experiments import prediction_speed
 
     with console.status("Measuring") as status:
-        result = run(model, device, random_weights, input_size, rows or (1, 4, 16, 64), bfloat16, status.update)
+        result = prediction_speed.bench_predict(
+            model, device, random_weights, input_size, rows or (1, 4, 16, 64), bfloat16, status.update
+        )
     if as_json:
-        print_json(result)
+        print_json(result.as_json())
         return
     table = Table("Rows", "frames/s", "TFLOP/s", "of the ceiling", "peak, MB")
-    for line in result["predict"]:
-        share = line["tflops"] / result["ceiling_tflops"]
-        peak = "-" if line["peak_mb"] is None else str(line["peak_mb"])
-        table.add_row(str(line["rows"]), f"{line['fps']:g}", f"{line['tflops']:g}", f"{share:.0%}", peak)
+    for line in result.lines:
+        share = line.tflops / result.ceiling_tflops
+        peak = "-" if line.peak_mb is None else str(line.peak_mb)
+        table.add_row(str(line.rows), f"{line.fps:g}", f"{line.tflops:g}", f"{share:.0%}", peak)
     Console().print(table)
-    say(f"{result['tflop_per_frame']:g} TFLOP a frame; ceiling {result['ceiling_tflops']:g} TFLOP/s")
-    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+    say(f"{result.tflop_per_frame:g} TFLOP a frame; ceiling {result.ceiling_tflops:g} TFLOP/s")
+    _say_settings(result.as_json())
 
 
 @bench_app.command("track")
@@ -171,21 +174,24 @@ def bench_track(
     as_json: Json = False,
 ) -> None:
     """Speed and growth of memory beside stock SAM2VideoPredictor, and what policies cost, in turns in one run."""
-    from sam2rl_tracker.experiments.speed import Case
-    from sam2rl_tracker.experiments.speed import bench_track as run
+    from sam2rl_tracker.experiments import speed
 
-    cases = [Case.parse(text) for text in case or []]
+    cases = [speed.Case.parse(text) for text in case or []]
     with console.status("Measuring") as status:
-        result = run(cases, model, policy or (), device, random_weights, seed, report=status.update)
+        result = speed.bench_track(cases, model, policy or (), device, random_weights, seed, report=status.update)
     if as_json:
-        print_json(result)
+        print_json(result.as_json())
         return
     heads = ("Case", "fps", "stock", "ratio", "cost", "+ MB", "stock", "late")
     table = Table(Column("Policy", overflow="fold"), *(Column(head, no_wrap=True) for head in heads))
-    for line in result["track"]:
-        keys = ("fps", "stock_fps", "ratio", "cost", "growth_mb", "stock_growth_mb", "late_cost")
-        cells = ["-" if line[key] is None else f"{line[key]:g}" for key in keys]
-        table.add_row(escape(line["policy"]), f"{line['objects']}x{line['frames']}", *cells)
+    for line in result.lines:
+        numbers = (line.fps, line.stock_fps, line.ratio, line.cost, line.growth_mb, line.stock_growth_mb)
+        cells = ["-" if number is None else f"{number:g}" for number in (*numbers, line.late_cost)]
+        table.add_row(escape(line.policy), f"{line.objects}x{line.frames}", *cells)
     table.caption = "cost: time over recency's; + MB, late: growth of memory and of a frame's time after frame 200"
     Console().print(table)
-    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+    _say_settings(result.as_json())
+
+
+def _say_settings(document: dict[str, Any]) -> None:
+    say(", ".join(f"{key} {value}" for key, value in document["settings"].items()))

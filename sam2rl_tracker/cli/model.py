@@ -76,8 +76,9 @@ def model_train_nano(
     device: Device = None,
 ) -> None:
     """Train the packaged model from nothing on generated scenes. Resumes by itself."""
-    from sam2rl_tracker.nano.train import RECIPES, train_nano
+    from sam2rl_tracker.nano.recipe import RECIPES
     from sam2rl_tracker.nano.train import Progress as State
+    from sam2rl_tracker.nano.train import train_nano
     from sam2rl_tracker.report.nano_curves import plot_training
 
     recipe = replace(RECIPES["quick" if quick else "nano"], seed=seed)
@@ -120,15 +121,15 @@ def model_score(
     with console.status("Tracking") as status:
         result = score_model(name, device, scenes, policy or POLICIES, beam or (), jobs, report=status.update)
     if as_json:
-        print_json(result)
+        print_json(result.as_json())
         return
     table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent answered empty", "Merged")
-    for key, row in result["policies"].items():
-        cells = [f"{row['quality']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}", f"{row['accuracy']:.3f}"]
-        cells += ["-" if row[key] is None else f"{row[key]:.3f}" for key in ("robustness", "absent", "merged")]
-        table.add_row(escape(key) + " (sees the truth)" * row["sees_truth"], *cells)
+    for policy_name, score in result.policies.items():
+        cells = [f"{score.quality:.3f}", f"{score.low:.3f} to {score.high:.3f}", f"{score.accuracy:.3f}"]
+        cells += ["-" if share is None else f"{share:.3f}" for share in (score.robustness, score.absent, score.merged)]
+        table.add_row(escape(policy_name) + " (sees the truth)" * score.sees_truth, *cells)
     Console().print(table)
-    say(", ".join(f"{key} {value}" for key, value in result["settings"].items()))
+    say(", ".join(f"{key} {value}" for key, value in result.as_json()["settings"].items()))
 
 
 @model_app.command("fetch")

@@ -59,12 +59,13 @@ def train(
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
     from sam2rl_tracker.training.ppo import Progress as State
-    from sam2rl_tracker.training.ppo import read_progress
+    from sam2rl_tracker.training.ppo import read_training
     from sam2rl_tracker.training.settings import parse_settings
-    from sam2rl_tracker.training.trainer import Task, train_all
+    from sam2rl_tracker.training.task import Task
+    from sam2rl_tracker.training.trainer import train_all
     from sam2rl_tracker.vot.clips import objects_of
 
-    given = {"iterations": iterations, "samples": samples, "epochs": epochs, "patience": patience}
+    given = {"iterations": iterations, "samples": samples, "n_epochs": epochs, "patience": patience}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     chosen = parse_settings(preset, [*changes, *(settings or [])])
     tasks = [
@@ -72,7 +73,7 @@ def train(
         for name, k in objects_of(folder, sequence or (), object_id)
         for one in (seed if seed else [chosen.seed])
     ]
-    results, failures = [], list[dict[str, Any]]()
+    results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     told: dict[Task, int] = {}
     begin = f"begins with a beam of {chosen.beam}" if chosen.imitation else ""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
@@ -81,7 +82,7 @@ def train(
             one: progress.add_task(
                 escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"),
                 total=chosen.iterations,
-                said="goes on" if read_progress(one.folder) else begin,
+                said="goes on" if read_training(one.folder) else begin,
             )
             for one in tasks
         }
@@ -97,21 +98,22 @@ def train(
                 say(f"{one.sequence}, object {one.object_id}: {state.iteration}/{state.iterations}  {said}")
 
         try:
-            for one, result in train_all(tasks, jobs, on_iteration):
+            for outcome in train_all(tasks, jobs, on_iteration):
+                one, result = outcome.task, outcome.result
                 name = f"{one.sequence}, object {one.object_id}, seed {one.settings.seed}"
                 if isinstance(result, Sam2rlError):
                     about = {"sequence": one.sequence, "object": one.object_id, "seed": one.settings.seed}
                     failures.append({**about, "error": str(result)})
                     say(f"FAILED {name}: {result}", style="red")
                     continue
-                results.append(result)
+                results.append(result.as_json())
                 say(
-                    f"{name}: quality {result['quality']:.3f} on the video it was trained on "
-                    f"(SAM 2 {result['sam2_quality']:.3f}, best rollout {result['best_rollout']:.3f}), "
-                    f"{result['steps']} steps, {result['seconds']:.0f} s"
+                    f"{name}: quality {result.quality:.3f} on the video it was trained on "
+                    f"(SAM 2 {result.sam2_quality:.3f}, best rollout {result.best_rollout:.3f}), "
+                    f"{result.steps} steps, {result.seconds:.0f} s"
                 )
-        except KeyboardInterrupt:
-            say("Interrupted: what is finished is kept; repeat the command to go on")
+        except KeyboardInterrupt:  # each training keeps the iterations that have ended: see `training.ppo`
+            say("Interrupted: what is finished is kept. Repeat the command to go on.")
             raise
     if as_json:
         print_json({"agents": results, "failures": failures})
@@ -133,30 +135,39 @@ def search(
     as_json: Json = False,
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
+    from sam2rl_tracker.report.search_curves import plot_curves
+    from sam2rl_tracker.training.searcher import search_object
     from sam2rl_tracker.training.settings import Settings
-    from sam2rl_tracker.training.trainer import Task, search_object
+    from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.vot.clips import objects_of
 
     if plots:
         try:
             plots.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Sam2rlError(f"{plots} cannot be written ({error.strerror}): give another folder") from error
+            raise Sam2rlError(f"{plots} cannot be written ({error.strerror}): give another folder.") from error
     keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
     heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
     limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
     table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_TEST}", caption=limits)
-    results, failures = [], list[dict[str, Any]]()
+    results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     with console.status("Searching") as status:
         for name, k in objects_of(folder, sequence or (), object_id):
             status.update(f"Searching {escape(name)}, object {k}")
             task = Task(folder, name, k, model, device, Settings(seed=seed))
             try:
-                results.append(search_object(task, budget, width, plots / f"{name}_{k}.png" if plots else None, save))
+                result = search_object(task, budget, width, save)
+                if plots:
+                    lines = {"SAM 2": result.sam2}
+                    if result.agent is not None:
+                        lines[f"agent, {result.agent_method}"] = result.agent
+                    title = f"{name}, object {k}: found on the truth it is scored on"
+                    plot_curves(result.found, plots / f"{name}_{k}.png", title, lines)
             except Sam2rlError as error:
                 failures.append({"sequence": name, "object": k, "error": str(error)})
                 say(f"FAILED {name}, object {k}: {error}", style="red")
                 continue
+            results.append(result.as_json())
             values = [results[-1][key] for key in keys]
             table.add_row(escape(name), str(k), *("-" if value is None else f"{value:.3f}" for value in values))
     if as_json:

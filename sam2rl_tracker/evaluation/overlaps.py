@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sam2rl_tracker.errors import Sam2rlError
 
@@ -57,3 +59,26 @@ def checked(prediction: Masks, truth: Masks, known: Flags | None) -> tuple[Masks
     if known.shape != truth.shape[:1]:
         raise Sam2rlError(f"`known` has shape {known.shape}, expected one flag for each of the {len(truth)} frames.")
     return prediction, truth, known
+
+
+def batch_overlaps(masks: Tensor, truth: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """Overlap of many predictions of one frame with its truth, on their device: `frame_overlaps` for training.
+
+    Args:
+        masks: bool [rows, h, w].
+        truth: bool [h, w], known.
+        ignored: bool [h, w], pixels that do not count; None = all count.
+
+    Returns:
+        float32 [rows]: as in `frame_overlaps`.
+    """
+    seen, true = (masks, truth) if ignored is None else (masks & ~ignored, truth & ~ignored)
+    intersection = areas(seen & true)  # [rows]
+    union = areas(seen) + areas(true) - intersection
+    empty = areas(masks) + areas(truth) == 0
+    return torch.where(empty, 1.0, intersection / union.clamp(min=1)).float()
+
+
+def areas(masks: Tensor) -> Tensor:
+    """Pixels of masks, bool [..., h, w] -> int32 [...]. PyTorch counts bytes faster than bools."""
+    return masks.view(torch.uint8).sum(dim=(-2, -1), dtype=torch.int32)

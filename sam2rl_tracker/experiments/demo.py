@@ -20,7 +20,8 @@ from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.table import Report, labelled
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.training.settings import Settings
-from sam2rl_tracker.training.trainer import Task, train_all
+from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.training.trainer import train_all
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import generate, open_workspace
@@ -44,15 +45,19 @@ def run_demo(
     """Generate sequences, train an agent on each, evaluate trackers by the VOT toolkit, show what came of it.
 
     Args:
-        out: a new folder; it becomes a VOT workspace.
-        trackers: registered ones, SAM2 and SAM2RL among them.
+        out: A new folder; it becomes a VOT workspace.
+        console: Where progress and the table are printed.
+        trackers: Registered ones, SAM2 and SAM2RL among them.
+        frames: Of each video.
+        seeds: Of the videos.
+        training: Settings of the agents' trainings.
 
     Raises:
-        Sam2rlError: the folder is not new, or a training or a tracker failed.
+        Sam2rlError: The folder is not new, or a training or a tracker failed.
     """
     started = time.perf_counter()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Sam2rlError(f"{out} is not empty, expected a new folder for the demo: give another one with --out")
+        raise Sam2rlError(f"{out} is not empty, expected a new folder for the demo: give another one with --out.")
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -63,10 +68,11 @@ def run_demo(
     chosen += f" --set beam={training.beam}"
     say(f"2/5 sam2rl train {out} {chosen}")
     tasks = [Task(out, name, 1, settings=training) for name in names]
-    for task, result in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
+    for outcome in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
+        task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result}")
-        say(f"    {task.sequence}: quality {result['quality']:.3f} (SAM 2 {result['sam2_quality']:.3f})")
+        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
     failures = evaluate(out, trackers, {"SAM2RL_MODEL": "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})
     if failures:

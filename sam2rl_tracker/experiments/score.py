@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,8 @@ from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.intervals import bootstrap_interval
 from sam2rl_tracker.evaluation.measures import FrameCounts, count_frames, measure_object
-from sam2rl_tracker.experiments.speed import describe
+from sam2rl_tracker.runs.executors import run_in_order
+from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.training.search import beam
@@ -27,13 +26,72 @@ SEED = 7_000_000  # of the first scene: no training, test or benchmark uses thes
 
 @dataclass(frozen=True)
 class Scenes:
-    """Which scenes to score on."""
+    """Which scenes to score on.
+
+    Attributes:
+        count: Higher values narrow the intervals.
+        seed: Of the first scene; the others count up.
+        frames: Of each.
+        objects: Tracked at once in each.
+        preset: How hard they are; see `synthetic.presets`.
+    """
 
     count: int = 64
     seed: int = SEED
     frames: int = 80
     objects: int = 1
     preset: str = "default"
+
+
+@dataclass(frozen=True)
+class PolicyScore:
+    """How well the model tracks the scenes by one policy, or by searched decisions.
+
+    Attributes:
+        quality: Mean over scenes.
+        low: Of its 95 % bootstrap interval over scenes.
+        high: Of the same.
+        accuracy: Mean over objects, as the next one.
+        robustness: None where no object has it.
+        absent: Share of the frames without the object on which no mask was given; None where there are no such frames.
+        merged: Of frames and pairs of objects with a mask each, share of those whose masks have an IoU above 0.5; None
+            where there are no such pairs.
+        sees_truth: Whether the decisions were found on the truth that they are scored on.
+    """
+
+    quality: float
+    low: float
+    high: float
+    accuracy: float
+    robustness: float | None
+    absent: float | None
+    merged: float | None
+    sees_truth: bool
+
+
+@dataclass(frozen=True)
+class ModelScore:
+    """What `score_model` measured: {policy, or search: its score}."""
+
+    policies: dict[str, PolicyScore]
+    made_with: Provenance
+    scenes: Scenes
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "policies": {name: asdict(score) for name, score in self.policies.items()},
+            "settings": {**self.made_with.settings(self.scenes.seed), **asdict(self.scenes)},
+        }
+
+
+@dataclass(frozen=True)
+class _SceneTask:
+    model: str
+    device: str | None
+    scenes: Scenes
+    index: int
+    policies: tuple[str, ...]
+    beams: tuple[int, ...]
 
 
 def score_model(
@@ -44,34 +102,28 @@ def score_model(
     beams: Sequence[int] = (),
     jobs: int = 1,
     report: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> ModelScore:
     """Track generated scenes with every policy; search each scene's best decisions by beams.
 
     Args:
-        beams: widths; beams see the truth that they are scored on, and are run for scenes of one object.
-        jobs: processes, each on one thread.
+        model: As `load_model` takes it.
+        device: Where it runs; None = the best there is.
+        scenes: To track.
+        policies: As `make_policy` takes them.
+        beams: Widths; beams see the truth that they are scored on, and are run for scenes of one object.
+        jobs: Processes, each on one thread.
+        report: Is called with one line of text per scene.
 
-    Returns:
-        {"policies": {name: {quality, low, high (95 % bootstrap interval over scenes), accuracy, robustness, absent
-        (share of the frames without the object that were answered empty, or None), merged (share of those frames and
-        pairs of objects with a mask each whose masks have an IoU above 0.5, or None), sees_truth}}, "settings": {...}}.
+    Raises:
+        Sam2rlError: The model or a policy is unknown, or scenes cannot be generated so.
     """
-    tasks = [(model, device, scenes, i, tuple(policies), tuple(beams)) for i in range(scenes.count)]
-    rows: list[dict[str, list[_Scored]]] = []
-    if jobs == 1:
-        for task in tasks:
-            rows.append(_score_scene(*task))
-            report(f"scene {len(rows)} of {scenes.count}")
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            for future in [pool.submit(_score_scene, *task) for task in tasks]:
-                rows.append(future.result())
-                report(f"scene {len(rows)} of {scenes.count}")
-    loaded = load_model(model, device)
-    return {
-        "policies": {name: _summary([row[name] for row in rows]) for name in rows[0]},
-        "settings": {**describe(loaded, scenes.seed), **asdict(scenes)},
-    }
+    tasks = [_SceneTask(model, device, scenes, i, tuple(policies), tuple(beams)) for i in range(scenes.count)]
+    rows = []
+    for row in run_in_order(_score_scene, tasks, jobs):
+        rows.append(row)
+        report(f"scene {len(rows)} of {scenes.count}")
+    summaries = {name: _summary([row[name] for row in rows]) for name in rows[0]}
+    return ModelScore(summaries, Provenance.of(load_model(model, device)), scenes)
 
 
 @dataclass(frozen=True)
@@ -92,16 +144,14 @@ def _load(model: str, device: str | None) -> Model:
 
 
 @one_thread()
-def _score_scene(
-    name: str, device: str | None, scenes: Scenes, index: int, policies: Sequence[str], beams: Sequence[int]
-) -> dict[str, list[_Scored]]:
+def _score_scene(task: _SceneTask) -> dict[str, list[_Scored]]:
     """For every policy the scores of the scene's objects."""
-    model = _load(name, device)
+    model, scenes = _load(task.model, task.device), task.scenes
     size = model.network.image_size
-    scene = generate_scene(scenes.seed + index, scenes.frames, size, scenes.objects, preset=scenes.preset)
+    scene = generate_scene(scenes.seed + task.index, scenes.frames, size, scenes.objects, preset=scenes.preset)
     truth = scene.labels[None] == np.arange(1, scenes.objects + 1)[:, None, None, None]  # [objects, T, h, w]
     scored = {}
-    for policy in policies:
+    for policy in task.policies:
         tracker = Tracker(model, policy, num_frames=scenes.frames)
         masks = [tracker.initialize(scene.images[0], truth[:, 0])]
         masks += [tracker.track(image) for image in scene.images[1:]]
@@ -112,7 +162,7 @@ def _score_scene(
         ]
     if scenes.objects == 1:
         clip = Clip(list(scene.images), truth[0], np.ones(scenes.frames, dtype=bool))
-        for width in beams:
+        for width in task.beams:
             simulator = Simulator(Engine(model), clip)
             path = simulator.rollout(beam(simulator, width).actions)
             masks = [truth[:, 0], *(simulator.output(state)[None] for state in path)]
@@ -133,7 +183,7 @@ def _merged(masks: np.ndarray, others: np.ndarray) -> tuple[int, int]:
     return int((ious[both] > 0.5).sum()), int(both.sum())
 
 
-def _summary(scenes: Sequence[Sequence[_Scored]]) -> dict[str, Any]:
+def _summary(scenes: Sequence[Sequence[_Scored]]) -> PolicyScore:
     qualities = np.array([np.mean([one.quality for one in scene]) for scene in scenes])
     low, high = bootstrap_interval(qualities)
     every = [one for scene in scenes for one in scene]
@@ -141,13 +191,13 @@ def _summary(scenes: Sequence[Sequence[_Scored]]) -> dict[str, Any]:
     noticed = sum(one.counts.noticed for one in every)
     merged, pairs = (sum(column) for column in zip(*(one.merged for one in every), strict=True))
     absent = noticed + sum(one.counts.hallucinated for one in every)
-    return {
-        "quality": round(float(qualities.mean()), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "accuracy": round(float(np.mean([one.accuracy for one in every])), 4),
-        "robustness": round(float(np.mean(robust)), 4) if robust else None,
-        "absent": round(noticed / absent, 4) if absent else None,
-        "merged": round(merged / pairs, 4) if pairs else None,
-        "sees_truth": every[0].sees_truth,
-    }
+    return PolicyScore(
+        quality=round(float(qualities.mean()), 4),
+        low=round(low, 4),
+        high=round(high, 4),
+        accuracy=round(float(np.mean([one.accuracy for one in every])), 4),
+        robustness=round(float(np.mean(robust)), 4) if robust else None,
+        absent=round(noticed / absent, 4) if absent else None,
+        merged=round(merged / pairs, 4) if pairs else None,
+        sees_truth=every[0].sees_truth,
+    )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
@@ -16,9 +14,12 @@ import numpy as np
 import psutil
 import torch
 
-from sam2rl_tracker.engine import HUB_MODELS, Model, load_model, random_model
+from sam2rl_tracker.engine import Model
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.experiments.timing import measured_model, wait
+from sam2rl_tracker.runs.executors import run_apart
+from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
 
@@ -43,13 +44,61 @@ class Case:
         try:
             objects, frames = (int(part) for part in text.lower().split("x"))
         except ValueError:
-            raise Sam2rlError(f"case {text!r} is not OBJECTSxFRAMES, such as 5x100") from None
+            raise Sam2rlError(f"Case {text!r} is not OBJECTSxFRAMES: give one such as 5x100.") from None
         if objects < 1 or frames < 40:
-            raise Sam2rlError(f"case {text!r} needs at least 1 object and 40 frames")
+            raise Sam2rlError(f"Case {text!r} is too small: give 1 object and 40 frames at least.")
         return cls(objects, frames)
 
 
 DEFAULT_CASES = (Case(1, 101), Case(5, 101), Case(1, 2001))
+
+
+@dataclass(frozen=True)
+class TrackSpeed:
+    """A policy on a case, beside stock SAM 2.
+
+    Attributes:
+        fps: Frames over the median time of a turn.
+        stock_fps: The same of stock SAM 2.
+        ratio: Median over turns of stock's time over ours.
+        cost: Median over turns of the policy's time over the baseline's.
+        growth_mb: Memory gained after frame 200; None for videos of up to 400 frames, as are the next three.
+        stock_growth_mb: The same of stock SAM 2.
+        late_cost: Time of a frame after the last over that of one after frame 200, two runs in turns.
+        stock_late_cost: The same of stock SAM 2.
+    """
+
+    policy: str
+    objects: int
+    frames: int
+    fps: float
+    stock_fps: float
+    ratio: float
+    cost: float
+    growth_mb: float | None
+    stock_growth_mb: float | None
+    late_cost: float | None
+    stock_late_cost: float | None
+
+
+@dataclass(frozen=True)
+class TrackSpeeds:
+    """What `bench_track` measured: a line for each case and policy."""
+
+    lines: tuple[TrackSpeed, ...]
+    made_with: Provenance
+    seed: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {"track": [asdict(line) for line in self.lines], "settings": self.made_with.settings(self.seed)}
+
+
+@dataclass(frozen=True)
+class _Endurance:
+    """What becomes of a long run."""
+
+    growth_mb: float | None = None  # of memory, between frame 200 and the last
+    late_cost: float | None = None  # of a frame at the end over that of one at 200
 
 
 def bench_track(
@@ -60,7 +109,7 @@ def bench_track(
     random_weights: bool = False,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> TrackSpeeds:
     """Track the same generated video with every policy and with stock SAM 2, in turns of 5 frames.
 
     Stock SAM 2 gets its images decoded, resized and loaded beforehand, and that time is not counted; ours resizes each
@@ -68,19 +117,18 @@ def bench_track(
     for each; memory is the device's for CUDA, and the resident memory of the process otherwise.
 
     Args:
-        cases: by default `DEFAULT_CASES`.
-        policies: to measure on every case; by default `BASELINE`, and without cases all `POLICIES` on the first.
-        random_weights: build a named hub model with random weights: its speed without its download.
-        report: called with one line of text per step.
+        cases: By default `DEFAULT_CASES`.
+        model: As `load_model` takes it.
+        policies: To measure on every case; by default `BASELINE`, and without cases all `POLICIES` on the first.
+        device: Where the model runs; None = the best there is.
+        random_weights: Build a named hub model with random weights: its speed without its download.
+        seed: Of the generated video, and of random weights.
+        report: Is called with one line of text per step.
 
-    Returns:
-        {"track": [{policy, objects, frames, fps, stock_fps, ratio, cost, growth_mb, stock_growth_mb, late_cost,
-        stock_late_cost}], "settings": {...}}, a line for each case and policy. fps are frames over the median time of a
-        turn; `ratio` is the median over turns of stock's time over ours, `cost` that of ours over the baseline's;
-        growth counts from frame 200 and is None for videos up to frame 400, as is `late_cost`: the time of a frame
-        after the last over that of one after frame 200, two runs in turns.
+    Raises:
+        Sam2rlError: See `measured_model`; or a policy is unknown.
     """
-    loaded = _load(model, device, random_weights, seed)
+    loaded = measured_model(model, device, random_weights, seed)
     plan = [(case, list(dict.fromkeys(policies)) or [BASELINE]) for case in cases or DEFAULT_CASES]
     if not cases and not policies:
         plan[0] = (plan[0][0], list(POLICIES))
@@ -90,55 +138,28 @@ def bench_track(
         report(f"{title}: speed")
         times = _interleaved(loaded, dict.fromkeys([*named, BASELINE]), case, seed)
         stock = times[STOCK]
-        endured: dict[str, tuple[float | None, float | None]] = dict.fromkeys([*named, STOCK], (None, None))
+        endured = dict.fromkeys([*named, STOCK], _Endurance())
         if case.frames > 2 * SETTLED:
             for name in endured:
                 report(f"{title}: memory, {name}")
-                endured[name] = _in_own_process(_endure, name, model, device, random_weights, case, seed)
-        for policy in named:
-            ours = times[policy]
-            growth, late_cost = endured[policy]
-            stock_growth, stock_late_cost = endured[STOCK]
-            lines.append(
-                {
-                    "policy": policy,
-                    "objects": case.objects,
-                    "frames": case.frames,
-                    "fps": round(TURN / statistics.median(ours), 2),
-                    "stock_fps": round(TURN / statistics.median(stock), 2),
-                    "ratio": round(_ratio(stock, ours), 3),
-                    "cost": round(_ratio(ours, times[BASELINE]), 3),
-                    "growth_mb": growth,
-                    "stock_growth_mb": stock_growth,
-                    "late_cost": late_cost,
-                    "stock_late_cost": stock_late_cost,
-                }
+                endured[name] = run_apart(_endure, name, model, device, random_weights, case, seed)
+        lines += [
+            TrackSpeed(
+                policy=policy,
+                objects=case.objects,
+                frames=case.frames,
+                fps=round(TURN / statistics.median(times[policy]), 2),
+                stock_fps=round(TURN / statistics.median(stock), 2),
+                ratio=round(_ratio(stock, times[policy]), 3),
+                cost=round(_ratio(times[policy], times[BASELINE]), 3),
+                growth_mb=endured[policy].growth_mb,
+                stock_growth_mb=endured[STOCK].growth_mb,
+                late_cost=endured[policy].late_cost,
+                stock_late_cost=endured[STOCK].late_cost,
             )
-    return {
-        "track": lines,
-        "settings": describe(loaded, seed),
-    }
-
-
-def describe(model: Model, seed: int) -> dict[str, Any]:
-    """What a measurement depends on, for its record."""
-    name = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type
-    return {
-        "model": model.name,
-        "model_hash": model.hash,
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "seed": seed,
-    }
-
-
-def _load(model: str, device: str | None, random_weights: bool, seed: int) -> Model:
-    if not random_weights:
-        return load_model(model, device)
-    if model not in HUB_MODELS:
-        raise Sam2rlError(f"random weights are for the sizes {', '.join(HUB_MODELS)}, not for {model!r}")
-    return random_model(model, device, seed)
+            for policy in named
+        ]
+    return TrackSpeeds(tuple(lines), Provenance.of(loaded), seed)
 
 
 def _interleaved(model: Model, policies: Iterable[str], case: Case, seed: int) -> dict[str, list[float]]:
@@ -155,20 +176,17 @@ def _in_turns(runs: Sequence[Iterator[None]], turns: int, device: torch.device) 
         for turn in range(turns):
             # Back and forth, so that a run's neighbour is not always the same and nothing favours the first.
             for which in range(len(runs)) if turn % 2 else reversed(range(len(runs))):
-                _wait(device)
+                wait(device)
                 start = time.perf_counter()
                 for _ in islice(runs[which], TURN):
                     pass
-                _wait(device)
+                wait(device)
                 times[which].append(time.perf_counter() - start)
     return times
 
 
-def _endure(
-    name: str, model_name: str, device: str | None, random_weights: bool, case: Case, seed: int
-) -> tuple[float, float]:
-    """MB of memory gained between frame 200 and the last, and the cost of a frame there over that of one at 200."""
-    model = _load(model_name, device, random_weights, seed)
+def _endure(name: str, model_name: str, device: str | None, random_weights: bool, case: Case, seed: int) -> _Endurance:
+    model = measured_model(model_name, device, random_weights, seed)
     extra = 40 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
     with torch.inference_mode():
         long = _frames(name, model, Case(case.objects, case.frames + extra), seed)
@@ -179,7 +197,7 @@ def _endure(
         fresh = _frames(name, model, Case(case.objects, SETTLED + extra + 1), seed)
         _skip(fresh, SETTLED)
     late, early = _in_turns([long, fresh], extra // TURN, model.device)
-    return round(growth, 1), round(_ratio(late, early), 3)
+    return _Endurance(round(growth, 1), round(_ratio(late, early), 3))
 
 
 def _skip(frames: Iterator[None], count: int) -> None:
@@ -218,20 +236,8 @@ def _frames(name: str, model: Model, case: Case, seed: int) -> Iterator[None]:
             yield
 
 
-def _in_own_process(function: Callable[..., tuple[float, float]], *arguments: Any) -> tuple[float, float]:
-    """Memory of one run must not hide in what another has left behind."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
-
-
 def _memory_mb(device: torch.device) -> float:
     gc.collect()
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / 2**20
     return psutil.Process().memory_info().rss / 2**20
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

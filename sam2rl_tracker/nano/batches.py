@@ -7,14 +7,14 @@ of scenes are generated ahead by worker processes; each scene is used several ti
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2rl_tracker.runs.executors import process_pool
 from sam2rl_tracker.synthetic.scenes import generate_scene
 
 OBJECTS = 2  # of a scene that a clip follows
@@ -102,11 +102,8 @@ def open_source(
     seed: int, size: int, presets: tuple[str, ...], window: int, steps_per_block: int, workers: int = 1
 ) -> Iterator[Source]:
     """Scenes of the presets in turn: `window` blocks of 16, of which one is replaced every `steps_per_block` steps."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            yield Source(seed, size, presets, window, steps_per_block, pool)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with process_pool(workers) as pool:
+        yield Source(seed, size, presets, window, steps_per_block, pool)
 
 
 def _generate(seed: int, number: int, size: int, presets: tuple[str, ...]) -> _Block:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,6 +18,7 @@ from sam2rl_tracker.evaluation.methods import BASELINE
 from sam2rl_tracker.evaluation.overlaps import Flags, Overlaps, frame_overlaps
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.report.table import Report
+from sam2rl_tracker.runs.folder import read_progress
 from sam2rl_tracker.vot.regions import Region, read_trajectory
 from sam2rl_tracker.vot.results import checked_workspace, result_file, result_stem
 from sam2rl_tracker.vot.sequences import Sequence as Video
@@ -351,13 +351,9 @@ def fate(banks: Sequence[tuple[int, ...]], start: int) -> Flags:
 def _read_trainings(folder: Path) -> Iterator[Training]:
     """What is legible of the trainings that a workspace keeps."""
     for path in sorted(folder.glob("training/*/progress.csv")):
-        try:
-            with path.open(newline="") as file:
-                rows = list(csv.DictReader(file))
-            columns = {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
-        except (OSError, ValueError, TypeError, csv.Error):
-            continue
-        if columns and columns.keys() >= {"steps", "mean"}:
+        table = read_progress(path, "iteration")
+        columns = {name: values.tolist() for name, values in table.columns.items()}
+        if columns.keys() >= {"steps", "mean"}:
             subject, _, seed = path.parent.name.rpartition("_seed")
             yield Training(subject, int(seed) if seed.isdecimal() else 0, columns, _read_settings(path.parent, columns))
 
@@ -368,7 +364,8 @@ def _read_settings(folder: Path, columns: Mapping[str, list[float]]) -> dict[str
     except (OSError, ValueError, TypeError):
         settings = {}
     settings.pop("subject", None)
-    iterations = {"iterations": int(columns["iterations"][-1])} if "iterations" in columns else {}
+    last = columns.get("iterations", [np.nan])[-1]
+    iterations = {"iterations": int(last)} if np.isfinite(last) else {}
     return {**settings, **iterations}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import re
 import shlex
 from collections.abc import Container, Sequence
@@ -13,7 +11,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import psutil
 from jinja2 import Environment, PackageLoader
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -25,7 +22,7 @@ from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measure
 from sam2rl_tracker.report.palette import tracker_styles
 from sam2rl_tracker.report.table import Report, labelled, making
 from sam2rl_tracker.report.words import FEW, points, summarise
-from sam2rl_tracker.runs.provenance import package_version, processor
+from sam2rl_tracker.runs.provenance import PAGE_PACKAGES, machine, python_version, versions
 from sam2rl_tracker.training.settings import PRESETS
 from sam2rl_tracker.vot.registry import registered_trackers
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
@@ -41,7 +38,6 @@ _HEADS = {
     "dre": ("DRE ↓", "Drift-rate error: share of the frames with the object on which something else is marked"),
     "adq": ("ADQ", "Absence-detection quality: share of the frames without the object on which no mask is given"),
 }
-_PACKAGES = ("sam2rl_tracker", "torch", "sam2", "vot-toolkit", "numpy", "matplotlib")
 
 
 @dataclass(frozen=True)
@@ -197,15 +193,14 @@ def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
     if (workspace.folder / "benchmark" / "plan.json").is_file():
         commands = [f"sam2rl benchmark {folder}  # with the options that benchmark/plan.json tells"]
     commands += [f"vot evaluate --workspace {folder} {' '.join(map(shlex.quote, names))}", f"sam2rl report {folder}"]
-    memory = psutil.virtual_memory().total / 2**30
     return {
         "Workspace": str(workspace.folder),
         "Commands": "\n".join(commands),
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Made with": "\n".join(making(measured.report)) or "unknown: the results do not tell",
-        "Versions": ", ".join(f"{name} {package_version(name)}" for name in _PACKAGES)
-        + f", Python {platform.python_version()}",
-        "Machine of this page": f"{platform.platform()}, {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "Versions": ", ".join(f"{name} {number}" for name, number in versions(PAGE_PACKAGES).items())
+        + f", Python {python_version()}",
+        "Machine of this page": machine(),
     }
 
 

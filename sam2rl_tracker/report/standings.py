@@ -14,8 +14,7 @@ from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.figures import SEARCHES
 from sam2rl_tracker.report.words import points as _points
-
-VERSIONS = ("sam2rl_tracker", "sam2", "torch", "stable-baselines3", "vot-toolkit", "numpy", "python")
+from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES
 
 _COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method sees the truth that it is scored on
 _MARKERS = {False: "o", True: "D"}
@@ -161,7 +160,7 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     controls = settings["control_steps"]
     steps = f"{controls:,} steps each" if controls else "as many steps as the agent of the video took"
     spent = ", ".join(f"{name} {value / 60:.0f}" for name, value in seconds.items())
-    versions = ", ".join(f"{name} {settings[name]}" for name in VERSIONS)
+    versions = ", ".join(f"{name} {settings[name]}" for name in (*BENCHMARK_PACKAGES, "python"))
     return [
         f"Made with: preset {settings['preset']}, {settings['frames']} frames, videos from seed {settings['seed']}, "
         f"model {settings['model']} ({settings['model_hash']}); agents of {ppo['iterations']} iterations of "

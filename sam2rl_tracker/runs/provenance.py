@@ -1,10 +1,81 @@
-"""What a result was made with: versions of packages, and the processor."""
+"""What made a number: model, device, processor, threads and versions of packages.
+
+Every file and document that says so takes it from here. What each of them holds is fixed, as others read them.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from sam2rl_tracker.engine import Model
+
+# Packages whose versions are told,
+RESULT_PACKAGES = ("sam2rl_tracker", "sam2", "torch")  # beside each result of the VOT toolkit;
+AGENT_PACKAGES = ("sam2rl_tracker", "torch", "sam2", "stable-baselines3")  # in an agent's file;
+PAGE_PACKAGES = ("sam2rl_tracker", "torch", "sam2", "vot-toolkit", "numpy", "matplotlib")  # on the report's page;
+BENCHMARK_PACKAGES = ("sam2rl_tracker", "sam2", "torch", "stable-baselines3", "vot-toolkit", "numpy")  # in a benchmark.
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a number depends on, beside the data and the method.
+
+    Attributes:
+        model: Its name, or the folder that it was loaded from.
+        model_hash: Of the weights; see `Model.hash`.
+        device: The kind: "cpu", "cuda" or "mps".
+        device_name: A GPU's own name; the kind for all others.
+        threads: That PyTorch computes with on the CPU.
+        torch: PyTorch's version with its build, such as "2.9.0+cu128".
+    """
+
+    model: str
+    model_hash: str
+    device: str
+    device_name: str
+    threads: int
+    torch: str
+
+    @classmethod
+    def of(cls, model: Model) -> Provenance:
+        """That of what this process computes with a model, now."""
+        kind = model.device.type
+        name = torch.cuda.get_device_name(model.device) if kind == "cuda" else kind
+        return cls(model.name, model.hash, kind, name, torch.get_num_threads(), torch.__version__)
+
+    def result_line(self) -> str:
+        """A line that is stored with each result of the VOT toolkit.
+
+        Of a model that is a folder it holds only the last name: the same folder elsewhere is the same model, and
+        results are handed in.
+        """
+        packages = ", ".join(f"{name} {number}" for name, number in versions(RESULT_PACKAGES).items())
+        return f"{Path(self.model).name} {self.model_hash}, {self.device}, {packages}"
+
+    def settings(self, seed: int) -> dict[str, Any]:
+        """Fields of `settings` in the JSON documents of `bench`, `model score` and `benchmark`."""
+        return {
+            "model": self.model,
+            "model_hash": self.model_hash,
+            "device": self.device_name,
+            "threads": self.threads,
+            "torch": self.torch,
+            "seed": seed,
+        }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """{package: its version, or "unknown" where it is not installed as a package}."""
+    return {name: package_version(name) for name in packages}
 
 
 def package_version(package: str) -> str:
@@ -15,6 +86,11 @@ def package_version(package: str) -> str:
         return "unknown"
 
 
+def python_version() -> str:
+    """Python's own, such as "3.11.9"."""
+    return platform.python_version()
+
+
 def processor() -> str:
     """Its name where Linux tells it, else the kind."""
     try:
@@ -23,3 +99,9 @@ def processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """System, processor, cores and memory, for people."""
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{platform.platform()}, {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB"

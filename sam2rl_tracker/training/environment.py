@@ -12,13 +12,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.engine import Engine, load_model
-from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.training.simulator import Simulator, State
+from sam2rl_tracker.training.simulator import Rollout, Simulator, State
+from sam2rl_tracker.vot.clips import load_clip
+from sam2rl_tracker.vot.workspace import open_workspace
 
 
 def observe(simulator: Simulator, state: State) -> np.ndarray:
@@ -45,15 +46,15 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
     the k-th oldest stored one. `info["quality"]` of the last step is the video's quality.
 
     Args:
-        workspace: folder of a VOT workspace; or give a `simulator`.
-        sequence: its name in the workspace.
-        object_id: of the object to track.
-        model: see `load_model`.
-        device: see `load_model`.
-        capacity: see `Simulator`.
-        pointers: see `Simulator`.
-        reward: another one than the paper's.
-        simulator: a simulator of your own, in place of all above but `reward`.
+        workspace: Folder of the VOT workspace; or give a `simulator`.
+        sequence: Which video of it.
+        object_id: Which object.
+        model: Which SAM 2, as `load_model` takes it.
+        device: Where it runs; None = the best there is.
+        capacity: Memories beside the prompted frame, 1 to 6.
+        pointers: Whether object pointers take part.
+        reward: Another one than the paper's.
+        simulator: One of your own, in place of all above but the reward.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
         if simulator is None:
             if workspace is None or sequence is None:
                 raise ValueError("give a workspace and a sequence, or a simulator")
-            clip = _load(workspace, sequence, object_id)
+            clip = load_clip(open_workspace(workspace), sequence, object_id)
             simulator = Simulator(Engine(load_model(model, device)), clip, capacity, pointers, rows=1, store_mb=128)
         self.simulator = simulator
         self.observation_space = spaces.MultiBinary(len(simulator.clip))
@@ -102,29 +103,30 @@ class MemoryVecEnv(VecEnv):
     """Many rollouts of one simulator in lockstep: one batched call serves all of them at the same frame.
 
     All episodes have the same length, so all end together; finished ones begin again within the step, as stable-
-    baselines3 expects (`terminal_observation`). `episodes` holds the states of the episodes that ended last.
+    baselines3 expects (`terminal_observation`). `rollouts` holds the episodes that ended last, in the order of the
+    environments.
 
     Args:
-        relative: reward a rollout with how much more it gets on a frame than all rollouts do on average, times the
-            number of frames. What is taken off depends on the frame only, so that the same decisions are best. But
-            decisions differ by little beside what is left of the video, and an estimate of the value need not learn
-            the latter.
+        simulator: Of the clip.
+        num_envs: Rollouts in lockstep.
+        reward: Another one than the paper's.
+        relative: The same as `RelativeRewards(MemoryVecEnv(...))`.
     """
 
     render_mode = None
 
     def __init__(self, simulator: Simulator, num_envs: int, reward: Reward = step_reward, relative: bool = False):
         self.simulator = simulator
+        self.rollouts: list[Rollout] = []
         self._reward = reward
         self._relative = relative
-        self._paths: list[list[State]] = []
+        self._running: list[Rollout] = []
         self._actions: Sequence[int] = []
-        self.episodes: list[list[State]] = []
         super().__init__(num_envs, spaces.MultiBinary(len(simulator.clip)), spaces.Discrete(simulator.capacity + 1))
 
     def reset(self) -> np.ndarray:
         start = self.simulator.start()
-        self._paths = [[start] for _ in range(self.num_envs)]
+        self._running = [Rollout([start], []) for _ in range(self.num_envs)]
         self._reset_seeds()
         return self._observations()
 
@@ -132,26 +134,27 @@ class MemoryVecEnv(VecEnv):
         self._actions = actions.tolist()
 
     def step_wait(self) -> VecEnvStepReturn:
-        before = [path[-1] for path in self._paths]
+        before = [rollout.states[-1] for rollout in self._running]
         after = self.simulator.step(before, self._actions)
-        pairs = zip(before, after, strict=True)
-        rewards = np.array([self._reward(self.simulator, *pair) for pair in pairs], dtype=np.float32)
+        steps = list(zip(before, self._actions, after, strict=True))
+        rewards = np.array([self._reward(self.simulator, old, new) for old, _, new in steps], dtype=np.float32)
         if self._relative:
-            rewards = len(self.simulator.clip) * (rewards - rewards.mean())
-        for path, state in zip(self._paths, after, strict=True):
-            path.append(state)
+            rewards = relative_rewards(rewards, len(self.simulator.clip))
+        for rollout, (old, action, new) in zip(self._running, steps, strict=True):
+            rollout.actions.append(self.simulator.distinct(old, action))
+            rollout.states.append(new)
         observations = self._observations()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = self.simulator.frame(after[0]) == len(self.simulator.clip) - 1
         if done:
-            self.episodes = self._paths
+            self.rollouts = self._running
             for info, seen in zip(infos, observations, strict=True):
                 info.update({"terminal_observation": seen, "TimeLimit.truncated": False})
             observations = self.reset()
         return observations, rewards, np.full(self.num_envs, done), infos
 
     def _observations(self) -> np.ndarray:
-        return np.stack([observe(self.simulator, path[-1]) for path in self._paths])
+        return np.stack([observe(self.simulator, rollout.states[-1]) for rollout in self._running])
 
     def close(self) -> None:
         pass
@@ -169,8 +172,25 @@ class MemoryVecEnv(VecEnv):
         return [False] * len(list(self._get_indices(indices)))
 
 
-def _load(workspace: str, sequence: str, object_id: int) -> Clip:
-    from sam2rl_tracker.vot.clips import load_clip
-    from sam2rl_tracker.vot.workspace import open_workspace
+class RelativeRewards(VecEnvWrapper):
+    """Rewards relative to what all rollouts get on the same frame: how much more than their mean, times T.
 
-    return load_clip(open_workspace(workspace), sequence, object_id)
+    What is taken off depends on the frame only, so that the same decisions are best. But decisions differ by little
+    beside what is left of the video, and an estimate of the value need not learn the latter.
+
+    Args:
+        venv: A `MemoryVecEnv` of two rollouts or more.
+    """
+
+    def reset(self) -> VecEnvObs:
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        assert isinstance(self.observation_space, spaces.MultiBinary)
+        return observations, relative_rewards(rewards, int(self.observation_space.shape[0])), dones, infos
+
+
+def relative_rewards(rewards: np.ndarray, frames: int) -> np.ndarray:
+    """Rewards of the rollouts on one frame, float32 [num_envs], less their mean and times the number of frames."""
+    return frames * (rewards - rewards.mean())

@@ -17,10 +17,7 @@ import numpy as np
 
 from sam2rl_tracker.agents.action import DISCARD
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.training.simulator import Simulator, State
-
-INSERT = 1
-"""The one action that stands for all that insert while the bank is not full."""
+from sam2rl_tracker.training.simulator import INSERT, Simulator, State
 
 CEILING = "ceiling"
 
@@ -62,7 +59,7 @@ def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64,
     """
     length = simulator.decisions
     if budget < length:
-        raise Sam2rlError(f"a budget of {budget} steps is less than one rollout: give at least {length}")
+        raise Sam2rlError(f"A budget of {budget} steps is less than one rollout: give {length} or more.")
     count = budget // length
     rng = np.random.default_rng(seed)
     start = simulator.start()
@@ -141,7 +138,7 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
 
     widest = bisect_right(range(1, budget + 1), budget, key=cost)
     if not widest:
-        raise Sam2rlError(f"a budget of {budget} steps is too small for a beam: give at least {cost(1)}")
+        raise Sam2rlError(f"A budget of {budget} steps is too small for a beam: give {cost(1)} or more.")
     return beam_ladder(simulator, widest)
 
 

@@ -1,49 +1,93 @@
-"""What decides a training: settings, presets, and how they are read from text."""
+"""What decides a training: settings, presets, and how they are read from text and from files.
+
+Settings carry stable-baselines3's names. Users and files may give those that came before: see `OLD_NAMES`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
 
+OLD_NAMES = {"epochs": "n_epochs", "batch": "batch_size", "clip": "clip_range", "entropy": "ent_coef"}
+"""{name that a setting had first: its name}. `--set` takes both.
+
+Files (`settings.json`, agents' records, a benchmark's plan and document) hold the first names, as they always have: so
+folders and documents of any version can be compared, continued and read by any other.
+"""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a training."""
+    """What decides a training.
+
+    Attributes:
+        iterations: Of rollouts and learning, each on `samples` transitions. Higher values train longer.
+        samples: Transitions in an iteration, rounded up to whole episodes. Higher values make each step of learning
+            less noisy, and each iteration longer.
+        n_epochs: How often PPO goes through an iteration's transitions. Higher values learn more from them, and move
+            the policy further from the one that they were sampled with.
+        hidden: Units of the one hidden layer, of the policy and of the value each.
+        gamma: Discount; at 1, the return is the video's quality. Lower values favour the next frames.
+        learning_rate: Of PPO's Adam optimiser.
+        batch_size: Transitions in a minibatch, changed a little so that all minibatches are of one size. Lower values
+            take more and noisier steps.
+        gae_lambda: Of generalised advantage estimation. Higher values trust the value network less and the rollouts'
+            own returns more.
+        clip_range: How far the ratio of new to old probability of an action may be from 1 before PPO stops moving it.
+            Higher values let the policy change faster.
+        ent_coef: Weight of the policy's entropy in the loss. Higher values keep it exploring.
+        seed: Of the networks' first weights and of all sampling.
+        patience: Stop after as many iterations without a better policy; 0 never does. Higher values wait longer.
+        imitation: Behaviour cloning: after each iteration, the probability that the policy is taught to give each
+            action of the best rollout so far; 0 is PPO alone. Higher values explore closer to that rollout.
+        relative: Whether rewards are relative to the mean of all rollouts: see `RelativeRewards`.
+        beam: Width of the widest of the beam searches that give the first rollout to clone; 1 is greedy search. Higher
+            values begin with a better rollout, and take more steps to find it.
+    """
 
     iterations: int = 18
-    samples: int = 4096  # transitions an iteration, rounded up to whole episodes
-    epochs: int = 2
+    samples: int = 4096
+    n_epochs: int = 2
     hidden: int = 1024
     gamma: float = 1.0
     learning_rate: float = 3e-4
-    batch: int = 512
+    batch_size: int = 512
     gae_lambda: float = 0.95
-    clip: float = 0.2
-    entropy: float = 0.01
+    clip_range: float = 0.2
+    ent_coef: float = 0.01
     seed: int = 0
-    patience: int = 0  # stop after as many iterations without a better policy; 0 = never
-    imitation: float = 0.95  # likelihood that the policy gives the best rollout's actions after an iteration; 0 = off
-    relative: bool = False  # rewards less the mean of all rollouts at the same frame, scaled: see `MemoryVecEnv`
-    beam: int = 16  # width of the beam search that gives the first rollout to imitate; 1 = greedy search
+    patience: int = 0
+    imitation: float = 0.95
+    relative: bool = False
+    beam: int = 16
 
     def __post_init__(self) -> None:
-        for name, least in {"iterations": 1, "samples": 1, "epochs": 1, "hidden": 1, "batch": 2, "beam": 1}.items():
-            if getattr(self, name) < least:
-                raise Sam2rlError(f"{name} must be at least {least}")
-        for name in ("gamma", "gae_lambda"):
+        least = {"iterations": 1, "samples": 1, "n_epochs": 1, "hidden": 1, "batch_size": 2, "beam": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise Sam2rlError(f"Setting {name}={getattr(self, name)} is too small: give {bound} or more.")
+        for name in ("gamma", "gae_lambda", "ent_coef"):
             if not 0 <= getattr(self, name) <= 1:
-                raise Sam2rlError(f"{name} must be between 0 and 1")
+                raise Sam2rlError(f"Setting {name}={getattr(self, name)} is out of range: give 0 to 1.")
+        for name in ("learning_rate", "clip_range"):
+            if not 0 < getattr(self, name) <= 1:
+                raise Sam2rlError(f"Setting {name}={getattr(self, name)} is out of range: give more than 0, at most 1.")
         if self.imitation and not 0.5 < self.imitation < 1:  # below, the likeliest actions are not the best rollout's
-            raise Sam2rlError("imitation must be 0, or above 0.5 and below 1")
-        if not 0 < self.learning_rate <= 1 or not 0 < self.clip <= 1:
-            raise Sam2rlError("learning_rate and clip must be above 0 and at most 1")
-        if not 0 <= self.entropy <= 1:
-            raise Sam2rlError("entropy must be between 0 and 1")
-        if not 0 <= self.seed < 2**32 or self.patience < 0:
-            raise Sam2rlError("seed must be between 0 and 4294967295, and patience at least 0")
+            raise Sam2rlError(
+                f"Setting imitation={self.imitation} is out of range: give 0, or more than 0.5 and less than 1."
+            )
+        if not 0 <= self.seed < 2**32:
+            raise Sam2rlError(f"Setting seed={self.seed} is out of range: give 0 to {2**32 - 1}.")
+        if self.patience < 0:
+            raise Sam2rlError(f"Setting patience={self.patience} is too small: give 0 or more.")
+
+    def as_json(self) -> dict[str, Any]:
+        """As files hold them: under the names of `OLD_NAMES`."""
+        first = {new: old for old, new in OLD_NAMES.items()}
+        return {first.get(name, name): value for name, value in asdict(self).items()}
 
 
 PRESETS = {"default": Settings(), "paper": Settings(iterations=150, samples=16384, imitation=0.0, relative=True)}
@@ -52,23 +96,28 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:
-    """A preset with changes such as `learning_rate=1e-3`.
+    """A preset with changes such as `learning_rate=1e-3`; of two changes of one setting the later one counts.
 
     Raises:
-        Sam2rlError: unknown preset or setting, or a value of another type.
+        Sam2rlError: Unknown preset or setting, or a value of another type or out of range.
     """
     if preset not in PRESETS:
-        raise Sam2rlError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
-    defaults = asdict(PRESETS[preset])
+        raise Sam2rlError(f"Preset {preset!r} is unknown: give one of {', '.join(PRESETS)}.")
+    return replace(PRESETS[preset], **_parse(changes, asdict(PRESETS[preset])))
+
+
+def _parse(changes: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """{setting: value} of texts KEY=VALUE; a value has the type of its default."""
     values: dict[str, Any] = {}
     for change in changes:
         key, _, text = change.partition("=")
-        if key not in defaults:
+        name = OLD_NAMES.get(key, key)
+        if name not in defaults:
             known = ", ".join(f"{name}={value}" for name, value in defaults.items())
-            raise Sam2rlError(f"{change!r} sets nothing: give KEY=VALUE with one of {known}")
-        kind = type(defaults[key])
+            raise Sam2rlError(f"{change!r} sets nothing: give KEY=VALUE with one of {known}.")
+        kind = type(defaults[name])
         try:
-            values[key] = _TRUTH[text.lower()] if kind is bool else kind(text)
+            values[name] = _TRUTH[text.lower()] if kind is bool else kind(text)
         except (ValueError, KeyError):
-            raise Sam2rlError(f"{change!r}: {text!r} is no {kind.__name__}") from None
-    return replace(PRESETS[preset], **values)
+            raise Sam2rlError(f"{change!r}: {text!r} is no {kind.__name__}.") from None
+    return values

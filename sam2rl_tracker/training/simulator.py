@@ -22,16 +22,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2rl_tracker.agents.action import CAPACITY, act
+from sam2rl_tracker.agents.action import CAPACITY, DISCARD, act
 from sam2rl_tracker.engine import MAX_POINTERS, Chosen, Engine, FixedShape, FrameRecord
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.evaluation.overlaps import areas, batch_overlaps
 from sam2rl_tracker.policies.bank import bank_selection
 
 _Item = TypeVar("_Item")
 
 State = int
 """A state is the number of the node that it led to: frame t as predicted under a bank."""
+
+INSERT = 1
+"""The action that stands for all that insert while the bank is not full."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A way through a whole video.
+
+    Attributes:
+        states: From frame 1 to the last frame.
+        actions: The one after each state but the last. While the bank is not full, `INSERT` stands for all that insert.
+    """
+
+    states: list[State]
+    actions: list[int]
 
 
 @dataclass(eq=False, slots=True)
@@ -66,14 +83,18 @@ class Simulator:
     """Steps rollouts of one clip.
 
     Args:
-        engine: batched, not exact.
-        clip: video and truth.
-        capacity: memories beside the prompted frame, 1 to 6.
-        pointers: whether object pointers take part (SAM2RL: those of the stored frames).
-        rows: states computed in one batch. Fixed: results depend on it in their last bits.
-        store_mb: memory for what may be computed again, in MB; within an iteration it may grow to twice as much.
-            Rewards are kept for good.
+        engine: Batched, not exact.
+        clip: Video and truth.
+        capacity: Memories beside the prompted frame, 1 to 6.
+        pointers: Whether object pointers take part (SAM2RL: those of the stored frames).
+        rows: States computed in one batch: 1 or a multiple of 4. Results depend on it in their last bits. Higher values
+            are faster where many new states are asked for at once, and slower, by padding, where few are.
+        store_mb: Memory for what may be computed again, in MB; within an iteration it may grow to twice as much.
+            Rewards are kept for good. Higher values compute less again.
         memoise: False predicts every step anew, to measure what memoisation saves.
+
+    Raises:
+        Sam2rlError: A parameter is out of range, or the store is too small for one batch.
     """
 
     def __init__(
@@ -87,11 +108,11 @@ class Simulator:
         memoise: bool = True,
     ):
         if not math.isfinite(store_mb):
-            raise Sam2rlError(f"a store of {store_mb:g} MB is none: give a finite size")
+            raise Sam2rlError(f"A store of {store_mb:g} MB is none: give a finite size.")
         if not 1 <= capacity <= CAPACITY:
-            raise Sam2rlError(f"a bank holds 1 to {CAPACITY} memories beside the prompted frame, not {capacity}")
+            raise Sam2rlError(f"A bank holds 1 to {CAPACITY} memories beside the prompted frame, not {capacity}.")
         if rows != 1 and rows % 4:
-            raise Sam2rlError(f"{rows} rows would make states depend on their batches: give 1 or a multiple of 4")
+            raise Sam2rlError(f"{rows} rows would make states depend on their batches: give 1 or a multiple of 4.")
         self.clip = clip
         self.capacity = capacity
         self.counters = Counters()
@@ -103,8 +124,7 @@ class Simulator:
         self._features = [engine.encode_image(image) for image in clip.images]
         device = engine.device
         self._truth = torch.from_numpy(clip.masks).to(device)
-        counted = np.ones_like(clip.masks) if clip.ignored is None else ~clip.ignored
-        self._counted = torch.from_numpy(counted).to(device)
+        self._ignored = None if clip.ignored is None else torch.from_numpy(clip.ignored).to(device)
         scored = clip.known.copy()
         scored[0] = clip.start_counts
         self._weight = scored / scored.sum()  # [T], of a frame's quality in the video's
@@ -119,7 +139,7 @@ class Simulator:
         if self._store < rows * (capacity + 2):
             needed = rows * (capacity + 2) * bytes_each / 2**20
             raise Sam2rlError(
-                f"a store of {store_mb:g} MB is too small for one batch of {rows} states: it needs {needed:.1f} MB"
+                f"A store of {store_mb:g} MB is too small for one batch of {rows} states: it needs {needed:.1f} MB."
             )
 
     @cached_property
@@ -181,6 +201,10 @@ class Simulator:
         Frame 1's includes what the given frame adds, if that is scored.
         """
         return self._nodes[state].reward
+
+    def distinct(self, state: State, action: int) -> int:
+        """The action that stands for all that lead from a state where this one leads: see `INSERT`."""
+        return action if action == DISCARD or len(self._nodes[state].bank) == self.capacity else INSERT
 
     def rollout(self, actions: Iterable[int]) -> list[State]:
         """The states from frame 1 to the last that a list of actions leads through."""
@@ -248,8 +272,8 @@ class Simulator:
         rows = torch.arange(len(picks), device=engine.device)
         chosen = engine.choose(candidates, rows, picks, candidates.object_scores > 0)
         masks = engine.video_logits(chosen.logits, self._features[t].video_size) > 0  # [rows, h, w]
-        overlap = self._overlap(masks, t)
-        table = torch.stack([overlap, candidates.ious[rows, picks], candidates.object_scores, _area(masks).float()])
+        overlaps = batch_overlaps(masks, self._truth[t], None if self._ignored is None else self._ignored[t])
+        table = torch.stack([overlaps, candidates.ious[rows, picks], candidates.object_scores, areas(masks).float()])
         host = table.T.tolist()
         # Records keep views of their batch: a small copy for each would fragment the heap by gigabytes.
         return [
@@ -260,15 +284,6 @@ class Simulator:
             )
             for row in range(count)
         ]
-
-    def _overlap(self, masks: Tensor, t: int) -> Tensor:
-        """IoU with the truth, [rows]; where both are empty 1 (as `measures.frame_overlaps`)."""
-        truth, counted = self._truth[t], self._counted[t]
-        seen = masks if self.clip.ignored is None else masks & counted
-        intersection = _area(seen & truth)
-        union = _area(seen) + _area(truth & counted) - intersection
-        empty = _area(masks) + _area(truth) == 0
-        return torch.where(empty, 1.0, intersection / union.clamp(min=1)).float()
 
     def _record(self, number: int) -> FrameRecord:
         record = self._nodes[number].record
@@ -334,8 +349,3 @@ class Simulator:
         assert memory is not None
         side = self._engine.input_size // 4
         return pointer.nbytes + max(memory.nbytes, 4 * side * side)
-
-
-def _area(masks: Tensor) -> Tensor:
-    """Pixels of masks [..., h, w]. PyTorch counts bytes faster than bools."""
-    return masks.view(torch.uint8).sum(dim=(-2, -1), dtype=torch.int32)

@@ -21,11 +21,9 @@ from PIL import ImageDraw
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.images import Image, Mask, read_image
-from sam2rl_tracker.runs.provenance import package_version
 from sam2rl_tracker.vot.regions import bounding_box, encode
 
 if TYPE_CHECKING:
-    from sam2rl_tracker.engine import Model
     from sam2rl_tracker.tracking.trace import TraceLine
     from sam2rl_tracker.tracking.tracker import Tracker
 
@@ -60,6 +58,7 @@ def answer_requests(server: trax.Server, policy: str) -> None:
     from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder
     from sam2rl_tracker.engine import load_model
     from sam2rl_tracker.policies import make_policy
+    from sam2rl_tracker.runs.provenance import Provenance
     from sam2rl_tracker.tracking.tracker import Tracker
 
     fresh_policy = make_policy(policy)
@@ -70,7 +69,7 @@ def answer_requests(server: trax.Server, policy: str) -> None:
         )
     model = os.environ.get("SAM2RL_MODEL") or "nano"
     network = load_model(model, os.environ.get("SAM2RL_DEVICE") or None)
-    about = made_with(network)
+    made_with = Provenance.of(network).result_line()
     session: Session | None = None
     while True:
         request = server.wait()
@@ -81,19 +80,10 @@ def answer_requests(server: trax.Server, policy: str) -> None:
             # One process may be given several videos, or one object of a video after the other.
             workspace = workspace_of(Path(path))
             agents = os.environ.get(AGENTS_VARIABLE) or (workspace and agents_folder(workspace))
-            session = Session(Tracker(network, fresh_policy, agents=agents), about)
+            session = Session(Tracker(network, fresh_policy, agents=agents), made_with)
         assert session is not None, "TraX begins with an initialization."
         regions = [region for region, _ in request.objects or []]
         server.status(session.step(read_image(path), regions))
-
-
-def made_with(model: Model) -> str:
-    """What the results of this process depend on, beside the policy: stored with them.
-
-    Of a model that is a folder only the last name: the same one elsewhere is the same, and results are handed in.
-    """
-    versions = ", ".join(f"{name} {package_version(name)}" for name in ("sam2rl_tracker", "sam2", "torch"))
-    return f"{Path(model.name).name} {model.hash}, {model.device.type}, {versions}"
 
 
 def workspace_of(image: Path) -> Path | None:

@@ -387,7 +387,9 @@ def test_bench_predict(run: Run) -> None:
 
 
 def test_bench_measures_memory_in_processes_of_its_own() -> None:
-    from sam2rl_tracker.experiments.speed import Case, _endure, _in_own_process
+    from sam2rl_tracker.experiments.speed import Case, _endure
+    from sam2rl_tracker.runs.executors import run_apart
 
-    growth, _ = _in_own_process(_endure, "recency", "nano", "cpu", False, Case(1, 401), 0)
-    assert abs(growth) < 20
+    endured = run_apart(_endure, "recency", "nano", "cpu", False, Case(1, 401), 0)
+    assert endured.growth_mb is not None
+    assert abs(endured.growth_mb) < 20

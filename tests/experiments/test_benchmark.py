@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ import pytest
 from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.methods import CONTROLS
-from sam2rl_tracker.experiments import benchmark
 from sam2rl_tracker.experiments.benchmark import Plan, run_benchmark
+from sam2rl_tracker.experiments.benchmark.parts import Parts
 from sam2rl_tracker.experiments.claims import difference, judge, survival
+from sam2rl_tracker.experiments.transfer import Transfer
 from sam2rl_tracker.report import standings
 from sam2rl_tracker.runs.provenance import processor
 from sam2rl_tracker.training.settings import Settings
@@ -27,7 +28,7 @@ TINY = Plan(
     count=3,
     frames=12,
     seed=11,
-    settings=Settings(iterations=2, samples=40, hidden=16, batch=20, beam=1),
+    settings=Settings(iterations=2, samples=40, hidden=16, batch_size=20, beam=1),
     seeds=2,
     subset=1,
     searched=1,
@@ -35,6 +36,7 @@ TINY = Plan(
 )
 
 
+@pytest.mark.slow
 def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "B"
 
@@ -42,7 +44,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(benchmark, "_once", stop)
+        patch.setattr(Parts, "search", stop)
         with pytest.raises(KeyboardInterrupt):
             run_benchmark(folder, replace(TINY, count=2))
     kept = {path: path.stat().st_mtime_ns for path in (folder / "benchmark").glob("train-*.json")}
@@ -158,7 +160,7 @@ def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
     gains = {"stride": np.full(count, 0.01), "never": np.full(count, -0.01)}
     gains |= {"SAM2RL": agent + np.linspace(-0.1, 0.1, count), "SAMURAI": np.full(count, -0.02)}
     rest = {"DAM4SAM": np.full(count, rule), "random": np.full(count, 0.2), "best found": np.full(count, 0.4)}
-    return judge({**gains, **rest})
+    return asdict(judge({**gains, **rest}))
 
 
 def text_of(claims: dict[str, Any]) -> str:
@@ -195,26 +197,26 @@ def test_what_cannot_be_claimed() -> None:
 
 def test_a_rule_that_may_gain_nothing_has_no_multiple() -> None:
     rule = np.linspace(-0.2, 0.21, 20)
-    claims = judge({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)})
+    claims = asdict(judge({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)}))
     assert claims["heuristics"]["times"][0] == pytest.approx(60)
-    assert claims["heuristics"]["times"][1:] == [None, None]
+    assert claims["heuristics"]["times"][1:] == (None, None)
     assert "60.0" not in text_of(claims)
     assert "more than 3 times as much holds" in text_of(claims)
 
 
 def test_what_survives_on_changed_videos() -> None:
-    rows = {str(k): {"original": {"sam2": 0.4, "agent": 0.6}, "jpeg": {"sam2": 0.3, "agent": 0.4}} for k in range(8)}
+    rows = {str(k): {"original": Transfer(0.4, 0.6), "jpeg": Transfer(0.3, 0.4)} for k in range(8)}
     table = survival({"original": "as it was", "jpeg": "compressed"}, rows)
-    assert table["original"]["kept"] == pytest.approx(1)
-    assert table["jpeg"]["kept"] == pytest.approx(0.5)
-    assert table["jpeg"]["gain"] == table["jpeg"]["low"] == pytest.approx(0.1)
-    rows["7"]["original"]["agent"] = -3.0  # now the gain may be none, and what is left of it says nothing
-    assert survival({"original": "as it was"}, rows)["original"]["kept"] is None
+    assert table["original"].kept == pytest.approx(1)
+    assert table["jpeg"].kept == pytest.approx(0.5)
+    assert table["jpeg"].gain == table["jpeg"].low == pytest.approx(0.1)
+    rows["7"]["original"] = Transfer(0.4, -3.0)  # now the gain may be none, and what is left of it says nothing
+    assert survival({"original": "as it was"}, rows)["original"].kept is None
 
 
 def test_differences_are_of_the_videos_where_both_are_defined() -> None:
     values = [(0.5, 0.4), (None, 0.4), (0.9, None), (0.7, 0.4)]
     sequences = {str(k): {"A": {"robustness": a}, "SAM2": {"robustness": b}} for k, (a, b) in enumerate(values)}
-    assert difference(sequences, "A", "robustness") == [pytest.approx(0.2), None, None]
+    assert difference(sequences, "A", "robustness") == (pytest.approx(0.2), None, None)
     assert difference({"0": sequences["1"]}, "A", "robustness") is None
     assert difference(sequences, "beam", "robustness") is None

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.training import ENV_ID
-from sam2rl_tracker.training.environment import MemoryVecEnv
+from sam2rl_tracker.training.environment import MemoryVecEnv, RelativeRewards
 from sam2rl_tracker.training.simulator import Simulator, State
 
 FRAMES = 7
@@ -68,14 +68,18 @@ def test_another_reward(simulated: Simulator) -> None:
 
 
 def test_relative_rewards_differ_as_the_qualities_do(simulated: Simulator) -> None:
-    env = MemoryVecEnv(simulated, 3, relative=True)
-    env.reset()
+    env = MemoryVecEnv(simulated, 3)
+    relative = RelativeRewards(env)
+    relative.reset()
     actions = np.array([[0, 1, 1], [0, 1, 0], [0, 1, 1], [0, 1, 0], [0, 1, 2]])
-    rewards = np.array([env.step(row)[1] for row in actions])
+    rewards = np.array([relative.step(row)[1] for row in actions])
     assert rewards.sum(axis=1) == pytest.approx(np.zeros(FRAMES - 2), abs=1e-5)
-    qualities = np.array([simulated.quality(path) for path in env.episodes])
+    qualities = np.array([simulated.quality(rollout.states) for rollout in env.rollouts])
     assert len(set(qualities)) == 3
     assert rewards.sum(axis=0) == pytest.approx(FRAMES * (qualities - qualities.mean()), abs=1e-5)
+    other = MemoryVecEnv(simulated, 3, relative=True)
+    other.reset()
+    assert np.array_equal(rewards, np.array([other.step(row)[1] for row in actions]))
 
 
 def test_rollouts_in_lockstep(simulated: Simulator) -> None:
@@ -93,7 +97,10 @@ def test_rollouts_in_lockstep(simulated: Simulator) -> None:
     assert seen.tolist() == [[1, 1, 0, 0, 0, 0, 0]] * 3
     for index in range(3):
         path = simulated.rollout(actions[:, index])
-        assert env.episodes[index] == path
+        rollout = env.rollouts[index]
+        assert rollout.states == path
+        assert simulated.rollout(rollout.actions) == path
+        assert rollout.actions == [min(action, 1) for action in actions[:, index]]  # the bank never fills
         assert total[index] == pytest.approx(simulated.quality(path), abs=1e-6)
         assert infos[index]["terminal_observation"][-1] == 1
         assert infos[index]["episode"]["r"] == pytest.approx(total[index], abs=1e-6)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 from reference import load_video
 
 from sam2rl_tracker import Tracker
@@ -113,10 +112,6 @@ def test_frames_without_the_object(nano: Model, clip: Clip) -> None:
     masks[2] = masks[3] = False
     known[4] = False
     simulated = simulator(nano, Clip(clip.images, masks, known))
-    nothing, something = torch.zeros(1, *masks.shape[1:], dtype=torch.bool), torch.ones(1, *masks.shape[1:]).bool()
-    assert simulated._overlap(nothing, 2) == 1
-    assert simulated._overlap(something, 2) == 0
-    assert simulated._overlap(nothing, 1) == 0
     states = simulated.rollout([1] * simulated.decisions)
     assert simulated.reward(states[3]) == 0
     wrong = [bool(simulated.output(state).any()) for state in states[1:3]]
@@ -172,7 +167,7 @@ def test_clips_that_teach_nothing_are_refused(nano: Model, clip: Clip) -> None:
         Clip(clip.images, np.zeros_like(clip.masks), clip.known)
     with pytest.raises(Sam2rlError, match="no frame after the first one has a known truth"):
         Clip(clip.images, clip.masks, np.arange(FRAMES) == 0)
-    with pytest.raises(Sam2rlError, match=r"a store of 0\.01 MB is too small for one batch of 8"):
+    with pytest.raises(Sam2rlError, match=r"A store of 0\.01 MB is too small for one batch of 8"):
         simulator(nano, clip, store_mb=0.01)
     with pytest.raises(Sam2rlError, match="holds 1 to 6 memories"):
         simulator(nano, clip, capacity=7)

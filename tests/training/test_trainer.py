@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
-import os
 import resource
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +25,22 @@ from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.report import collect
-from sam2rl_tracker.training import ppo, trainer
+from sam2rl_tracker.runs.executors import Outcome
+from sam2rl_tracker.runs.folder import RunFolder
 from sam2rl_tracker.training.ppo import Progress, train
 from sam2rl_tracker.training.search import beam_ladder
-from sam2rl_tracker.training.settings import PRESETS, Settings, parse_settings
+from sam2rl_tracker.training.searcher import search_object
+from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
-from sam2rl_tracker.training.trainer import Task, search_object, train_all, train_object
+from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.training.trainer import TrainingResult, train_all, train_object
 from sam2rl_tracker.vot.clips import load_clip, objects_of
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 FRAMES = 10
-QUICK = Settings(iterations=4, samples=64, hidden=16, batch=32, imitation=0, beam=1)
+QUICK = Settings(iterations=4, samples=64, hidden=16, batch_size=32, imitation=0, beam=1)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -63,6 +66,24 @@ def simulator(model: Model, clip: Clip) -> Simulator:
     return Simulator(Engine(model), clip, rows=8)
 
 
+def trained(outcomes: Iterable[Outcome[Task, TrainingResult]]) -> list[TrainingResult]:
+    results = []
+    for outcome in outcomes:
+        assert isinstance(outcome.result, TrainingResult), outcome.result
+        results.append(outcome.result)
+    return results
+
+
+@pytest.mark.slow
+def test_the_same_training_twice_gives_the_same_bits(workspace: Workspace) -> None:
+    task = Task(workspace.folder, "clip", 1, settings=dataclasses.replace(QUICK, imitation=0.9, relative=True))
+    files = []
+    for _ in range(2):
+        files.append(train_object(task).own_file.read_bytes())
+        shutil.rmtree(task.folder)
+    assert files[0] == files[1]
+
+
 def test_a_training_that_was_interrupted_ends_the_same(
     nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,9 +99,9 @@ def test_a_training_that_was_interrupted_ends_the_same(
     def killed_before(*_: object) -> None:
         raise Killed
 
-    for step in ("_save", "_log"):  # whichever is first: an iteration is in both files or is done again
+    for step in ("save_checkpoint", "add_progress"):  # whichever is first: an iteration is in both or is done again
         with monkeypatch.context() as patch:
-            patch.setattr(ppo, step, killed_before)
+            patch.setattr(RunFolder, step, killed_before)
             with pytest.raises(Killed):
                 train(simulator(nano, clip), QUICK, tmp_path / "halves")
     with pytest.raises(Killed):
@@ -97,6 +118,7 @@ def test_a_training_that_was_interrupted_ends_the_same(
     assert again.quality(again.rollout(whole.best_actions)) == pytest.approx(whole.progress.best, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_learning_finds_the_better_of_two_banks(nano: Model, clip: Clip, tmp_path: Path) -> None:
     """With a reward that says so, PPO learns to discard everything."""
     simulated = simulator(nano, clip)
@@ -152,7 +174,7 @@ def test_trouble_with_a_trainings_folder(nano: Model, clip: Clip, tmp_path: Path
     train(simulator(nano, clip), dataclasses.replace(QUICK, iterations=1), tmp_path)
     with pytest.raises(Sam2rlError, match=r"was begun with learning_rate=0\.0003"):
         train(simulator(nano, clip), dataclasses.replace(QUICK, learning_rate=0.1), tmp_path)
-    with FileLock(tmp_path / ".lock"), pytest.raises(Sam2rlError, match="another training is at work"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(Sam2rlError, match="Another training is at work"):
         train(simulator(nano, clip), QUICK, tmp_path)
     other = Clip(clip.images, np.roll(clip.masks, 1, axis=2), clip.known)
     with pytest.raises(Sam2rlError, match="begun on another video, truth or model"):
@@ -191,18 +213,19 @@ def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_
     assert resumed == [3, 4]
 
 
+@pytest.mark.slow
 def test_the_toolkit_measures_what_training_reported(workspace: Workspace) -> None:
     tasks = [Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder)]
     assert [(task.sequence, task.object_id) for task in tasks] == [("clip", 1), ("two", 1), ("two", 4)]
-    results = [result for _, result in train_all(tasks)]
-    assert all(isinstance(result, dict) for result in results), results
+    results = trained(train_all(tasks))
     assert evaluate(workspace.folder, ["SAM2RL"]) == []
     sequences = collect(workspace.folder).analysis.sequences
-    qualities = [result["quality"] for result in results]  # type: ignore[index]
+    qualities = [result.quality for result in results]
     assert sequences["clip"]["SAM2RL"].quality == pytest.approx(qualities[0], abs=1e-4)
     assert sequences["two"]["SAM2RL"].quality == pytest.approx(np.mean(qualities[1:]), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_of_several_seeds_the_best_stays(workspace: Workspace) -> None:
     """In two processes, whose progress is told as it comes."""
     tasks = [
@@ -210,16 +233,17 @@ def test_of_several_seeds_the_best_stays(workspace: Workspace) -> None:
     ]
     seen: set[tuple[int, int]] = set()
     done = train_all(tasks, jobs=2, on_iteration=lambda task, now: seen.add((task.settings.seed, now.iteration)))
-    results = [result for _, result in done if isinstance(result, dict)]
-    assert sorted(result["seed"] for result in results) == [3, 4]
+    results = trained(done)
+    assert sorted(result.seed for result in results) == [3, 4]
     assert seen
     (path,) = agents_folder(workspace.folder).glob("*.safetensors")
-    assert {result["file"] for result in results} == {str(path)}
-    assert load_agent(path).record["quality"] == max(result["quality"] for result in results)
+    assert {result.file for result in results} == {path}
+    assert load_agent(path).record["quality"] == max(result.quality for result in results)
     for task in tasks:
         assert (task.folder / path.name).is_file()
 
 
+@pytest.mark.slow
 def test_decisions_that_were_searched_run_in_the_toolkit(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,15 +254,17 @@ def test_decisions_that_were_searched_run_in_the_toolkit(
     ]
     assert evaluate(workspace.folder, ["SAM2RL"]) == []
     sequences = collect(workspace.folder).analysis.sequences
-    assert sequences["clip"]["SAM2RL"].quality == pytest.approx(max(found[0]["replayed"].values()), abs=1e-4)
+    assert sequences["clip"]["SAM2RL"].quality == pytest.approx(max(found[0].replayed.values()), abs=1e-4)
 
 
 def test_a_search_passes_over_an_agent_of_the_shorter_video(nano: Model, clip: Clip, workspace: Workspace) -> None:
     shorter = dataclasses.replace(clip, images=clip.images[:-1])
     save_agent(scripted(nano, shorter, [0] * 7), agents_folder(workspace.folder))
-    assert search_object(Task(workspace.folder, "clip", 1, rows=8), 60)["agent"] is None
+    assert search_object(Task(workspace.folder, "clip", 1, rows=8), 60).agent is None
     save_agent(scripted(nano, clip, [0] * 8), agents_folder(workspace.folder))
-    assert search_object(Task(workspace.folder, "clip", 1, rows=8), 60)["agent"] > 0
+    agent = search_object(Task(workspace.folder, "clip", 1, rows=8), 60).agent
+    assert agent is not None
+    assert agent > 0
 
 
 def test_an_object_that_never_comes_back(nano: Model, clip: Clip, tmp_path: Path) -> None:
@@ -266,73 +292,21 @@ def test_the_better_agent_stays(nano: Model, clip: Clip, tmp_path: Path, qualiti
     assert load_agent(publish(corrected, tmp_path)).record["quality"] == 0.1
 
 
-def test_a_worker_that_dies_takes_no_other_along(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its file of results is a folder, so that it ends without a word; then the parent is interrupted."""
-    dying, living, never = (
-        Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder)
-    )
-    work = trainer._work
-    monkeypatch.setattr(trainer, "_work", _die)
-    results = trainer._train_all([dying], 2, lambda task, progress: None)
-    (_, result) = next(results)
-    assert isinstance(result, Sam2rlError)
-    assert "its worker died (status 3)" in str(result)
-    monkeypatch.setattr(trainer, "_work", work)
-    endless = dataclasses.replace(never, settings=dataclasses.replace(QUICK, iterations=100_000))
-    running = trainer._train_all([living, endless], 2, lambda task, progress: None)
-    task, result = next(running)
-    assert task is living
-    assert isinstance(result, dict)
-    children = multiprocessing.active_children()
-    running.close()  # as Ctrl-C does
-    for child in children:
-        child.join(10)
-        assert not child.is_alive()
-
-
-def _die(task: Task, parent: int) -> None:
-    os._exit(3)
-
-
-def test_settings_from_words() -> None:
-    assert parse_settings("paper", ["learning_rate=1e-3", "batch=64"]) == dataclasses.replace(
-        PRESETS["paper"], learning_rate=1e-3, batch=64
-    )
-    assert parse_settings("default", ["relative=true"]).relative
-    assert PRESETS["paper"].relative
-    assert not parse_settings("paper", ["relative=0"]).relative
-    for change, message in {
-        "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=18",
-        "batch=many": "'batch=many': 'many' is no int",
-        "batch": "'batch': '' is no int",
-        "relative=maybe": "'relative=maybe': 'maybe' is no bool",
-        "batch=1": "batch must be at least 2",
-        "beam=0": "beam must be at least 1",
-        "gamma=2": "gamma must be between 0 and 1",
-        "imitation=0.3": "imitation must be 0, or above 0.5 and below 1",
-        "learning_rate=inf": "learning_rate and clip must be above 0 and at most 1",
-        "entropy=nan": "entropy must be between 0 and 1",
-        "seed=4294967296": "seed must be between 0 and 4294967295",
-    }.items():
-        with pytest.raises(Sam2rlError, match=message):
-            parse_settings("default", [change])
-    with pytest.raises(Sam2rlError, match="preset 'best' is unknown: give one of default, paper"):
-        parse_settings("best")
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failed_object_does_not_stop_the_others(workspace: Workspace, jobs: int) -> None:
     good, bad = (Task(workspace.folder, "clip", k, settings=QUICK, rows=8) for k in (1, 7))
-    results = dict(train_all([bad, good], jobs))
+    results = {outcome.task: outcome.result for outcome in train_all([bad, good], jobs)}
     first, second = results[bad], results[good]
     assert isinstance(first, Sam2rlError)
     assert "clip has no object 7: it has 1" in str(first)
-    assert isinstance(second, dict)
-    assert Path(second["file"]).parent == agents_folder(workspace.folder)
+    assert isinstance(second, TrainingResult)
+    assert second.file.parent == agents_folder(workspace.folder)
     with pytest.raises(Sam2rlError, match="has no sequence nothing: it has clip, two"):
         objects_of(workspace.folder, ["nothing"])
     again = train_object(good)  # finished: nothing is trained anew
-    assert (again["steps"], again["quality"]) == (second["steps"], second["quality"])
+    assert (again.steps, again.quality) == (second.steps, second.quality)
+    assert TrainingResult.from_json(second.as_json()) == second
 
 
 # ------------------------------------------------------------------------------------------------------ agent files

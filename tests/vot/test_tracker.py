@@ -15,13 +15,13 @@ from PIL import Image
 from trax.client import Client
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.vot.tracker import (
     MAX_RUNS,
     Session,
     answer_requests,
-    made_with,
     reply,
     storable,
     to_mask,
@@ -176,7 +176,7 @@ def test_the_process(tmp_path, tracker):
     assert client.get("multiobject")
     assert client.get("vot") is None  # with it the toolkit would start the process twice
     for _ in range(2):
-        session = Session(tracker, made_with(tracker.model))
+        session = Session(tracker, Provenance.of(tracker.model).result_line())
         found, _ = client.initialize(images[0], [(crop(5, 5, 12, 10), {})], {})
         expected = session.step(image(0), [crop(5, 5, 12, 10)])
         for t in (1, 2):
@@ -192,7 +192,7 @@ def test_the_process(tmp_path, tracker):
 
 def test_results_do_not_tell_where_a_folder_lies(tracker):
     model = replace(tracker.model, name="/home/me/mine")
-    assert made_with(model).startswith(f"mine {tracker.model.hash}, cpu, sam2rl_tracker ")
+    assert Provenance.of(model).result_line().startswith(f"mine {tracker.model.hash}, cpu, sam2rl_tracker ")
 
 
 def test_the_workspace_is_found_from_an_image(tmp_path):

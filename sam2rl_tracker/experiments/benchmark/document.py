@@ -1,0 +1,201 @@
+"""What came of a benchmark, as one JSON document."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS
+from sam2rl_tracker.experiments.benchmark.parts import ControlsPart, SearchPart, TrainingPart, TransferPart
+from sam2rl_tracker.experiments.benchmark.plan import Plan
+from sam2rl_tracker.experiments.claims import Spread, difference, judge, spread, survival
+from sam2rl_tracker.experiments.transfer import VARIANTS
+from sam2rl_tracker.report.figures import SEARCHES
+from sam2rl_tracker.report.measured import mean_curve
+from sam2rl_tracker.report.table import Report, to_json
+from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.vot.results import frame_times
+from sam2rl_tracker.vot.workspace import open_workspace
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a benchmark measured.
+
+    Attributes:
+        report: What the VOT toolkit says of the trackers.
+        tasks: {sequence: what its first seed's agent was trained on}, in the order of the plan.
+        trained: All trainings, those of other seeds included.
+        searched: {sequence: searches}, of the first sequences.
+        controls: {sequence: controls}.
+        moved: {sequence: the agent on changed versions of the video}.
+    """
+
+    folder: Path
+    plan: Plan
+    report: Report
+    tasks: Mapping[str, Task]
+    trained: Mapping[Task, TrainingPart]
+    searched: Mapping[str, SearchPart]
+    controls: Mapping[str, ControlsPart]
+    moved: Mapping[str, TransferPart]
+
+    def trained_on(self, name: str) -> TrainingPart:
+        """The training of a sequence's first seed."""
+        return self.trained[self.tasks[name]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the document's `methods`.
+
+    Attributes:
+        gain: Mean difference to SAM 2 over videos, for searches and the best found over those that were searched.
+        low: Of its 95 % bootstrap interval; None for too few videos, as `high`.
+        accuracy_gain: The same of Accuracy; None for what the toolkit did not run: searches and controls.
+        steps: Simulated, mean over videos; None where nothing was simulated.
+        fps: In `vot evaluate`, on one CPU thread; None for what the toolkit did not run.
+        sees_truth: Whether it was made on the ground truth that it is scored on.
+    """
+
+    quality: float
+    gain: float
+    low: float | None
+    high: float | None
+    accuracy_gain: Spread | None
+    robustness_gain: Spread | None
+    steps: float | None
+    fps: float | None
+    sees_truth: bool
+
+
+def document(results: Results, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything, as JSON: `trackers` and `sequences` as in `sam2rl report`, and
+
+    - methods: {name: see `Method`};
+    - videos: {sequence: {method: quality}};
+    - steps: {sequence: {method: simulated steps}} of agents and searches;
+    - claims: see `claims.Claims`;
+    - seeds: {sequence: {seed: quality}} on the subset;
+    - transfer: {variant: see `claims.Survival`};
+    - curves: {method: [[steps, mean simulated gain], ...]};
+    - settings: the plan, versions, machine, seconds of each part, and a hash of each video with its truth.
+
+    Args:
+        settings: What it was made with.
+    """
+    plan, names = results.plan, list(results.tasks)
+    measured = to_json(results.report)
+    videos = _qualities(results, measured["sequences"])
+    # The first video was searched, as were the first others: what a method lacks is at the end.
+    gains = {
+        key: np.array([row[key] - row[BASELINE] for row in videos.values() if key in row]) for key in videos[names[0]]
+    }
+    steps = {name: {AGENTS: results.trained_on(name).result.steps} for name in names}
+    for name, part in results.searched.items():
+        steps[name] |= {key: part.spent[key] for key in SEARCHES}
+
+    def method(key: str) -> Method:
+        mean, low, high = spread(gains[key])
+        spent = [row[key] for row in steps.values() if key in row]
+        return Method(
+            quality=float(np.mean([row[key] for row in videos.values() if key in row])),
+            gain=mean,
+            low=low,
+            high=high,
+            accuracy_gain=difference(measured["sequences"], key, "accuracy"),
+            robustness_gain=difference(measured["sequences"], key, "robustness"),
+            steps=float(np.mean(spent)) if spent else None,
+            fps=_fps(results.folder, key, names) if key in plan.trackers else None,
+            sees_truth=key in results.report.trained or key in (*SEARCHES, BEST),
+        )
+
+    transfer = survival(VARIANTS, {name: part.variants for name, part in results.moved.items()})
+    return {
+        "trackers": measured["trackers"],
+        "sequences": measured["sequences"],
+        "methods": {key: asdict(method(key)) for key in gains},
+        "videos": videos,
+        "steps": steps,
+        "claims": asdict(judge(gains)),
+        "seeds": {
+            name: {
+                str(task.settings.seed): part.result.quality
+                for task, part in results.trained.items()
+                if task.sequence == name
+            }
+            for name in names[: plan.subset]
+        },
+        "transfer": {variant: asdict(row) for variant, row in transfer.items()},
+        "curves": _curves(results, {name: row[BASELINE] for name, row in videos.items()}),
+        "settings": {
+            **plan.as_json(),
+            "seconds": _seconds(results),
+            "hashes": {name: _hash(open_workspace(results.folder).sequences / name) for name in names},
+            **settings,
+        },
+    }
+
+
+def _qualities(results: Results, sequences: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """{sequence: {method: quality}}.
+
+    Decisions are replayed through the tracker: what the simulator makes of them in batches is not quite the same.
+    """
+    videos = {}
+    for name in results.tasks:
+        row = {key: scores["quality"] for key, scores in sequences[name].items()}
+        row |= {control: results.controls[name].qualities[control] for control in CONTROLS}
+        if name in results.searched:
+            row |= {search: results.searched[name].replayed[search] for search in SEARCHES}
+            row[BEST] = max(*row.values(), results.trained_on(name).result.best_rollout_replayed)
+        videos[name] = row
+    return videos
+
+
+def _fps(folder: Path, tracker: str, names: Sequence[str]) -> float:
+    """Frames per second as the toolkit saw them, the first frame of each video left out: it loads the model."""
+    times = np.concatenate([frame_times(folder, tracker, name)[1:] for name in names])
+    return float(1 / np.median(times))
+
+
+def _seconds(results: Results) -> dict[str, float]:
+    """Of each kind of work, in one process."""
+    folder, trackers, names = results.folder, results.plan.trackers, list(results.tasks)
+    return {
+        "training": sum(part.result.seconds for part in results.trained.values()),
+        "searching": sum(part.seconds for part in results.searched.values()),
+        "replaying": sum(part.seconds for part in results.controls.values())
+        + sum(part.seconds for part in results.moved.values()),
+        "tracking": float(sum(frame_times(folder, key, name).sum() for key in trackers for name in names)),
+    }
+
+
+def _hash(sequence: Path) -> str:
+    """16 hex digits of a sequence's frames and truth."""
+    digest = hashlib.sha256()
+    for path in sorted([*sequence.glob("color/*"), *sequence.glob("groundtruth_*.txt")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _curves(results: Results, base: Mapping[str, float]) -> dict[str, list[list[float]]]:
+    """Mean gain over the videos that were searched against simulated steps.
+
+    A curve begins where that of every video has begun.
+    """
+    searched = results.searched
+    curves = {AGENTS: [results.trained_on(name).curve for name in searched]}
+    curves |= {key: [part.curves[key] for part in searched.values()] for key in SEARCHES}
+    gains = {
+        key: [
+            [(steps, value - base[name]) for steps, value in line] for name, line in zip(searched, lines, strict=True)
+        ]
+        for key, lines in curves.items()
+    }
+    return {key: [list(point) for point in mean_curve(lines)] for key, lines in gains.items()}

@@ -1,0 +1,132 @@
+"""What decides a benchmark, and the file in its folder that says what it was begun with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, HEURISTICS
+from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.synthetic.presets import find_preset
+from sam2rl_tracker.training.search import most_steps
+from sam2rl_tracker.training.settings import PRESETS, Settings
+
+TRACKERS = (BASELINE, *HEURISTICS, AGENTS)
+SEED = 960_000  # of the first video: no training of the model and no study of settings has used these
+GROWING = ("count", "searched")  # what may change from one run to the next
+MADE_ON = "made_on"  # in a plan's file and the document: the machines, with the number of jobs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides a benchmark.
+
+    Another `count` or `searched` changes nothing that a benchmark has done already: it may go on with more.
+
+    Attributes:
+        count: Videos. Higher values narrow the intervals.
+        frames: Of each.
+        seed: Of the first video; the others count up.
+        preset: How hard the scenes are; see `synthetic.presets`.
+        model: Which SAM 2, as `load_model` takes it.
+        settings: Of the agents' training.
+        seeds: How many agents are trained on each of the first videos, each with another seed.
+        subset: How many these videos are.
+        searched: On how many of the first videos searches run; None = all. They take most of the time.
+        control_steps: Simulated steps of random search and beam; None = as many as the agent of the video took.
+        trackers: That the VOT toolkit evaluates, SAM2 and SAM2RL among them.
+    """
+
+    count: int = 32
+    frames: int = 80
+    seed: int = SEED
+    preset: str = "default"
+    model: str = "nano"
+    settings: Settings = field(default_factory=Settings)
+    seeds: int = 3
+    subset: int = 4
+    searched: int | None = 8
+    control_steps: int | None = None
+    trackers: tuple[str, ...] = TRACKERS
+
+    def check(self) -> None:
+        """Find what would otherwise come to light after hours.
+
+        Raises:
+            Sam2rlError: The plan cannot be carried out.
+        """
+        find_preset(self.preset)
+        if self.searched is not None and self.searched < 1:
+            raise Sam2rlError("Searches must run on one video at least: give --searched 1 or more.")
+        if self.frames < 5:
+            raise Sam2rlError(
+                f"Videos of {self.frames} frames are too short: every second frame must be 3, give 5 at least."
+            )
+        least = most_steps(self.frames - 2, CAPACITY, 1)
+        steps = self.settings.samples if self.control_steps is None else self.control_steps
+        if steps < least:
+            raise Sam2rlError(
+                f"{steps} simulated steps are too few for a beam on {self.frames} frames: give "
+                f"{'--set samples=' if self.control_steps is None else '--control-steps '}{least} at least."
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """As `plan.json` and the document's `settings` hold it."""
+        return {**asdict(self), "settings": self.settings.as_json()}
+
+
+DEFAULT = Plan()
+PAPER = Plan(count=64, searched=None, settings=PRESETS["paper"])
+
+
+def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> list[str]:
+    """Write the plan down, or compare it with the one that the folder was begun with.
+
+    Args:
+        path: `plan.json`.
+        found: What the plan came upon: the model's hash, the kind of device, versions.
+        machine: Where the work goes on.
+
+    Returns:
+        All machines on which it has gone on so far.
+
+    Raises:
+        Sam2rlError: The folder was begun with another plan, or its file is damaged.
+    """
+    wanted = {**json.loads(json.dumps(plan.as_json())), **found}
+    machines = [machine]
+    if path.is_file():
+        try:
+            begun = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise Sam2rlError(f"{path} is damaged: give another folder.") from error
+        _compare(path.parent.parent, begun, wanted)
+        machines = list(dict.fromkeys([*begun.get(MADE_ON, []), machine]))
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({**wanted, MADE_ON: machines}, indent=2))
+    return machines
+
+
+def _compare(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    before, now = _flat(begun), _flat(wanted)
+    other = [
+        f"{key}={before.get(key)}, not {value}"
+        for key, value in now.items()
+        if before.get(key) != value and key not in GROWING
+    ]
+    if other:
+        raise Sam2rlError(f"{folder} was begun with {'; '.join(other)}: give the same to continue, or another folder.")
+    if wanted["count"] < begun.get("count", 0):
+        raise Sam2rlError(f"{folder} was begun with {begun['count']} videos: give --count {begun['count']} or more.")
+
+
+def _flat(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan with the settings of the agents beside its own."""
+    settings = plan.get("settings")
+    ours = settings if isinstance(settings, dict) else {}  # a damaged file's may be anything
+    return {**plan, **{f"--set {key}": value for key, value in ours.items()}, "settings": None}

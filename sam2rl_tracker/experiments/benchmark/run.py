@@ -1,0 +1,209 @@
+"""A benchmark from begin to end: videos, agents, searches, the VOT toolkit, the document."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sam2rl_tracker.agents.files import load_agent
+from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder, publish
+from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.methods import AGENTS
+from sam2rl_tracker.experiments.benchmark.document import Results, document
+from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart, write_json
+from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
+from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.report.standings import plot_gains, plot_steps, to_markdown, write_csv
+from sam2rl_tracker.report.table import Report, collect, to_json
+from sam2rl_tracker.runs.folder import locked
+from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
+from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.vot.results import discard_broken
+from sam2rl_tracker.vot.toolkit import evaluate
+from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
+
+_SAME = 0.01  # of quality: results that differ more are not of the same agent
+
+
+def run_benchmark(
+    folder: Path,
+    plan: Plan = DEFAULT,
+    jobs: int = 1,
+    device: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Generate videos, train agents, search, evaluate all trackers by the VOT toolkit, compare.
+
+    Args:
+        folder: New, or that of a benchmark of the same plan, which goes on. It is a VOT workspace.
+        jobs: Processes that train and search side by side.
+        say: Is told what goes on, a line each.
+
+    Returns:
+        The JSON document that is written to `benchmark.json`: see `document`. There are also `benchmark.csv` (a line
+        per video and method), `benchmark.md` (the tables) and two pictures.
+
+    Raises:
+        Sam2rlError: The folder belongs to another plan or is in use, or a training, a search or a tracker failed;
+            what has ended is kept.
+    """
+    folder = folder.resolve()
+    parts = folder / "benchmark"
+    plan.check()
+    model = load_model(plan.model, device)
+    if not (parts / "plan.json").is_file() and not _is_fresh(folder):
+        raise Sam2rlError(f"{folder} is not empty: give a new folder, or that of a benchmark.")
+    workspace = open_or_create(folder)
+    with locked(parts, "benchmark"):
+        made_of = {**versions(BENCHMARK_PACKAGES), "python": python_version()}
+        found = {"model_hash": model.hash, "device": model.device.type, **made_of}
+        machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
+        names = _generate(workspace, plan, say)
+        results = _measure(folder, plan, names, model, Parts(parts, jobs, say), jobs, say)
+        settings = {**Provenance.of(model).settings(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
+        return _write(folder, document(results, settings))
+
+
+def _is_fresh(folder: Path) -> bool:
+    """New, empty, or a workspace without sequences, as an interrupted start leaves it."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return True
+    try:
+        return not open_workspace(folder).names()
+    except Sam2rlError:
+        return False
+
+
+def _generate(workspace: Workspace, plan: Plan, say: Callable[[str], None]) -> list[str]:
+    """Make the videos that are not there yet; the names of all, in the order of the plan.
+
+    Raises:
+        Sam2rlError: There are others too.
+    """
+    there = set(workspace.names())
+    names = {scene_name(number, plan.preset): number for number in range(plan.seed, plan.seed + plan.count)}
+    if there - set(names):
+        raise Sam2rlError(
+            f"{workspace.folder} has sequences that the benchmark did not make, "
+            f"{', '.join(sorted(there - set(names)))}: take them out of {workspace.sequences / 'list.txt'}."
+        )
+    for k, (name, number) in enumerate(names.items(), start=1):
+        if name not in there:
+            say(f"generating video {k} of {plan.count}")
+            shutil.rmtree(workspace.sequences / name, ignore_errors=True)  # of an interrupted run: it was never listed
+            generate(workspace.folder, 1, number, plan.frames, preset=plan.preset)
+    return list(names)
+
+
+def _measure(
+    folder: Path,
+    plan: Plan,
+    names: Sequence[str],
+    model: Model,
+    parts: Parts,
+    jobs: int,
+    say: Callable[[str], None],
+) -> Results:
+    """All parts, and the toolkit's evaluation of the trackers."""
+    device = str(model.device)
+
+    def task(name: str, seed: int) -> Task:
+        return Task(folder, name, 1, plan.model, device, replace(plan.settings, seed=seed))
+
+    first = {name: task(name, plan.settings.seed) for name in names}
+    seeds = range(plan.settings.seed + 1, plan.settings.seed + plan.seeds)
+    more = [task(name, seed) for name in names[: plan.subset] for seed in seeds]
+    trained = parts.train([*first.values(), *more])
+    agents = {one: trained[one].agent for one in first.values()}
+    _publish(folder, parts, trained, agents)
+
+    searched = names[: plan.searched]
+    budgets = {first[name]: plan.control_steps or trained[first[name]].result.steps for name in searched}
+    found = dict(zip(searched, parts.search(budgets), strict=True))
+    controls = dict(zip(names, parts.replay_controls(list(first.values())), strict=True))
+    moved = dict(zip(names, parts.transfer(agents), strict=True))
+
+    say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
+    source = str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model
+    environment = {
+        "SAM2RL_MODEL": source,
+        "SAM2RL_DEVICE": device,
+        AGENTS_VARIABLE: str(parts.folder / "agents"),
+        "OMP_NUM_THREADS": "1",  # agents and published rules run on one thread: so do all, for their speeds' sake
+    }
+    discard_broken(folder, plan.trackers)
+    failures = evaluate(folder, plan.trackers, environment, jobs)
+    if failures:
+        raise Sam2rlError("; ".join(str(failure) for failure in failures))
+    say("vot analysis")
+    report = collect(folder)
+    _check_made_with(folder, plan, report, Provenance.of(model).result_line())
+    _check_agents(folder, report, {name: trained[one].result.quality for name, one in first.items()})
+    return Results(folder, plan, report, first, trained, found, controls, moved)
+
+
+def _publish(folder: Path, parts: Parts, trained: Mapping[Task, TrainingPart], agents: Mapping[Task, Path]) -> None:
+    """Put the first seed's agents where trackers find them: the best of several seeds would be another method.
+
+    They have a folder of their own, as others may be put into the workspace's.
+
+    Raises:
+        Sam2rlError: An agent was trained again since.
+    """
+    own = parts.folder / "agents"
+    shutil.rmtree(own, ignore_errors=True)
+    for task, file in agents.items():
+        agent = load_agent(file)
+        if agent.record["quality"] != trained[task].result.quality:
+            raise Sam2rlError(
+                f"{file} was trained again after the benchmark: delete {file.parent} and {parts.training_file(task)}, "
+                "and repeat the command."
+            )
+        for place in (own, agents_folder(folder)):
+            publish(agent, place)
+
+
+def _check_made_with(folder: Path, plan: Plan, report: Report, expected: str) -> None:
+    """Whether all results are of this model, device and these versions.
+
+    Raises:
+        Sam2rlError: Some were made by another run of the toolkit.
+    """
+    for name in plan.trackers:
+        if report.made_with.get(name) != [expected]:
+            made = "; ".join(report.made_with.get(name, ["what they do not tell"]))
+            raise Sam2rlError(
+                f"{name}'s results were made with {made}, expected {expected}: delete {folder / 'results' / name} and "
+                "repeat the command."
+            )
+
+
+def _check_agents(folder: Path, report: Report, trained: Mapping[str, float]) -> None:
+    """Whether the toolkit scored the agents that were trained.
+
+    Raises:
+        Sam2rlError: It has results of others.
+    """
+    sequences = to_json(report)["sequences"]
+    other = [name for name, quality in trained.items() if abs(sequences[name][AGENTS]["quality"] - quality) > _SAME]
+    if other:
+        raise Sam2rlError(
+            f"{AGENTS}'s results on {', '.join(other)} are not those of the agents trained here: delete "
+            f"{folder / 'results' / AGENTS} and repeat the command."
+        )
+
+
+def _write(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The document as JSON, as tables and as pictures."""
+    write_json(folder / "benchmark.json", content)
+    write_csv(folder / "benchmark.csv", content)
+    with atomic_path(folder / "benchmark.md") as temporary:
+        temporary.write_text(to_markdown(content))
+    for ending in ("png", "pdf"):
+        plot_gains(content, folder / f"benchmark-gains.{ending}")
+        plot_steps(content, folder / f"benchmark-steps.{ending}")
+    return content

@@ -1,0 +1,150 @@
+"""Speed of what simulation consists of: predictions under a full bank, at growing batch sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sam2rl_tracker.engine import MAX_POINTERS, MEMORY_SLOTS, Engine, FixedShape, FrameRecord, Model
+from sam2rl_tracker.experiments.timing import measured_model, median_seconds
+from sam2rl_tracker.policies.bank import bank_selection
+from sam2rl_tracker.runs.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class PredictSpeed:
+    """Predictions at one batch size.
+
+    Attributes:
+        rows: The batch size.
+        fps: Simulated frames per second.
+        tflops: Achieved, TFLOP/s.
+        peak_mb: CUDA's peak memory; None on other devices.
+    """
+
+    rows: int
+    fps: float
+    tflops: float
+    peak_mb: int | None
+
+
+@dataclass(frozen=True)
+class PredictSpeeds:
+    """What `bench_predict` measured.
+
+    Attributes:
+        lines: One for each batch size.
+        tflop_per_frame: What a row takes.
+        ceiling_tflops: TFLOP/s of a product of large matrices in the same precision, measured in this run.
+        input_size: Of the model, in pixels.
+        dtype: "float32" or "bfloat16".
+    """
+
+    lines: tuple[PredictSpeed, ...]
+    tflop_per_frame: float
+    ceiling_tflops: float
+    made_with: Provenance
+    input_size: int
+    dtype: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "predict": [asdict(line) for line in self.lines],
+            "tflop_per_frame": self.tflop_per_frame,
+            "ceiling_tflops": self.ceiling_tflops,
+            "settings": {**self.made_with.settings(0), "input_size": self.input_size, "dtype": self.dtype},
+        }
+
+
+def bench_predict(
+    model: str = "nano",
+    device: str | None = None,
+    random_weights: bool = False,
+    input_size: int | None = None,
+    rows: Sequence[int] = (1, 4, 16, 64),
+    bfloat16: bool = False,
+    report: Callable[[str], None] = lambda text: None,
+) -> PredictSpeeds:
+    """Measure what a simulated step costs: one image, a full bank in every row, all predicted and encoded as memories.
+
+    Args:
+        model: As `load_model` takes it.
+        device: Where it runs; None = the best there is.
+        random_weights: Build a named hub model with random weights: its speed without its download.
+        input_size: Another input size for such a model, in pixels; a multiple of 32.
+        rows: Batch sizes.
+        bfloat16: Run under autocast.
+        report: Is called with one line of text per step.
+
+    Raises:
+        Sam2rlError: See `measured_model`.
+    """
+    loaded = measured_model(model, device, random_weights, input_size=input_size)
+    dtype = torch.bfloat16 if bfloat16 else torch.float32
+    engine = Engine(loaded, dtype)
+    step = _full_bank(engine, loaded)
+    with FlopCounterMode(display=False) as counter:
+        step(1)
+    flops = counter.get_total_flops()
+    report("ceiling")
+    ceiling = _ceiling(loaded.device, dtype)
+    lines = []
+    for count in rows:
+        report(f"{count} rows")
+        if loaded.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(loaded.device)
+        seconds = median_seconds(partial(step, count), loaded.device)
+        peak = torch.cuda.max_memory_allocated(loaded.device) / 2**20 if loaded.device.type == "cuda" else None
+        lines.append(
+            PredictSpeed(
+                rows=count,
+                fps=round(count / seconds, 1),
+                tflops=round(flops * count / seconds / 1e12, 3),
+                peak_mb=None if peak is None else round(peak),
+            )
+        )
+    return PredictSpeeds(
+        lines=tuple(lines),
+        tflop_per_frame=round(flops / 1e12, 5),
+        ceiling_tflops=round(ceiling, 3),
+        made_with=Provenance.of(loaded),
+        input_size=loaded.network.image_size,
+        dtype="bfloat16" if bfloat16 else "float32",
+    )
+
+
+def _full_bank(engine: Engine, model: Model) -> Callable[[int], None]:
+    """A step on so many rows, each of which attends to the prompted frame and six others."""
+    size = model.network.image_size
+    image = np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)
+    mask = np.zeros((1, size, size), dtype=bool)
+    mask[:, size // 4 : size // 2, size // 4 : size // 2] = True
+    features = engine.encode_image(image)
+    prompted = engine.prompt_masks(features, mask)
+    memory = engine.encode_memory(features, prompted, [True])
+    records = [
+        FrameRecord(frame, memory[0], prompted.pointers[0], predicted_iou=1.0, object_score=10.0, area=1)
+        for frame in range(MEMORY_SLOTS)
+    ]
+    selection = bank_selection(records[0], records[1:], MEMORY_SLOTS, MAX_POINTERS)
+
+    def step(rows: int) -> None:
+        candidates = engine.predict(features, [selection] * rows, FixedShape(rows, MEMORY_SLOTS, MEMORY_SLOTS))
+        every = torch.arange(rows, device=engine.device)
+        chosen = engine.choose(candidates, every, candidates.ious.argmax(dim=1), candidates.object_scores > 0)
+        engine.encode_memory(features, chosen, [False] * rows)
+
+    return step
+
+
+def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """TFLOP/s of a product of large matrices."""
+    side = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / median_seconds(lambda: a @ b, device) / 1e12

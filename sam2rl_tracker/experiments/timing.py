@@ -1,0 +1,54 @@
+"""What measurements of speed share: the model, waiting for the device, medians."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from sam2rl_tracker.engine import HUB_MODELS, Model, load_model, random_model
+from sam2rl_tracker.errors import Sam2rlError
+
+REPEATS = 3
+
+
+def measured_model(
+    name: str, device: str | None, random_weights: bool = False, seed: int = 0, input_size: int | None = None
+) -> Model:
+    """A model to measure.
+
+    Args:
+        name: As `load_model` takes it.
+        device: Where it runs; None = the best there is.
+        random_weights: Build a named hub model with random weights: its speed without its download.
+        seed: Of these.
+        input_size: Another input size for such a model, in pixels; a multiple of 32.
+
+    Raises:
+        Sam2rlError: Random weights or another input size for a model that is not a named hub model.
+    """
+    if random_weights and name in HUB_MODELS:
+        return random_model(name, device, seed, input_size)
+    if random_weights or input_size:
+        raise Sam2rlError(f"Random weights and other input sizes are for {', '.join(HUB_MODELS)}, not for {name!r}.")
+    return load_model(name, device)
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all that it was told to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def median_seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Of a call, after two that warm up."""
+    times = []
+    for turn in range(REPEATS + 4):
+        start = time.perf_counter()
+        run()
+        wait(device)
+        if turn >= 2:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)

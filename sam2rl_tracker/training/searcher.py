@@ -1,0 +1,119 @@
+"""From objects of a workspace to the best decisions that searches find, at equal numbers of simulated steps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2rl_tracker.agents.agent import Agent, fingerprint
+from sam2rl_tracker.agents.files import load_agent
+from sam2rl_tracker.agents.store import agents_folder, publish
+from sam2rl_tracker.engine import one_thread
+from sam2rl_tracker.evaluation.evaluate import evaluate_policy
+from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.policies import make_policy
+from sam2rl_tracker.training.search import Found, compare
+from sam2rl_tracker.training.simulator import Simulator
+from sam2rl_tracker.training.task import Task, make_agent
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What searches found on one object. Qualities are fractions, on the ground truth that was searched on.
+
+    Attributes:
+        budget: Simulated steps for random search and beam; greedy search takes what it takes.
+        found: By each search, simulated: random, greedy, beam and, if it was asked for, the ceiling.
+        replayed: {search: quality of the same decisions through the tracker}.
+        agent: Quality of the workspace's agent of this object, simulated; None where there is none.
+        agent_method: How that was made.
+        always: Quality where every frame replaces the oldest, simulated.
+        sam2: Quality of SAM 2's own rule, through the tracker.
+    """
+
+    sequence: str
+    object_id: int
+    budget: int
+    found: tuple[Found, ...]
+    replayed: dict[str, float]
+    agent: float | None
+    agent_method: str | None
+    always: float
+    sam2: float
+
+    def as_json(self) -> dict[str, Any]:
+        """As `sam2rl search --json`, a workspace's folder `search` and a benchmark's parts hold it."""
+        return {
+            "sequence": self.sequence,
+            "object": self.object_id,
+            "steps": self.budget,
+            **{one.name: one.quality for one in self.found},
+            "spent": {one.name: one.steps for one in self.found},
+            "curves": {one.name: one.curve for one in self.found},
+            "agent": self.agent,
+            "agent_method": self.agent_method,
+            "always": self.always,
+            "sam2": self.sam2,
+            "replayed": self.replayed,
+        }
+
+
+@one_thread()
+def search_object(task: Task, budget: int, width: int | None = None, save: Path | None = None) -> SearchResult:
+    """Search for good decisions, beside the trained agent if there is one.
+
+    The workspace's folder `search` keeps the result, for reports.
+
+    Args:
+        budget: Steps for random search and beam; greedy search takes what it takes.
+        width: Of the wide beam that estimates the ceiling; None = no ceiling.
+        save: Folder for an agent of the best decisions found, for the tracker SAM2RL; a better one there stays.
+
+    Raises:
+        Sam2rlError: See `load_clip` and `compare`; or an agent's file is damaged, or one cannot be written.
+    """
+    model = task.load_model()
+    simulator = task.simulator(model)
+    clip = simulator.clip
+    found = compare(simulator, budget, task.settings.seed, width)
+    path = agents_folder(task.workspace) / f"{fingerprint(clip.images[0], clip.masks[0], model.hash)}.safetensors"
+    trained = load_agent(path) if path.is_file() else None
+    if trained and trained.frames != len(clip):  # the video was shorter or longer then
+        trained = None
+    simulated = _simulate(simulator, trained) if trained else None
+    always = simulator.quality(simulator.rollout([1] * simulator.decisions))
+    sam2 = evaluate_policy(model, clip, make_policy("recency"))
+    agents = {}
+    for one in found:
+        record = {"method": f"search ({one.name})", "steps": one.steps, "batched_quality": one.quality}
+        record["sam2_quality"] = sam2
+        agents[one.name] = make_agent(task, model, simulator, {"actions": np.array(one.actions)}, record)
+    if save:
+        publish(max(agents.values(), key=lambda agent: agent.record["quality"]), save)
+    result = SearchResult(
+        sequence=task.sequence,
+        object_id=task.object_id,
+        budget=budget,
+        found=tuple(found),
+        replayed={name: agent.record["quality"] for name, agent in agents.items()},
+        agent=simulated,
+        agent_method=trained.record.get("method") if trained else None,
+        always=always,
+        sam2=sam2,
+    )
+    kept = task.workspace / "search" / f"{task.sequence}_{task.object_id}.json"
+    kept.parent.mkdir(exist_ok=True)
+    with atomic_path(kept) as temporary:
+        temporary.write_text(json.dumps(result.as_json()))
+    return result
+
+
+def _simulate(simulator: Simulator, agent: Agent) -> float:
+    states = [simulator.start()]
+    for t in range(1, simulator.decisions + 1):
+        states += simulator.step(states[-1:], [agent.action(t, simulator.bank(states[-1]))])
+    return simulator.quality(states)

@@ -1,0 +1,95 @@
+"""One object of a workspace to train or search for, and the agent that is made of what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sam2rl_tracker.agents.agent import Agent, fingerprint
+from sam2rl_tracker.engine import Engine, Model, load_model
+from sam2rl_tracker.evaluation.evaluate import evaluate_policy
+from sam2rl_tracker.policies.sam2rl import Sam2Rl
+from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
+from sam2rl_tracker.training.settings import Settings
+from sam2rl_tracker.training.simulator import Simulator
+from sam2rl_tracker.vot.clips import load_clip
+from sam2rl_tracker.vot.workspace import open_workspace
+
+
+@dataclass(frozen=True)
+class Task:
+    """One object to train an agent for, or to search on.
+
+    Attributes:
+        workspace: Folder of the VOT workspace.
+        sequence: Which video of it.
+        object_id: Which object, as its ground truth numbers it.
+        model: Which SAM 2, as `load_model` takes it.
+        device: Where it runs; None = the best there is.
+        settings: Of the training; searches use its seed.
+        rows: States that the simulator computes in one batch. Higher values pad more in a training, to which few states
+            of a frame are new.
+        store_mb: The simulator's memory for what it may compute again. Higher values compute less again.
+    """
+
+    workspace: Path
+    sequence: str
+    object_id: int
+    model: str = "nano"
+    device: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    rows: int = 8
+    store_mb: float = 512
+
+    @property
+    def folder(self) -> Path:
+        """Where its training lives: what it needs to go on, and its curves."""
+        return self.workspace / "training" / f"{self.sequence}_{self.object_id}_seed{self.settings.seed}"
+
+    def load_model(self) -> Model:
+        """Its model.
+
+        Raises:
+            Sam2rlError: See `engine.load_model`.
+        """
+        return load_model(self.model, self.device)
+
+    def simulator(self, model: Model) -> Simulator:
+        """A simulator of its clip.
+
+        Raises:
+            Sam2rlError: See `load_clip` and `Simulator`.
+        """
+        clip = load_clip(open_workspace(self.workspace), self.sequence, self.object_id)
+        return Simulator(Engine(model), clip, rows=self.rows, store_mb=self.store_mb)
+
+
+def make_agent(
+    task: Task, model: Model, simulator: Simulator, tensors: dict[str, np.ndarray], record: Mapping[str, Any]
+) -> Agent:
+    """An agent with its quality through the tracker.
+
+    Args:
+        tensors: See `Agent`.
+        record: Fields of the agent's record beside what this function knows.
+    """
+    clip = simulator.clip
+    about = {
+        "sequence": task.sequence,
+        "object": task.object_id,
+        "model": model.name,
+        "model_hash": model.hash,
+        "subject": simulator.identity,
+        "trained_on": "the ground truth that it is scored on",
+        "versions": versions(AGENT_PACKAGES),
+        "python": python_version(),
+    }
+    key = fingerprint(clip.images[0], clip.masks[0], model.hash)
+    agent = Agent(key, len(clip), simulator.capacity, tensors, {**about, **record})
+    agent.record["quality"] = evaluate_policy(model, clip, partial(Sam2Rl, agent=agent))
+    return agent

@@ -1,0 +1,58 @@
+"""Settings from words and from files, under today's names and the first ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.training.settings import PRESETS, Settings, parse_settings
+
+
+def test_settings_from_words() -> None:
+    expected = replace(PRESETS["paper"], learning_rate=1e-3, batch_size=64)
+    assert parse_settings("paper", ["learning_rate=1e-3", "batch_size=64"]) == expected
+    assert parse_settings("default", ["relative=true"]).relative
+    assert PRESETS["paper"].relative
+    assert not parse_settings("paper", ["relative=0"]).relative
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    {
+        "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=18",
+        "batch_size=many": "'batch_size=many': 'many' is no int",
+        "batch_size": "'batch_size': '' is no int",
+        "relative=maybe": "'relative=maybe': 'maybe' is no bool",
+        "batch=1": "Setting batch_size=1 is too small: give 2 or more",
+        "beam=0": "Setting beam=0 is too small: give 1 or more",
+        "gamma=2": "Setting gamma=2.0 is out of range: give 0 to 1",
+        "imitation=0.3": "Setting imitation=0.3 is out of range: give 0, or more than 0.5 and less than 1",
+        "learning_rate=inf": "Setting learning_rate=inf is out of range: give more than 0, at most 1",
+        "entropy=nan": "Setting ent_coef=nan is out of range: give 0 to 1",
+        "seed=4294967296": "Setting seed=4294967296 is out of range: give 0 to 4294967295",
+    }.items(),
+)
+def test_settings_that_cannot_be(change: str, message: str) -> None:
+    with pytest.raises(Sam2rlError) as caught:
+        parse_settings("default", [change])
+    assert message in str(caught.value)
+
+
+def test_an_unknown_preset() -> None:
+    with pytest.raises(Sam2rlError, match=r"Preset 'best' is unknown: give one of default, paper\.$"):
+        parse_settings("best")
+
+
+def test_the_names_that_settings_had_first() -> None:
+    """They stay in files and on the command line."""
+    first = {"epochs": 3, "batch": 64, "clip": 0.1, "entropy": 0.02}
+    settings = parse_settings("default", [f"{name}={value}" for name, value in first.items()])
+    assert settings == Settings(n_epochs=3, batch_size=64, clip_range=0.1, ent_coef=0.02)
+    written = settings.as_json()
+    assert first.items() <= written.items()
+    assert list(written) == [
+        *("iterations", "samples", "epochs", "hidden", "gamma", "learning_rate", "batch", "gae_lambda", "clip"),
+        *("entropy", "seed", "patience", "imitation", "relative", "beam"),
+    ]
