@@ -115,6 +115,20 @@ def test_only_one_room_imports(packages: set[str], rooms: set[str]) -> None:
     assert not found
 
 
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "policies"])
+def test_policies_read_neither_files_nor_the_environment(module: str) -> None:
+    readers = {
+        "os",
+        "pathlib",
+        "io",
+        "sam2rl_tracker.media",
+        "sam2rl_tracker.agents.files",
+        "sam2rl_tracker.agents.store",
+    }
+    found = {name for name in imported(MODULES[module]) if any(f"{name}.".startswith(f"{one}.") for one in readers)}
+    assert not found
+
+
 def test_the_order_names_every_room_once() -> None:
     there = {entry.stem for entry in PACKAGE.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
     assert {entry.partition(".")[0] for entry in ORDER} == there

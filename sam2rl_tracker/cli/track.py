@@ -36,7 +36,7 @@ def track(
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (faster on a GPU).")] = "float32",
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Stock SAM 2's masks to the pixel, one object at a time: slower, to compare."),
+        typer.Option("--exact", help="One object at a time, on one CPU thread: slower; to compare masks to the pixel."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the masks; by default NAME-masks here.")] = None,
     overlay: Annotated[Path | None, typer.Option(help="An .mp4 with the objects coloured.")] = None,

@@ -68,7 +68,7 @@ def make_policy(spec: str) -> Callable[[], Policy]:
     try:
         policy_class(**values)  # a rule may check its values
     except ValueError as error:
-        raise Sam2rlError(f"Policy {name!r}: {error}") from error
+        raise Sam2rlError(f"Policy {name!r}: {str(error).rstrip('.')}.") from error
     return lambda: policy_class(**values)
 
 

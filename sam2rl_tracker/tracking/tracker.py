@@ -202,9 +202,8 @@ class Tracker:
             masks: bool [objects, height, width].
             ious: [objects] predicted IoU of the masks; 1 for masks that were given.
         """
-        areas = masks.sum(axis=(1, 2)).tolist()
-        scores = chosen.object_scores.tolist()
-        facts = [steps.Facts(0, *each) for each in zip(ious.tolist(), scores, areas, strict=True)]
+        measured = zip(ious.tolist(), chosen.object_scores.tolist(), masks.sum(axis=(1, 2)).tolist(), strict=True)
+        facts = [steps.Facts(0, iou, score, area) for iou, score, area in measured]
         records = steps.remember(self._engine, features, chosen, [Encoding.BINARY] * len(facts), facts)
         for number, record, mask in zip(ids, records, masks, strict=True):
             policy = self._make_policy()
