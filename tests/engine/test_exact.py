@@ -61,6 +61,7 @@ def assert_equal_to_stock(
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_whole_video_with_an_absent_object(monkeypatch: pytest.MonkeyPatch, nano: Model) -> None:
     video = load_video()
     ours = assert_equal_to_stock(monkeypatch, nano, video.images, video.truth[:1])
@@ -90,6 +91,7 @@ def test_two_objects_at_another_size_than_the_models(monkeypatch: pytest.MonkeyP
     assert_equal_to_stock(monkeypatch, nano, images, np.stack([target, np.roll(target, 35, axis=1)]))
 
 
+@pytest.mark.slow
 def test_hiera_tiny_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """SAM 2.1 Hiera-T at 1024 x 1024 with random weights."""
     video = load_video()

@@ -35,6 +35,7 @@ TINY = Plan(
 )
 
 
+@pytest.mark.slow
 def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "B"
 

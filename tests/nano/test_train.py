@@ -33,6 +33,7 @@ TINY = Recipe(
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train_nano(tmp_path / "whole", TINY, "cpu")
     monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
@@ -52,6 +53,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path, mon
     assert train_nano(tmp_path / "whole", TINY, "cpu").step == 4  # finished: nothing is done again
 
 
+@pytest.mark.slow
 def test_trouble_with_a_folder(tmp_path: Path) -> None:
     done = dataclasses.replace(TINY, steps=1, stages=TINY.stages[:1])
     train_nano(tmp_path, done, "cpu")
@@ -126,6 +128,7 @@ def test_the_other_object_is_one_of_the_same_clip() -> None:
     assert training._other(np.arange(6)).tolist() == [1, 0, 3, 2, 5, 4]
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--quick`, on fewer scenes: the masks from prompts get better, and tracking beats an empty answer's losses."""
     monkeypatch.setattr(training, "_LOG_EVERY", 10)
