@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from reference import DATA
 
-from sam2rl_tracker.machine import processor
+from sam2rl_tracker.runs.provenance import processor
 
 
 @dataclass(frozen=True)

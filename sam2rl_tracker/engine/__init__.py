@@ -1,8 +1,10 @@
 """SAM 2 with an explicit memory bank. The only part of the package that imports `sam2`."""
 
 from sam2rl_tracker.engine.catalogue import HUB_MODELS, packaged_models, resolve_model
+from sam2rl_tracker.engine.devices import resolve_device
 from sam2rl_tracker.engine.engine import Engine
-from sam2rl_tracker.engine.model import Model, load_model, random_model, resolve_device
+from sam2rl_tracker.engine.exact import ExactEngine
+from sam2rl_tracker.engine.model import Model, Network, load_model, random_model
 from sam2rl_tracker.engine.threads import one_thread
 from sam2rl_tracker.engine.types import (
     CONDITIONING_SLOT,
@@ -25,11 +27,13 @@ __all__ = [
     "Candidates",
     "Chosen",
     "Engine",
+    "ExactEngine",
     "Features",
     "FixedShape",
     "FrameRecord",
     "MemorySelection",
     "Model",
+    "Network",
     "Prompt",
     "load_model",
     "one_thread",

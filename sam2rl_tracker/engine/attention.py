@@ -8,11 +8,24 @@ memory.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.sam.transformer import RoPEAttention
 from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class BankTokens:
+    """What a batch of rows attends to: n tokens per row, of which memories come first and pointers last."""
+
+    values: Tensor  # [rows, n, D]
+    positions: Tensor  # [rows, n, D] position encodings, which the keys get and the values do not
+    rotated: int  # how many of the n tokens are places of memories: rotary encoding leaves pointers out
+    mask: Tensor | None  # bool [rows, n] True = attend; None = attend to all
+    key_scale: Tensor | None  # [rows, n, 1] a factor on the keys; None = none
 
 
 class BankAttention:
@@ -28,53 +41,46 @@ class BankAttention:
             image = image + 0.1 * image_pos
         return self._module.layers[0]._forward_sa(image, image_pos)
 
-    def attend(
-        self,
-        query: Tensor,  # [1, tokens, C] from `self_attend`
-        image_pos: Tensor,  # [1, tokens, C]
-        memory: Tensor,  # [rows, n, D]
-        memory_pos: Tensor,  # [rows, n, D]
-        rotated: int,  # how many of the n tokens are spatial: rotary encoding leaves pointers out
-        mask: Tensor | None = None,  # [rows, n] True = attend
-        key_scale: Tensor | None = None,  # [rows, n, 1]
-    ) -> Tensor:  # [rows, tokens, C]
-        keys = memory + memory_pos
-        if key_scale is not None:
-            keys = keys * key_scale
-        attention_mask = None if mask is None else mask[:, None, None, :]
+    def attend(self, query: Tensor, image_pos: Tensor, bank: BankTokens) -> Tensor:
+        """Fuse an image with what each row remembers.
+
+        Args:
+            query: [1, tokens, C] from `self_attend`.
+            image_pos: [1, tokens, C].
+
+        Returns:
+            [rows, tokens, C].
+        """
+        keys = bank.values + bank.positions
+        if bank.key_scale is not None:
+            keys = keys * bank.key_scale
         output = query
         for index, layer in enumerate(self._module.layers):
             if index > 0:
                 output = layer._forward_sa(output, image_pos)
-            output = output + self._cross_attend(layer, output, image_pos, keys, memory, rotated, attention_mask)
+            output = output + self._cross_attend(layer, output, image_pos, keys, bank)
             hidden = layer.activation(layer.linear1(layer.norm3(output)))
             output = output + layer.linear2(hidden)
         return self._module.norm(output)
 
     def _cross_attend(
-        self,
-        layer: MemoryAttentionLayer,
-        output: Tensor,
-        image_pos: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        rotated: int,
-        attention_mask: Tensor | None,
+        self, layer: MemoryAttentionLayer, output: Tensor, image_pos: Tensor, keys: Tensor, bank: BankTokens
     ) -> Tensor:
         attention: RoPEAttention = layer.cross_attn_image
         query = layer.norm2(output)
         if layer.pos_enc_at_cross_attn_queries:
             query = query + image_pos
         if not layer.pos_enc_at_cross_attn_keys:
-            keys = values
+            keys = bank.values
         q = attention._separate_heads(attention.q_proj(query), attention.num_heads)  # [1 or rows, heads, tokens, c]
         k = attention._separate_heads(attention.k_proj(keys), attention.num_heads)  # [rows, heads, n, c]
-        v = attention._separate_heads(attention.v_proj(values), attention.num_heads)
-        tokens = q.shape[-2]
+        v = attention._separate_heads(attention.v_proj(bank.values), attention.num_heads)
+        tokens, rotated = q.shape[-2], bank.rotated
         q = _rotate(q, self._rotation(attention, tokens, 1))
         k[:, :, :rotated] = _rotate(k[:, :, :rotated], self._rotation(attention, tokens, rotated // tokens))
         q = q.expand(k.shape[0], -1, -1, -1)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=attention_mask)
+        mask = None if bank.mask is None else bank.mask[:, None, None, :]
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return attention.out_proj(attention._recombine_heads(attended))
 
     def _rotation(self, attention: RoPEAttention, tokens: int, copies: int) -> Tensor:

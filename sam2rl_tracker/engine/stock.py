@@ -20,16 +20,16 @@ from sam2rl_tracker.engine.configuration import build_network
 from sam2rl_tracker.engine.engine import Engine
 from sam2rl_tracker.engine.model import Model
 
-# Its bars would drown the caller's own, and it has no switch for them.
-for _module in (sam2.sam2_video_predictor, sam2.utils.misc):
-    _module.tqdm = partial(tqdm, disable=True)
-
 
 def stock_predictor(model: Model) -> SAM2VideoPredictor:
     """Stock predictor with this model's configuration and a copy of its weights.
 
-    Flags are the official builder's, without hole filling (it needs a CUDA extension).
+    Flags are the official builder's, without hole filling (it needs a CUDA extension). From then on, no stock predictor
+    of this process draws progress bars.
     """
+    # Their bars would drown the caller's own, and they have no switch for them. The predictor's modules look up this
+    # name on each call; tqdm itself, and whoever else uses it, is left alone.
+    sam2.sam2_video_predictor.tqdm = sam2.utils.misc.tqdm = partial(tqdm, disable=True)
     predictor = build_network(model.config, target="sam2.sam2_video_predictor.SAM2VideoPredictor")
     assert isinstance(predictor, SAM2VideoPredictor)
     predictor.load_state_dict(model.network.state_dict())

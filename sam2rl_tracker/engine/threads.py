@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One CPU thread inside: more of them split sums otherwise, and small batches are not faster for it.
+    """One CPU thread inside. More of them would split sums, which changes last bits, and small batches gain little.
 
     Also a decorator: `@one_thread()`.
     """

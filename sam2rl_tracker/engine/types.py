@@ -1,4 +1,7 @@
-"""The values that pass between the engine, the policies and the tracker: immutable."""
+"""The values that pass between the engine, the policies and the tracker. All are immutable.
+
+Letters in shapes: C = model width, D = memory width, S = the model's input size, h = w = S / 16, K = 3 candidates.
+"""
 
 from __future__ import annotations
 
@@ -15,41 +18,63 @@ CONDITIONING_SLOT = 6
 """Temporal slot of conditioning frames; the newest other memory has slot 0, the one before 1, and so on."""
 
 MEMORY_SLOTS = 7
+"""Memories that one prediction attends to at most: a conditioning frame's and six others."""
+
 MAX_POINTERS = 16
+"""Pointers that stock SAM 2 attends to at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
     """One encoded image, shared by every object, policy and rollout.
 
-    Shapes: C = model width, h = w = model input size / 16.
+    Attributes:
+        map: [1, C, h, w] the backbone's top level.
+        query: [1, h*w, C] the top level after memory attention's first self-attention. No memory is in it yet.
+        high_res: [1, C/8, 4h, 4w] and [1, C/4, 2h, 2w], already projected for the mask decoder.
+        video_size: Height and width of the image as given, in pixels.
     """
 
-    map: Tensor  # [1, C, h, w], the backbone's top level
-    query: Tensor  # [1, h*w, C], the top level after the memory attention's first self-attention: no memory in it yet
-    high_res: tuple[Tensor, ...]  # [1, C/8, 4h, 4w], [1, C/4, 2h, 2w], already projected for the mask decoder
-    video_size: tuple[int, int]  # height, width of the image as given, in pixels
+    map: Tensor
+    query: Tensor
+    high_res: tuple[Tensor, ...]
+    video_size: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class FrameRecord:
-    """What one frame left behind for one object. Compared by identity."""
+    """What one frame left behind for one object. Compared by identity.
 
-    frame: int  # counted from the object's prompted frame, which is 0
-    memory: Tensor | None  # [h*w, mem_dim] bfloat16; None when no memory was encoded
-    pointer: Tensor  # [C] float32, already replaced by "no object" where the object was not visible
+    Attributes:
+        frame: Counted from the object's prompted frame, which is 0.
+        memory: [h*w, D] bfloat16, or None when no memory was encoded.
+        pointer: [C] float32, already replaced by the "no object" pointer where the object was not visible.
+        predicted_iou: What the network thinks of its mask, 0 to 1. Higher values say that it fits better.
+        object_score: A logit. Values above 0 say that the object is in the picture.
+        area: Pixels of the output mask at the video's own size.
+    """
+
+    frame: int
+    memory: Tensor | None
+    pointer: Tensor
     predicted_iou: float
-    object_score: float  # a logit: > 0 says that the object is in the picture
-    area: int  # pixels of the output mask at the video's own size
+    object_score: float
+    area: int
 
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """Extra guidance for the mask decoder on one prediction, in pixels of the model's input."""
+    """Extra guidance for the mask decoder on one prediction.
 
-    points: Tensor | None = None  # [n, 2] x, y
-    labels: Tensor | None = None  # [n] 1 = on the object, 0 = off it, 2 and 3 = a box's two corners
-    mask: Tensor | None = None  # [4h, 4w] logits of a mask at a quarter of the input size
+    Attributes:
+        points: [n, 2] x, y in pixels of the model's input, or None.
+        labels: [n] what each point says: 1 = on the object, 0 = off it, 2 and 3 = a box's two corners.
+        mask: [4h, 4w] logits of a mask at a quarter of the input size, or None.
+    """
+
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +84,13 @@ class MemorySelection:
     Attributes:
         memories: (record, temporal slot) pairs, in the order in which they are attended to.
         pointers: (record, distance in frames) pairs.
-        pointer_span: P; distances are divided by P - 1 before their sine encoding.
-        memory_scales, pointer_scales: a factor per entry on the keys (not the values), or None.
-        prompt: guidance for the mask decoder, or None.
-        memory_masks: per memory which of its places count, bool [h*w] on the model's device, row by row; None = all.
+        pointer_span: Distances are divided by it, less 1, before their sine encoding. Higher values make pointers look
+            closer in time.
+        memory_scales: A factor per memory on its keys (not its values), or None. Higher values make attention to it
+            more decided, for and against.
+        pointer_scales: The same per pointer, or None.
+        prompt: Guidance for the mask decoder, or None.
+        memory_masks: Per memory which of its places count, bool [h*w] on the model's device, row by row; None = all.
             Of all memories and pointers something must count.
     """
 
@@ -80,39 +108,58 @@ class Rows:
     """A batch: every field is a tensor whose first dimension counts rows, or None."""
 
     def take(self: _Rows, rows: slice | Sequence[int]) -> _Rows:
+        """Some of the rows, in the order given."""
         return type(self)(*(None if field is None else field[rows] for field in vars(self).values()))
 
     @classmethod
     def join(cls: type[_Rows], parts: Sequence[_Rows]) -> _Rows:
+        """The rows of one batch after those of another; at least one batch."""
         fields = zip(*(vars(part).values() for part in parts), strict=True)
         return cls(*(None if tensors[0] is None else torch.cat(tensors) for tensors in fields))
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates(Rows):
-    """The decoder's answer for a batch of rows, nothing blanked and nothing chosen yet. K is 3 for SAM 2."""
+    """The decoder's answer for a batch of rows, nothing blanked and nothing chosen yet.
 
-    logits: Tensor  # [rows, K, 4h, 4w] float32
-    ious: Tensor  # [rows, K] predicted IoU
-    tokens: Tensor  # [rows, K, C] output tokens, from which pointers are projected
-    object_scores: Tensor  # [rows]
+    Attributes:
+        logits: [rows, K, 4h, 4w] float32.
+        ious: [rows, K] predicted IoUs.
+        tokens: [rows, K, C] output tokens, from which pointers are projected.
+        object_scores: [rows] logits.
+    """
+
+    logits: Tensor
+    ious: Tensor
+    tokens: Tensor
+    object_scores: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen(Rows):
-    """One mask per row after the choice: blanked where the object was said to be absent."""
+    """One mask per row after the choice, blanked where the object was said to be absent.
 
-    logits: Tensor  # [rows, 4h, 4w] float32, -1024 where blanked
-    pointers: Tensor  # [rows, C] float32
-    object_scores: Tensor  # [rows]
-    input_logits: Tensor | None = None  # [rows, S, S] in exact mode: the logits resized as stock SAM 2 resizes them
+    Attributes:
+        logits: [rows, 4h, 4w] float32, -1024 where blanked.
+        pointers: [rows, C] float32.
+        object_scores: [rows] logits.
+        input_logits: [rows, S, S] the logits as stock SAM 2 resizes them, in exact mode; else None.
+    """
+
+    logits: Tensor
+    pointers: Tensor
+    object_scores: Tensor
+    input_logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class FixedShape:
     """A batch shape to pad to, so that a row's result does not depend on what the other rows hold.
 
-    For that, `rows` must be 1 or a multiple of 4: BLAS computes the rows that are left over with other last bits.
+    Attributes:
+        rows: Rows of the batch, 1 or a multiple of 4: BLAS computes the rows that are left over with other last bits.
+        memories: Memories of each row. Higher values cost time, whether a row has them or not.
+        pointers: Pointers of each row, likewise.
     """
 
     rows: int

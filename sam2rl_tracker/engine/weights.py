@@ -1,4 +1,7 @@
-"""A model's weights: read as tensors only, and copied into a network that they fit."""
+"""A model's weights: read from a file, and copied into a network that they fit.
+
+They are read as tensors and nothing else, since a pickle from a stranger could run anything.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ from sam2rl_tracker.errors import Sam2rlError, first_line
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read a `.safetensors` or `.pt` file of weights as tensors; nothing in the file is executed."""
+    """Read a `.safetensors` or `.pt` file of weights as tensors by name; nothing in the file is executed.
+
+    Raises:
+        Sam2rlError: Not a file of weights, or one that holds anything else.
+    """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -23,19 +30,26 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except pickle.UnpicklingError as error:
         raise Sam2rlError(
             f"{path} was refused: it is not a plain file of weights (it holds other objects or code), "
-            "so nothing in it was run; get the weights as .safetensors"
+            "so nothing in it was run. Get the weights as .safetensors."
         ) from error
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise Sam2rlError(f"{path} cannot be read as weights: {first_line(error)}") from error
+        raise Sam2rlError(f"{path} cannot be read as weights ({first_line(error)}).") from error
     if isinstance(content, dict) and isinstance(content.get("model"), dict):  # the layout of Meta's checkpoints
         content = content["model"]
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise Sam2rlError(f"{path} is no state dictionary: expected tensors by name")
+        raise Sam2rlError(f"{path} is no state dictionary: expected tensors by name.")
     return content
 
 
 def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Copy weights into a network; every name and shape must fit."""
+    """Copy weights into a network.
+
+    Args:
+        path: The file that they came from, for the error.
+
+    Raises:
+        Sam2rlError: A name or a shape does not fit.
+    """
     expected = network.state_dict()
     missing = sorted(expected.keys() - weights.keys())
     unexpected = sorted(weights.keys() - expected.keys())
@@ -48,6 +62,6 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], path: Pat
         )
         raise Sam2rlError(
             f"{path} does not fit its configuration: {len(missing)} weights missing, {len(unexpected)} unknown, "
-            f"{len(reshaped)} of another shape (for example {example})"
+            f"{len(reshaped)} of another shape (for example {example})."
         )
     network.load_state_dict(weights)

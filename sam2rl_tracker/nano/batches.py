@@ -26,26 +26,42 @@ _SHIFT = 28  # pixels of 128 that a frame may be moved by
 
 @dataclass(frozen=True)
 class Clips:
-    """A batch of clips."""
+    """A batch of B clips of T frames that follow K objects each.
 
-    images: NDArray[np.uint8]  # [B, T, S, S, 3]
-    masks: NDArray[np.bool_]  # [B, K, T, S, S]; every object is seen on frame 0
-    times: NDArray[np.int64]  # [B, T] frame numbers in the source
+    Attributes:
+        images: [B, T, S, S, 3] RGB.
+        masks: [B, K, T, S, S]. Every object is seen on a clip's first frame.
+        times: [B, T] frame numbers in the source.
+    """
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+    times: NDArray[np.int64]
 
     def split(self, parts: int) -> list[Clips]:
+        """The clips dealt out into so many batches, in order."""
         fields = (np.array_split(values, parts) for values in (self.images, self.masks, self.times))
         return [Clips(*part) for part in zip(*fields, strict=True)]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How clips are cut."""
+    """How clips are cut out of scenes.
 
-    clips: int  # B
-    frames: int  # T
-    longest: int  # frames of the source between two of a clip's at most, if the source is long enough
-    shift: float = 0.0  # share of clips whose frames are each moved by another random distance
-    cuts: float = 0.0  # share of frames that come from another video, where the objects are not
+    Attributes:
+        clips: How many make a batch. Higher values make a step dearer and its gradient steadier.
+        frames: Frames of each. Higher values teach longer memories.
+        longest: The most frames of the source between two of a clip, if the source is long enough. Higher values make
+            objects move further from frame to frame.
+        shift: The share of clips whose frames are each moved by another random distance, as by a shaking camera.
+        cuts: The share of frames that come from another scene, where the objects are not.
+    """
+
+    clips: int
+    frames: int
+    longest: int
+    shift: float = 0.0
+    cuts: float = 0.0
 
 
 @dataclass(frozen=True)

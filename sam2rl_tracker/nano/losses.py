@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sam2rl_tracker.engine.operations import resize
 from sam2rl_tracker.nano.network import Decoded
 
 _PIXEL_WEIGHT, _DICE_WEIGHT, _IOU_WEIGHT = 5.0, 1.0, 1.0
@@ -23,15 +24,24 @@ _UPSAMPLING = 2  # masks are compared at half the input size: finer costs more t
 
 @dataclass(frozen=True)
 class Losses:
-    """Sums over rows, and how many rows they are of."""
+    """Sums over rows, and how many rows they are of.
+
+    Attributes:
+        masks: Errors of the masks (cross entropy and dice), over the rows with the object in view.
+        ious: Errors of the predicted IoUs, over the same rows.
+        scores: Errors of the object scores, over all rows.
+        shown: How many rows have the object in view.
+        rows: How many rows there are.
+    """
 
     masks: Tensor
     ious: Tensor
     scores: Tensor
-    shown: Tensor  # rows with the object in view: masks and IoUs count only these
+    shown: Tensor
     rows: int
 
     def total(self, score_weight: float) -> Tensor:
+        """What is minimised: means over the rows that count, weighted."""
         shown = self.shown.clamp(min=1)
         return self.masks / shown + _IOU_WEIGHT * self.ious / shown + score_weight * self.scores / self.rows
 
@@ -60,11 +70,11 @@ def decoder_losses(decoded: Decoded, truth: Tensor, unambiguous: bool = False) -
     """All losses of one decoder call.
 
     Args:
-        truth: bool [rows, S, S].
-        unambiguous: the prompt says exactly what is meant (a box), so that token 0 is trained too.
+        truth: Bool [rows, S, S].
+        unambiguous: The prompt says exactly what is meant (a box), so that token 0 is trained too.
     """
     size = decoded.logits.shape[-1] * _UPSAMPLING
-    logits = F.interpolate(decoded.logits, size=(size, size), mode="bilinear", align_corners=False)
+    logits = resize(decoded.logits, size)
     wanted = F.adaptive_avg_pool2d(truth[:, None].float(), size).expand_as(logits)
     shown = truth.flatten(1).any(dim=1)
     errors = _PIXEL_WEIGHT * pixel_loss(logits, wanted) + _DICE_WEIGHT * dice_loss(logits, wanted)  # [rows, 4]

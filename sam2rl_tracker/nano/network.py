@@ -1,45 +1,53 @@
 """SAM 2 over a clip with gradients, for training: the same modules as `Engine` runs, in plain batched form.
 
-Rows are objects: row = clip * objects + object. Every row of a batch attends to the same number of memories, though to
-different frames.
+What training and tracking compute alike stands in `engine.operations`. Rows are objects: row = clip * objects + object.
+Every row of a batch attends to the same number of memories, though to different frames.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
-import torch.nn.functional as F
-from sam2.modeling.sam2_base import SAM2Base
-from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
-from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MAX_POINTERS
-
-Network: TypeAlias = SAM2Base
+from sam2rl_tracker.engine import CONDITIONING_SLOT, MAX_POINTERS, Network
+from sam2rl_tracker.engine.operations import blank_pointers, encode_distances, encode_memory, resize, to_tokens
 
 
 @dataclass(frozen=True)
 class Maps:
-    """Image features of many frames: `top` [N, C, h, w], `high_res` two finer levels."""
+    """Image features of N frames.
+
+    Attributes:
+        top: [N, C, h, w] the backbone's top level.
+        high_res: [N, C/8, 4h, 4w] and [N, C/4, 2h, 2w], projected for the mask decoder.
+    """
 
     top: Tensor
     high_res: tuple[Tensor, ...]
 
     def take(self, frames: Tensor) -> Maps:
+        """Those of some frames, int64 [rows]; a frame may be taken several times."""
         return Maps(self.top[frames], tuple(level[frames] for level in self.high_res))
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Raw outputs of the mask decoder, unblanked. Token 0 is for unambiguous prompts, 1 to 3 are the candidates."""
+    """Raw outputs of the mask decoder, unblanked. Mask 0 is for unambiguous prompts, 1 to 3 are the candidates.
 
-    logits: Tensor  # [rows, 4, 4h, 4w]
-    ious: Tensor  # [rows, 4] predicted
-    tokens: Tensor  # [rows, 4, C]
-    scores: Tensor  # [rows] object score logits
+    Attributes:
+        logits: [rows, 4, 4h, 4w].
+        ious: [rows, 4] predicted.
+        tokens: [rows, 4, C] from which pointers are projected.
+        scores: [rows] object score logits.
+    """
+
+    logits: Tensor
+    ious: Tensor
+    tokens: Tensor
+    scores: Tensor
 
     def likeliest(self) -> Tensor:
         """The candidate of the highest predicted IoU, as tracking picks it: [rows], 1 to 3."""
@@ -48,11 +56,17 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Remembered:
-    """What later frames can attend to, of one frame."""
+    """What later frames can attend to, of one frame.
 
-    memory: Tensor  # [rows, h*w, D]
-    pointer: Tensor  # [rows, C]
-    times: Tensor  # [rows] when the frame was
+    Attributes:
+        memory: [rows, h*w, D].
+        pointer: [rows, C].
+        times: [rows] the frame's numbers in the sources.
+    """
+
+    memory: Tensor
+    pointer: Tensor
+    times: Tensor
 
 
 def encode_images(network: Network, images: Tensor) -> Maps:
@@ -95,9 +109,9 @@ def decode_prompts(network: Network, maps: Maps, points: Tensor, labels: Tensor)
 def remember_prompt(network: Network, maps: Maps, masks: Tensor, times: Tensor) -> Remembered:
     """Take given masks [rows, S, S] of 0 and 1 as those of a frame."""
     low, *_, pointer, _ = network._use_mask_as_output(maps.top, list(maps.high_res), masks[:, None])
-    binary = (_resize(low, masks.shape[-1]) > 0).float()
+    binary = (resize(low, masks.shape[-1]) > 0).float()
     visible = masks.flatten(1).any(dim=1)
-    return Remembered(_encode_memory(network, maps, binary, visible), pointer, times)
+    return Remembered(encode_memory(network, maps.top, binary, visible), pointer, times)
 
 
 def remember(
@@ -111,9 +125,8 @@ def remember(
         visible: bool [rows].
     """
     pointer = network.obj_ptr_proj(decoded.tokens[torch.arange(len(picked), device=picked.device), picked])
-    shown = visible[:, None].to(pointer.dtype)
-    pointer = shown * pointer + (1 - shown) * network.no_obj_ptr
-    return Remembered(_encode_memory(network, maps, masks[:, None], visible), pointer, times)
+    pointer = blank_pointers(network, pointer, visible, decoded.scores)
+    return Remembered(encode_memory(network, maps.top, masks[:, None], visible), pointer, times)
 
 
 def attend(network: Network, maps: Maps, times: Tensor, bank: Sequence[Remembered], chosen: Tensor) -> Tensor:
@@ -132,36 +145,18 @@ def attend(network: Network, maps: Maps, times: Tensor, bank: Sequence[Remembere
     distances = times[:, None] - torch.stack([r.times for r in bank], dim=1)[row, places]
 
     slots = torch.tensor([CONDITIONING_SLOT, *range(chosen.shape[1])], device=places.device)
-    grid = _tokens(network.memory_encoder.position_encoding(maps.top.new_zeros(1, network.mem_dim, height, width)))
+    grid = to_tokens(network.memory_encoder.position_encoding(maps.top.new_zeros(1, network.mem_dim, height, width)))
     spatial = (grid + network.maskmem_tpos_enc[slots, 0]).flatten(0, 1).expand(rows, -1, -1)
-    temporal = network.obj_ptr_tpos_proj(
-        get_1d_sine_pe(distances.flatten().float() / (MAX_POINTERS - 1), dim=network.hidden_dim)
-    ).view(rows, -1, network.mem_dim)
+    temporal = encode_distances(network, distances.float() / (MAX_POINTERS - 1))
     split = channels // network.mem_dim  # a pointer is cut into tokens as wide as a memory's
     memory = torch.cat([memories.flatten(1, 2), pointers.reshape(rows, -1, network.mem_dim)], dim=1)
     positions = torch.cat([spatial, temporal.repeat_interleave(split, dim=1)], dim=1)
-    image_positions = _tokens(network.image_encoder.neck.position_encoding(maps.top[:1])).expand(rows, -1, -1)
+    image_positions = to_tokens(network.image_encoder.neck.position_encoding(maps.top[:1])).expand(rows, -1, -1)
     fused = network.memory_attention(
-        curr=_tokens(maps.top).transpose(0, 1),
+        curr=to_tokens(maps.top).transpose(0, 1),
         curr_pos=image_positions.transpose(0, 1),
         memory=memory.transpose(0, 1),
         memory_pos=positions.transpose(0, 1),
         num_obj_ptr_tokens=places.shape[1] * split,
     )  # [h*w, rows, C]
     return fused.permute(1, 2, 0).reshape(rows, channels, height, width)
-
-
-def _encode_memory(network: Network, maps: Maps, masks: Tensor, visible: Tensor) -> Tensor:
-    scaled = masks * network.sigmoid_scale_for_mem_enc + network.sigmoid_bias_for_mem_enc
-    memory = network.memory_encoder(maps.top, scaled, skip_mask_sigmoid=True)["vision_features"]
-    absent = (~visible).to(memory.dtype)[:, None, None]
-    return _tokens(memory) + absent * network.no_obj_embed_spatial[:, None]
-
-
-def _tokens(maps: Tensor) -> Tensor:
-    """[rows, C, h, w] -> [rows, h*w, C]"""
-    return maps.flatten(2).transpose(1, 2)
-
-
-def _resize(maps: Tensor, size: int) -> Tensor:
-    return F.interpolate(maps, size=(size, size), mode="bilinear", align_corners=False)

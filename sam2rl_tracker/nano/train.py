@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from filelock import FileLock, Timeout
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.tensorboard import SummaryWriter
 
-from sam2rl_tracker.engine import MEMORY_SLOTS, Model, resolve_device
+from sam2rl_tracker.engine import MEMORY_SLOTS, Model, Network, resolve_device
 from sam2rl_tracker.engine.catalogue import PACKAGED_MODELS
 from sam2rl_tracker.engine.configuration import build_network, read_config
+from sam2rl_tracker.engine.operations import Normalisation, resize
 from sam2rl_tracker.engine.threads import one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.measures import quality
@@ -40,7 +40,6 @@ from sam2rl_tracker.nano.batches import OBJECTS, Clips, Cut, open_source
 from sam2rl_tracker.nano.losses import Losses, decoder_losses
 from sam2rl_tracker.nano.network import (
     Maps,
-    Network,
     Remembered,
     attend,
     decode,
@@ -53,7 +52,6 @@ from sam2rl_tracker.synthetic.scenes import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
 
 _CONFIG = PACKAGED_MODELS / "nano" / "config.yaml"
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _VALIDATION_SEED = 9_000_000  # training scenes have 32-bit hashes for seeds, all other scenes small numbers
 _SAVE_EVERY = 60.0  # seconds
 _LOG_EVERY = 25  # steps
@@ -458,8 +456,7 @@ def clip_losses(
         if t < frames - 1:
             picked = decoded.likeliest()
             logits = decoded.logits[torch.arange(len(picked), device=device), picked]
-            size = true.shape[-1]
-            own = F.interpolate(logits[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
+            own = resize(logits[:, None], true.shape[-1])[:, 0]
             given = torch.from_numpy(rng.random(len(true)) < forced).to(device)
             visible = torch.where(given, true.flatten(1).any(dim=1), decoded.scores > 0)
             masks = torch.where(given[:, None, None], true.float(), (own * visible[:, None, None]).sigmoid())
@@ -485,9 +482,8 @@ def sum_of(values: Iterator[Tensor]) -> Tensor:
 
 def _normalised(images: np.ndarray, device: torch.device) -> Tensor:
     """uint8 [B, T, S, S, 3] -> float [B*T, 3, S, S]"""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).flatten(0, 1).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (_MEAN, _STD))
-    return (pixels - mean) / std
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).to(device).flatten(0, 1).permute(0, 3, 1, 2)
+    return Normalisation(device)(pixels.float())
 
 
 def _random_bank(rows: int, t: int, rng: np.random.Generator) -> Tensor:

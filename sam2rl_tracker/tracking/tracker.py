@@ -18,7 +18,17 @@ import torch
 
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.store import AGENTS_VARIABLE, find_agent
-from sam2rl_tracker.engine import Chosen, Engine, Features, FrameRecord, MemorySelection, Model, load_model, one_thread
+from sam2rl_tracker.engine import (
+    Chosen,
+    Engine,
+    ExactEngine,
+    Features,
+    FrameRecord,
+    MemorySelection,
+    Model,
+    load_model,
+    one_thread,
+)
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.policies import Encoding, Policy, Start, make_policy
@@ -88,7 +98,11 @@ class Tracker:
         self.model = model if isinstance(model, Model) else load_model(model, device)
         rule = self._make_policy()
         self._exact = exact or rule.exact
-        self._engine = Engine(self.model, DTYPES[dtype], self._exact, self._exact and rule.math_attention)
+        self._engine = (
+            ExactEngine(self.model, DTYPES[dtype], rule.math_attention)
+            if self._exact
+            else Engine(self.model, DTYPES[dtype])
+        )
         self._non_overlap = non_overlap
         self._num_frames = num_frames
         self._agents = agents

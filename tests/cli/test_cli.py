@@ -200,8 +200,8 @@ BAD_TRACKS = {
     "no frames": (_no_frames, [], "holds no frames"),
     "output not empty": (_foreign_output, [], "masks is not empty"),
     "unknown policy": (_nothing, ["--policy", "x"], "Policy 'x' is unknown: give one of dam4sam"),
-    "unknown model": (_nothing, ["--model", "x"], "model 'x' is unknown: give one of nano"),
-    "no such device": (_nothing, ["--device", "cuda:99"], "device 'cuda:99'"),
+    "unknown model": (_nothing, ["--model", "x"], "Model 'x' is unknown: give one of nano"),
+    "no such device": (_nothing, ["--device", "cuda:99"], "Device 'cuda:99'"),
     "bad box": (_nothing, ["--box", "1,2,3"], "Box '1,2,3' is not X,Y,W,H"),
     "mask and box": (_nothing, ["--box", "1,2,30,30"], "either --init MASK.png, or --box"),
 }

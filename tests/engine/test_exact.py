@@ -1,9 +1,8 @@
-"""In exact mode the engine under the recency policy is stock `SAM2VideoPredictor`; in batches it is reproducible."""
+"""Exact mode: under the recency policy it is stock `SAM2VideoPredictor`, and every row is what it is alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +11,10 @@ from PIL import Image
 from reference import SCENES, load_video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Engine, FixedShape, MemorySelection, Model, random_model
+from sam2rl_tracker.engine import Engine, ExactEngine, MemorySelection, Model, random_model
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
-from sam2rl_tracker.engine.types import CONDITIONING_SLOT, FrameRecord
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stock_logits(model: Model, images: Sequence[np.ndarray], masks: np.ndarray) -> np.ndarray:
@@ -58,9 +58,6 @@ def assert_equal_to_stock(
     return ours
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.mark.slow
 def test_whole_video_with_an_absent_object(monkeypatch: pytest.MonkeyPatch, nano: Model) -> None:
     video = load_video()
@@ -68,6 +65,7 @@ def test_whole_video_with_an_absent_object(monkeypatch: pytest.MonkeyPatch, nano
     assert (ours == -1024).all(axis=(1, 2, 3)).any(), "the video no longer reaches the absent branch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 def test_the_videos_and_the_model_of_the_golden_masks(
     monkeypatch: pytest.MonkeyPatch, reference_model: Model, scene: str
@@ -99,101 +97,61 @@ def test_hiera_tiny_at_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_equal_to_stock(monkeypatch, model, video.images[:3], video.truth[:1])
 
 
-def _selections(engine: Engine) -> tuple[list[MemorySelection], object]:
-    """Selections of several lengths over a short track, and the features of the frame after it."""
-    video = load_video()
-    tracker = Tracker(engine.model, "recency")
-    tracker.initialize(video.images[0], video.truth[:1])
-    for image in video.images[1:9]:
-        tracker.track(image)
-    (selection,) = tracker._objects[0].policy.select(9)
-    first, *others = selection.memories
-
-    def only(count: int) -> MemorySelection:
-        kept = (first, *others[len(others) - count :])
-        return MemorySelection(kept, tuple((record, 9 - record.frame) for record, _ in kept))
-
-    return [only(count) for count in (0, 2, 6, 4, 1)], engine.encode_image(video.images[9])
-
-
-def test_a_fixed_shape_makes_rows_independent(nano: Model) -> None:
-    """The same selection gives the same bits whatever the other rows hold, whichever row it is in."""
-    engine = Engine(nano)
-    selections, features = _selections(engine)
-    shape = FixedShape(rows=8, pointers=7)
-    together = engine.predict(features, selections, shape)
-    backwards = engine.predict(features, selections[::-1], shape)
-    assert torch.equal(together.logits, backwards.logits.flip(0))
-    assert torch.equal(together.object_scores, backwards.object_scores.flip(0))
-    for row, selection in enumerate(selections):
-        alone = engine.predict(features, [selection], shape)
-        assert torch.equal(together.logits[row], alone.logits[0])
-        assert torch.equal(together.tokens[row], alone.tokens[0])
-        assert torch.equal(together.ious[row], alone.ious[0])
-        assert torch.equal(together.object_scores[row], alone.object_scores[0])
-
-
-def test_batched_rows_stay_close_to_exact_ones(nano: Model) -> None:
-    exact, batched = Engine(nano, exact=True), Engine(nano)
-    selections, features = _selections(exact)
+def test_batched_rows_stay_close_to_exact_ones(nano: Model, selections: list[MemorySelection]) -> None:
+    exact, batched = ExactEngine(nano), Engine(nano)
+    features = exact.encode_image(load_video().images[9])
     one_by_one = exact.predict(features, selections)
     together = batched.predict(features, selections)
     assert (one_by_one.logits - together.logits).abs().max() < 1e-2
     assert (one_by_one.ious - together.ious).abs().max() < 1e-4
 
 
-def test_a_scale_of_one_changes_nothing_and_another_does(nano: Model) -> None:
-    engine = Engine(nano, exact=True)
-    selections, features = _selections(engine)
-    plain = selections[2]
-
-    def scaled(factor: float) -> MemorySelection:
-        count = len(plain.memories)
-        return MemorySelection(plain.memories, plain.pointers, memory_scales=(factor,) * count)
-
-    reference = engine.predict(features, [plain]).logits
-    assert torch.equal(engine.predict(features, [scaled(1.0)]).logits, reference)
-    assert not torch.allclose(engine.predict(features, [scaled(1.05)]).logits, reference, atol=1e-3)
+def same(together: object, alone: Sequence[object]) -> bool:
+    """Whether a batch of rows, as `Candidates` or `Chosen`, has the bits of its rows alone."""
+    columns = zip(vars(together).values(), *(vars(one).values() for one in alone), strict=True)
+    return all(whole is None or torch.equal(whole, torch.cat(parts)) for whole, *parts in columns)
 
 
-@pytest.mark.parametrize("shape", [None, FixedShape(rows=8, pointers=7)])
-def test_places_that_do_not_count_do_not_matter(nano: Model, shape: FixedShape | None) -> None:
-    engine = Engine(nano)
-    selections, features = _selections(engine)
-    plain, other_length = selections[2], selections[3]
-    counted = torch.arange(64) % 3 > 0
-    masks = (None, *[counted] * (len(plain.memories) - 1))
+def test_rows_are_what_they_are_alone(nano: Model, selections: list[MemorySelection]) -> None:
+    """Every method on several rows at once against the batched engine on each of them."""
+    video = load_video()
+    exact, plain = ExactEngine(nano), Engine(nano)
+    features = plain.encode_image(video.images[9])
+    for image, encoded in zip(video.images[:3], exact.encode_images(video.images[:3]), strict=True):
+        alone = plain.encode_image(image)
+        assert torch.equal(encoded.query, alone.query)
+        assert all(torch.equal(*levels) for levels in zip(encoded.high_res, alone.high_res, strict=True))
 
-    def spoiled(record: FrameRecord) -> FrameRecord:
-        assert record.memory is not None
-        return replace(record, memory=torch.where(counted[:, None], record.memory, 100.0))
+    candidates = exact.predict(features, selections)
+    assert same(candidates, [plain.predict(features, [one]) for one in selections])
 
-    whole = replace(plain, memory_masks=tuple(torch.ones(64, dtype=torch.bool) for _ in masks))
-    chosen = replace(plain, memory_masks=masks)
-    (first, *rest) = plain.memories
-    other = replace(chosen, memories=(first, *((spoiled(record), slot) for record, slot in rest)))
-    # Rows of other lengths, with and without masks, beside them.
-    logits = engine.predict(features, [plain, whole, chosen, other, other_length], shape).logits
-    assert torch.allclose(logits[0], logits[1], atol=1e-2)
-    assert torch.allclose(logits[2], logits[3], atol=1e-2)
-    assert not torch.allclose(logits[0], logits[2], atol=0.1)
+    rows, picks = torch.tensor([0, 1, 2, 3, 4]), torch.tensor([2, 0, 1, 1, 0])
+    visible = torch.tensor([True, True, False, True, True])
+    chosen = exact.choose(candidates, rows, picks, visible)
+    each = [slice(i, i + 1) for i in range(len(rows))]
+    assert same(chosen, [exact.choose(candidates, rows[i], picks[i], visible[i]) for i in each])
+    assert chosen.input_logits is not None
+    assert (chosen.input_logits[2] == -1024).all()
+    whole_size = torch.nn.functional.interpolate(candidates.logits[:1], size=128, mode="bilinear")
+    assert torch.equal(chosen.input_logits[0], whole_size[0, 2])
+
+    memories = exact.encode_memory(features, chosen, [False, True, False, True, False])
+    for i, binary in enumerate([False, True, False, True, False]):
+        assert torch.equal(memories[i : i + 1], plain.encode_memory(features, chosen.take([i]), [binary]))
+
+    masks = np.stack([video.truth[0], np.roll(video.truth[0], 35, axis=1)])
+    assert same(exact.prompt_masks(features, masks), [plain.prompt_masks(features, mask[None]) for mask in masks])
+    boxes = np.array([[10, 20, 40, 30], [60.5, 50, 30, 44]])
+    found, ious = exact.prompt_boxes(features, boxes)
+    alone_found, alone_ious = zip(*(exact.prompt_boxes(features, box[None]) for box in boxes), strict=True)
+    assert same(found, alone_found)
+    assert torch.equal(ious, torch.cat(alone_ious))
 
 
-def test_too_large_a_selection_is_an_error(nano: Model) -> None:
-    engine = Engine(nano)
-    selections, features = _selections(engine)
-    with pytest.raises(ValueError, match="5 selections do not fit a batch of 2 rows"):
-        engine.predict(features, selections, FixedShape(rows=2))
-    with pytest.raises(ValueError, match="1 to 3 memories"):
-        engine.predict(features, selections, FixedShape(rows=5, memories=3))
-
-
-def test_memories_are_stored_as_sam2_stores_them(nano: Model) -> None:
-    engine = Engine(nano)
-    selections, _ = _selections(engine)
-    record, slot = selections[0].memories[0]
-    assert isinstance(record, FrameRecord)
-    assert slot == CONDITIONING_SLOT
-    assert record.memory is not None
-    assert record.memory.dtype == torch.bfloat16
-    assert record.memory.shape == (64, nano.network.mem_dim)
+def test_the_plain_kernel_has_other_last_bits(nano: Model, selections: list[MemorySelection]) -> None:
+    """Which some published code computes with; see `math_attention` of the policies."""
+    features = Engine(nano).encode_image(load_video().images[9])
+    fused = ExactEngine(nano).predict(features, selections[:1]).logits
+    plain = ExactEngine(nano, math_attention=True).predict(features, selections[:1]).logits
+    assert not torch.equal(fused, plain)
+    assert torch.allclose(fused, plain, atol=1e-2)

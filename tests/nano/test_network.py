@@ -1,14 +1,20 @@
-"""Training runs the same network as tracking does: `unrolled` gives what `Engine` gives."""
+"""Training runs the same network as tracking does: it gives what `Engine` gives, on the very same model."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from reference import load_video
+from torch import Tensor
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Engine, FrameRecord, MemorySelection, Model, load_model
+from sam2rl_tracker.engine import Engine, ExactEngine, FrameRecord, MemorySelection, Model, load_model
+from sam2rl_tracker.engine.configuration import build_network
 from sam2rl_tracker.nano.network import Remembered, attend, decode, encode_images, remember, remember_prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,8 +28,7 @@ def remembered(record: FrameRecord) -> Remembered:
 
 @torch.inference_mode()
 def test_a_prediction_is_the_engines(nano: Model) -> None:
-    """The engine fixes position encodings on its network, so training's is another copy."""
-    network = load_model("nano", "cpu").network
+    network = nano.network
     video = load_video()
     engine = Engine(nano)
     tracker = Tracker(nano, "recency")
@@ -52,7 +57,7 @@ def test_a_prediction_is_the_engines(nano: Model) -> None:
 
 @torch.inference_mode()
 def test_memories_are_the_engines(nano: Model) -> None:
-    network = load_model("nano", "cpu").network
+    network = nano.network
     video = load_video()
     tracker = Tracker(nano, "recency")
     tracker.initialize(video.images[0], video.truth[:1])
@@ -78,3 +83,58 @@ def test_memories_are_the_engines(nano: Model) -> None:
     assert torch.allclose(tracked.pointer[0], records[1].pointer, rtol=1e-3, atol=1e-3)  # attended to bfloat16
     absent = remember(network, second, decoded, picked, logits.sigmoid(), torch.tensor([False]), torch.tensor([1]))
     assert torch.allclose(absent.pointer, network.no_obj_ptr)
+
+
+def nano_of(size: int) -> Model:
+    """A nano of its own, for another input size."""
+    model = load_model("nano", "cpu")
+    model.config.model.image_size = size
+    network = build_network(model.config).eval()
+    network.load_state_dict(model.network.state_dict())
+    return replace(model, network=network)
+
+
+def track(engine: Engine) -> Tensor:
+    """Logits of the reference video's second frame, from a memory of the first."""
+    video = load_video()
+    first, second = (engine.encode_image(image) for image in video.images[:2])
+    chosen = engine.prompt_masks(first, video.truth[:1])
+    memory = engine.encode_memory(first, chosen, [True])
+    record = FrameRecord(0, memory[0], chosen.pointers[0], 1.0, 1.0, 1)
+    return engine.predict(second, [MemorySelection(((record, 6),), ((record, 1),))]).logits.flatten()
+
+
+def learn(model: Model) -> Tensor:
+    """The same two frames in training: its logits and all gradients."""
+    network, images = model.network, load_video().images[:2]
+    maps = encode_images(network, torch.stack([Engine(model).preprocess(image) for image in images]))
+    first, second = (maps.take(torch.tensor([t])) for t in (0, 1))
+    truth = torch.zeros(1, network.image_size, network.image_size)
+    truth[:, :64, :64] = 1.0
+    bank = [remember_prompt(network, first, truth, torch.tensor([0]))]
+    decoded = decode(network, attend(network, second, torch.tensor([1]), bank, torch.zeros(1, 0).long()), second)
+    gradients = torch.autograd.grad(decoded.logits.square().mean(), list(network.parameters()), allow_unused=True)
+    used = [gradient.flatten() for gradient in gradients if gradient is not None]
+    assert len(used) > 100
+    return torch.cat([decoded.logits.detach().flatten(), *used])
+
+
+def make(user: str, model: Model) -> Callable[[], Tensor]:
+    """A user of a model: what it is called for, each time."""
+    if user == "training":
+        return lambda: learn(model)
+    engine = Engine(model) if user == "an engine" else ExactEngine(model, math_attention=True)
+    return lambda: track(engine)
+
+
+# With 160 pixels, rotary attention finds another number of places than nano's configuration says.
+@pytest.mark.parametrize("size", [128, 160])
+def test_users_of_one_model_do_not_notice_each_other(size: int) -> None:
+    """Bit for bit what each gives alone, in whichever order they are made and used."""
+    users = ("an engine", "an exact engine", "training")
+    alone = {user: make(user, nano_of(size))() for user in users}
+    for order in permutations(users):
+        model = nano_of(size)
+        made = {user: make(user, model) for user in order}
+        for user in order:
+            assert torch.equal(made[user](), alone[user]), f"{user}, made and used in the order {order}"

@@ -1,0 +1,85 @@
+"""Exact mode: an engine whose results have the bits of stock SAM 2.
+
+Rows of a batch differ from the same rows alone in their last bits. Exact mode therefore takes one row at a time. For
+stock SAM 2's bits, run it in float32 and on one CPU thread (`one_thread`), as several threads split sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sam2rl_tracker.engine.engine import BLANK, Engine
+from sam2rl_tracker.engine.model import Model
+from sam2rl_tracker.engine.operations import resize
+from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, MemorySelection
+
+
+class ExactEngine(Engine):
+    """An `Engine` that takes one image and one row at a time, and resizes masks as stock SAM 2 does.
+
+    Args:
+        model: The loaded network.
+        dtype: float32 for stock SAM 2's bits, or bfloat16 to run under autocast.
+        math_attention: Compute all attention behind the image encoder by PyTorch's plain kernel. Code that was forked
+            from SAM 2's first release does so on machines without a GPU. The last bits differ.
+    """
+
+    def __init__(self, model: Model, dtype: torch.dtype = torch.float32, math_attention: bool = False):
+        super().__init__(model, dtype)
+        self._math_attention = math_attention
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[np.ndarray]) -> list[Features]:
+        if len(images) <= 1:
+            return super().encode_images(images)
+        return [self.encode_image(image) for image in images]
+
+    @torch.inference_mode()
+    def predict(
+        self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None = None
+    ) -> Candidates:
+        # With a fixed shape, rows are independent of each other already; their bits are the shape's, not stock SAM 2's.
+        if len(selections) <= 1 or shape is not None:
+            return super().predict(features, selections, shape)
+        return Candidates.join([self.predict(features, [selection]) for selection in selections])
+
+    @torch.inference_mode()
+    def choose(self, candidates: Candidates, rows: Tensor, picks: Tensor, visible: Tensor) -> Chosen:
+        if len(rows) > 1:
+            each = (slice(i, i + 1) for i in range(len(rows)))
+            return Chosen.join([self.choose(candidates, rows[i], picks[i], visible[i]) for i in each])
+        chosen = super().choose(candidates, rows, picks, visible)
+        # Stock SAM 2 resizes all candidates and then picks one; resizing one alone gives other last bits.
+        siblings = torch.where(visible[:, None, None, None], candidates.logits[rows], BLANK)
+        input_logits = resize(siblings, self.input_size)[torch.arange(len(rows)), picks]
+        return replace(chosen, input_logits=input_logits)
+
+    @torch.inference_mode()
+    def prompt_masks(self, features: Features, masks: np.ndarray) -> Chosen:
+        if len(masks) <= 1:
+            return super().prompt_masks(features, masks)
+        return Chosen.join([self.prompt_masks(features, mask[None]) for mask in masks])
+
+    @torch.inference_mode()
+    def prompt_boxes(self, features: Features, boxes: np.ndarray) -> tuple[Chosen, Tensor]:
+        if len(boxes) <= 1:
+            return super().prompt_boxes(features, boxes)
+        chosen, ious = zip(*(self.prompt_boxes(features, box[None]) for box in boxes), strict=True)
+        return Chosen.join(chosen), torch.cat(ious)
+
+    @torch.inference_mode()
+    def encode_memory(self, features: Features, chosen: Chosen, binarise: Sequence[bool]) -> Tensor:
+        if len(binarise) <= 1:
+            return super().encode_memory(features, chosen, binarise)
+        each = enumerate(binarise)
+        return torch.cat([self.encode_memory(features, chosen.take([i]), [binary]) for i, binary in each])
+
+    def _attention_kernel(self) -> AbstractContextManager[None]:
+        return sdpa_kernel(SDPBackend.MATH) if self._math_attention else nullcontext()
