@@ -151,6 +151,7 @@ def test_what_was_tracked_before_a_bad_frame_is_kept(run: Run, clip: Path) -> No
     assert Path("o.mp4").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_is_terminated_keeps_what_it_has(clip: Path, tmp_path: Path, video: Video) -> None:
     """By SIGTERM, as cluster schedulers and `kill` do it."""
     for index in range(FRAMES, 400):
@@ -254,6 +255,7 @@ def test_a_black_and_white_mask_is_one_object(run: Run, clip: Path, video: Video
     assert np.array_equal(np.asarray(Image.open("masks/8.png")), video.truth[0])
 
 
+@pytest.mark.slow
 def test_train_search_and_agents(run: Run) -> None:
     assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
     assert "has no agents" in run("agent", "list", "w")[2]
@@ -341,6 +343,7 @@ def test_version_policies_and_usage(run: Run) -> None:
     assert run("track")[0] == 2
 
 
+@pytest.mark.slow
 def test_bench_track_prints_json_alone(run: Run) -> None:
     status, out, said = run("bench", "track", "--case", "2x61", "--json", "--device", "cpu")
     assert status == 0, said
@@ -352,6 +355,7 @@ def test_bench_track_prints_json_alone(run: Run) -> None:
     assert run("bench", "track", "--case", "many")[0] == 2
 
 
+@pytest.mark.slow
 def test_bench_track_shows_what_policies_cost(run: Run) -> None:
     policies = ("--policy", "sam2long:uncertainty=1000", "--policy", "mosam")
     status, out, said = run("bench", "track", "--case", "1x41", *policies, "--json", "--device", "cpu")
@@ -386,6 +390,7 @@ def test_bench_predict(run: Run) -> None:
     assert "a multiple of 32 pixels, not 100" in run("bench", "predict", *large)[2]
 
 
+@pytest.mark.slow
 def test_bench_measures_memory_in_processes_of_its_own() -> None:
     from sam2rl_tracker.experiments.speed import Case, _endure
     from sam2rl_tracker.runs.executors import run_apart

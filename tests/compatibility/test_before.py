@@ -85,6 +85,7 @@ def test_an_agents_record_is_told(run: Run) -> None:
     assert (about["sequence"], about["settings"]["hidden"], about["quality"]) == (SCENE, 16, 0.6000322458644852)
 
 
+@pytest.mark.slow
 def test_a_training_goes_on(run: Run) -> None:
     """The first iteration is not done again, and the second is that of the training that was not interrupted."""
     folder = Path("workspace/training/scene-930001_1_seed0")
@@ -117,6 +118,7 @@ def test_a_training_of_other_settings_is_refused(run: Run) -> None:
     assert "was begun with hidden=16" in said
 
 
+@pytest.mark.slow
 def test_results_are_reported_as_they_were(run: Run) -> None:
     status, out, said = run("report", "workspace", "--json")
     assert status == 0, said

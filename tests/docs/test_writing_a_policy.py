@@ -29,6 +29,7 @@ def test_it_is_as_short_as_it_says() -> None:
     assert len(lines) < 40
 
 
+@pytest.mark.slow
 def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     for language, text in blocks():

@@ -58,12 +58,14 @@ def assert_equal_to_stock(
     return ours
 
 
+@pytest.mark.slow
 def test_whole_video_with_an_absent_object(monkeypatch: pytest.MonkeyPatch, nano: Model) -> None:
     video = load_video()
     ours = assert_equal_to_stock(monkeypatch, nano, video.images, video.truth[:1])
     assert (ours == -1024).all(axis=(1, 2, 3)).any(), "the video no longer reaches the absent branch"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", SCENES)
 def test_the_videos_and_the_model_of_the_golden_masks(
     monkeypatch: pytest.MonkeyPatch, reference_model: Model, scene: str

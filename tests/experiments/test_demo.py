@@ -28,6 +28,7 @@ def test_objects_go_away_and_come_back() -> None:
     assert tuple(seed for seed in range(930001, SEEDS[-1] + 1) if returns(seed)) == SEEDS
 
 
+@pytest.mark.slow
 def test_all_trackers_on_one_video(tmp_path: Path) -> None:
     said = io.StringIO()
     training = Settings(iterations=1, samples=8, beam=1)

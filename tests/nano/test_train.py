@@ -52,6 +52,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path, mon
     assert train_nano(tmp_path / "whole", TINY, "cpu").step == 4  # finished: nothing is done again
 
 
+@pytest.mark.slow
 def test_trouble_with_a_folder(tmp_path: Path) -> None:
     done = dataclasses.replace(TINY, steps=1, stages=TINY.stages[:1])
     train_nano(tmp_path, done, "cpu")

@@ -194,6 +194,7 @@ def masks(model: Model, video: Video, policy: str, frames: int = 20, exact: bool
     return np.stack([first, *(tracker.track(image) for image in video.images[1:frames])])
 
 
+@pytest.mark.slow
 def test_all_switched_off_it_is_recency(nano: Model, video: Video) -> None:
     assert np.array_equal(masks(nano, video, f"mosam:{OFF}", 80), masks(nano, video, "recency", 80))
 

@@ -45,7 +45,7 @@ def kept_trace(golden: str, scene: str) -> list[Step] | None:
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("golden", PUBLISHED)
-@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("scene", [SCENES[0], *(pytest.param(scene, marks=pytest.mark.slow) for scene in SCENES[1:])])
 def test_masks_and_decisions_are_the_published_codes(
     reference_model: Model, scene: str, golden: str, record_property: Callable[[str, object], None]
 ) -> None:

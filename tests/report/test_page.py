@@ -145,6 +145,7 @@ def test_a_page_where_nothing_is_complete(made, tmp_path):
     assert reader.images == 0
 
 
+@pytest.mark.slow
 def test_a_page_without_the_baseline(made, tmp_path):
     analysis = made.report.analysis
     others = Analysis(
@@ -163,6 +164,7 @@ def test_a_folder_of_somebody_else_is_left_alone(made, tmp_path):
     assert (tmp_path / "index.html").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_the_command(made, tmp_path, monkeypatch, capsys):
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["sam2rl", "report", *map(str, arguments)])

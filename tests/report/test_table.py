@@ -21,6 +21,7 @@ def text_of(report: Report) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_collect_measures_the_complete_and_names_the_failed(evaluated):
     report = collect(evaluated.workspace.folder)
     assert list(report.analysis.trackers) == ["SAM2", "Perfect", "Mixed"]
@@ -52,6 +53,7 @@ def test_a_report_without_sam2_or_any_complete_tracker():
     assert to_json(failed) == {"trackers": {}, "sequences": {}, "made_with": {}, "failures": {"SAM2": said}}
 
 
+@pytest.mark.slow
 def test_results_of_different_models_are_told(evaluated, nano):
     report = collect(evaluated.workspace.folder)
     (made,) = report.made_with["SAM2"]
@@ -72,6 +74,7 @@ def test_agents_that_have_seen_their_test_are_labelled():
     assert "* trained on the ground truth that it is scored on" in text
 
 
+@pytest.mark.slow
 def test_a_workspace_without_results(evaluated, tmp_path):
     workspace = create(tmp_path / "w")
     with pytest.raises(Sam2rlError, match="names no sequences"):

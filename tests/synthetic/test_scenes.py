@@ -213,6 +213,7 @@ def test_targets_are_as_large_as_the_preset_says(name):
         assert 0.85 * least < share < (np.sqrt(most) + 1 / 128) ** 2 * 1.05
 
 
+@pytest.mark.slow
 def test_presets_are_ordered(scenes):
     default = np.mean([~scene.present for scene in scenes])
     easy, hard = (

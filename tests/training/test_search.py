@@ -87,6 +87,7 @@ def test_all_inserts_into_a_free_place_are_one_state(make: Make) -> None:
     assert len(set(simulator.step([full] * 5, range(5)))) == 5
 
 
+@pytest.mark.slow
 def test_founds(make: Make) -> None:
     simulator, other = make(), make()
     founds = compare(simulator, BUDGET, seed=0, width=60)
@@ -132,6 +133,7 @@ def test_more_budget_is_never_worse(make: Make) -> None:
         assert set(few.curve) < set(many.curve) | {few.curve[-1]}
 
 
+@pytest.mark.slow
 def test_deterministic(make: Make) -> None:
     """Nothing depends on what else the simulator was asked, nor on how many rollouts go side by side."""
     simulator = make()

@@ -44,11 +44,13 @@ def own_measures(workspace: Workspace, tracker: str) -> dict[str, Measures]:
     return found
 
 
+@pytest.mark.slow
 def test_a_perfect_tracker_scores_exactly_one(analysis):
     assert analysis.trackers["Perfect"] == Scores(1.0, 1.0, 1.0)
     assert all(row["Perfect"] == Scores(1.0, 1.0, 1.0) for row in analysis.sequences.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracker", ["Perfect", "Mixed"])
 def test_own_measures_agree_with_the_toolkit(evaluated, analysis, tracker):
     own = own_measures(evaluated.workspace, tracker)
@@ -66,16 +68,19 @@ def test_own_measures_agree_with_the_toolkit(evaluated, analysis, tracker):
     assert (total.nre, total.dre, total.adq) == pytest.approx(auxiliary, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_mixed_results_are_a_mixture(evaluated):
     """Otherwise the agreement above would prove little."""
     total = mean_measures(own_measures(evaluated.workspace, "Mixed").values())
     assert all(value is not None and 0.05 < value < 0.95 for value in astuple(total))
 
 
+@pytest.mark.slow
 def test_trackers_that_work_are_not_reported(evaluated):
     assert set(evaluated.failures) == {"Dies", "Refuses"}
 
 
+@pytest.mark.slow
 def test_a_tracker_that_dies_is_reported(evaluated):
     failure = evaluated.failures["Dies"]
     assert failure.sequence == "single"
@@ -85,12 +90,14 @@ def test_a_tracker_that_dies_is_reported(evaluated):
     assert again == failure
 
 
+@pytest.mark.slow
 def test_a_tracker_that_never_connects_is_reported(evaluated):
     failure = evaluated.failures["Refuses"]
     assert "Unable to connect" in failure.reason
     assert "scripted_tracker" in failure.reason  # the command to run by hand
 
 
+@pytest.mark.slow
 def test_damaged_and_short_results_are_reported(evaluated):
     file = evaluated.workspace.folder / "results" / "Mixed" / "baseline" / "several" / "several_4_001.bin"
     data = file.read_bytes()
@@ -106,6 +113,7 @@ def test_damaged_and_short_results_are_reported(evaluated):
         file.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_properties_are_stored_beside_the_results(evaluated):
     folder = evaluated.workspace.folder / "results" / "SAM2" / "baseline"
 
@@ -122,6 +130,7 @@ def test_properties_are_stored_beside_the_results(evaluated):
     assert late[:6] == ["", "", "", "", "3", "3 4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "result"),
     [
@@ -139,6 +148,7 @@ def test_other_commands_of_the_toolkit(evaluated, arguments, result):
 # ---------------------------------------------------------------- bad input
 
 
+@pytest.mark.slow
 def test_an_unknown_tracker_is_an_error_that_lists_the_known(evaluated):
     with pytest.raises(Sam2rlError, match=r"Nobody is not a tracker.*DAM4SAM.*SAM2"):
         evaluate(evaluated.workspace.folder, ["Nobody"])
@@ -191,6 +201,7 @@ def test_damaged_stack(tmp_path, text):
         checked_workspace(workspace.folder)
 
 
+@pytest.mark.slow
 def test_a_stack_without_the_analyses(evaluated):
     stack: Path = evaluated.workspace.stack
     text = stack.read_text()
