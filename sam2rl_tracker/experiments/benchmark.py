@@ -29,18 +29,18 @@ from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.curves import mean_curve
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, HEURISTICS
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, HEURISTICS, SEARCHES
 from sam2rl_tracker.experiments.claims import difference, interval, judge, survival
 from sam2rl_tracker.experiments.speed import describe
 from sam2rl_tracker.experiments.transfer import VARIANTS, transfer_agent
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.policies.sam2rl import AGENTS_VARIABLE
-from sam2rl_tracker.report.figures import SEARCHES
-from sam2rl_tracker.report.measured import mean_curve
-from sam2rl_tracker.report.standings import VERSIONS, plot_gains, plot_steps, to_markdown, write_csv
-from sam2rl_tracker.report.table import Report, collect, to_json
+from sam2rl_tracker.report.standings import VERSIONS, to_markdown, write_csv
+from sam2rl_tracker.report.standings_plots import plot_gains, plot_steps
+from sam2rl_tracker.report.table import to_json
 from sam2rl_tracker.runs.executors import end_with
 from sam2rl_tracker.runs.provenance import package_version, processor
 from sam2rl_tracker.synthetic.presets import find_preset
@@ -50,6 +50,7 @@ from sam2rl_tracker.training.search import most_steps
 from sam2rl_tracker.training.settings import PRESETS, Settings
 from sam2rl_tracker.training.trainer import Task, search_object, train_all
 from sam2rl_tracker.vot.clips import load_clip
+from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken, frame_times
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.tracker import made_with

@@ -181,8 +181,9 @@ def search_object(
         lines = {"SAM 2": result["sam2"]}
         if agent:
             lines[f"agent, {result['agent_method']}"] = result["agent"]
+        curves = {found.name: found.curve for found in founds}
         plot_curves(
-            founds, plot, f"{task.sequence}, object {task.object_id}: found on the truth it is scored on", lines
+            curves, plot, f"{task.sequence}, object {task.object_id}: found on the truth it is scored on", lines
         )
     if save:
         publish(max(agents.values(), key=lambda agent: agent.record["quality"]), save)

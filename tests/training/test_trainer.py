@@ -24,7 +24,6 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.report import collect
 from sam2rl_tracker.training import ppo, trainer
 from sam2rl_tracker.training.ppo import Progress, train
 from sam2rl_tracker.training.search import beam_ladder
@@ -32,6 +31,7 @@ from sam2rl_tracker.training.settings import PRESETS, Settings, parse_settings
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.trainer import Task, search_object, train_all, train_object
 from sam2rl_tracker.vot.clips import load_clip, objects_of
+from sam2rl_tracker.vot.collect import collect
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
