@@ -74,7 +74,36 @@ class FrameSource(ABC):
         return self._first_size
 
 
+def open_frames(source: StrPath) -> FrameSource:
+    """Open a folder of frames or a video file.
+
+    Args:
+        source: A folder with .jpg, .jpeg, .png, .bmp or .webp files, read in natural order (2 before 10), or a video
+            file that FFmpeg can decode, whose frames are named %08d from 1.
+
+    Raises:
+        Sam2rlError: There is nothing at the path, no frame in the folder, two frames share a stem, the file is no
+            video, or its first frame cannot be decoded.
+    """
+    path = Path(source)
+    if path.is_dir():
+        frames: FrameSource = _FolderSource(path)
+    elif path.is_file():
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            raise Sam2rlError(f"{path} is a single image, expected a folder of frames or a video: give its folder.")
+        frames = _VideoSource(path)
+    else:
+        raise Sam2rlError(f"{path} does not exist, expected a folder of frames or a video file: check the path.")
+    frames.first_size()  # a source that cannot be decoded is reported here, before a model is loaded
+    return frames
+
+
+# ---------------------------------------------------------------- folders
+
+
 class _FolderSource(FrameSource):
+    """Image files in natural order."""
+
     def __init__(self, folder: Path) -> None:
         self.files = list_frames(folder)
         super().__init__(folder, count=len(self.files), fps=None)
@@ -112,12 +141,20 @@ def list_frames(folder: StrPath) -> list[Path]:
 
 
 def _natural_key(file: Path) -> tuple[list[int | str], str]:
-    """Numbers in a name compare as numbers: 2 before 10. Text and digits alternate, so like meets like."""
+    """Numbers in a name compare as numbers: 2 before 10. Text and digits alternate, so like meets like.
+
+    The package `natsort` would order digits of other scripts and letters with accents differently.
+    """
     parts = re.split(r"([0-9]+)", file.stem.lower())
     return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], file.name
 
 
+# ---------------------------------------------------------------- video files
+
+
 class _VideoSource(FrameSource):
+    """A video file, decoded by FFmpeg."""
+
     def __init__(self, file: Path) -> None:
         with _open_container(file) as container:
             stream = container.streams.video[0]
@@ -163,27 +200,3 @@ def _open_container(file: Path) -> Any:
             f"{file} has no video stream, expected a video file or a folder of frames: check that it is the right file."
         )
     return container
-
-
-def open_frames(source: StrPath) -> FrameSource:
-    """Open a folder of frames or a video file.
-
-    Args:
-        source: A folder with .jpg, .jpeg, .png, .bmp or .webp files, read in natural order (2 before 10), or a video
-            file that FFmpeg can decode, whose frames are named %08d from 1.
-
-    Raises:
-        Sam2rlError: There is nothing at the path, no frame in the folder, two frames share a stem, the file is no
-            video, or its first frame cannot be decoded.
-    """
-    path = Path(source)
-    if path.is_dir():
-        frames: FrameSource = _FolderSource(path)
-    elif path.is_file():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            raise Sam2rlError(f"{path} is a single image, expected a folder of frames or a video: give its folder.")
-        frames = _VideoSource(path)
-    else:
-        raise Sam2rlError(f"{path} does not exist, expected a folder of frames or a video file: check the path.")
-    frames.first_size()  # a source that cannot be decoded is reported here, before a model is loaded
-    return frames
