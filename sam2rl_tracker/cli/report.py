@@ -5,6 +5,7 @@ Functions import what they call: `sam2rl --help` answers at once, though PyTorch
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ def report(
         render(found, Console())
     if not no_html:
         with console.status("Drawing the page"):
-            page = write_page(folder, found, out, PRESETS["default"])
+            page = write_page(folder, found, out, asdict(PRESETS["default"]))
         say(f"{page}: open it in a browser; its figures are in {page.parent / 'figures'}")
     if found.failures:
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def run_demo(
     policies = {"SAM2": "recency", "SAM2RL": f"sam2rl:agents={agents_folder(out)}"}
     banks = {labelled(name, report.trained): _trace(out, best, policy) for name, policy in policies.items()}
     picture = plot_banks(banks, out / f"{best}-bank.png", f"{best}: what the trackers remember")
-    page = write_page(out, report, defaults=PRESETS["default"])
+    page = write_page(out, report, defaults=asdict(PRESETS["default"]))
     say(
         f"Done in {time.perf_counter() - started:.0f} s. In {out}:\n"
         f"  {page.parent.name}/{page.name}: all of this as a page, with plots and frames; open it in a browser\n"

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -17,11 +17,17 @@ from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, read_image
 
 
+class Frame(NamedTuple):
+    """A frame of a video: the stem for its output file and the RGB image, uint8 [h, w, 3]."""
+
+    name: str
+    image: Image
+
+
 class FrameSource(ABC):
     """The frames of a video in order; open one with `open_frames`.
 
-    Iterating yields `(name, image)`: the stem for this frame's output file and the RGB image, uint8 [h, w, 3]. Every
-    `iter()` starts again at the first frame, and one frame is held at a time, so a video of any length fits.
+    Every `iter()` starts again at the first frame, and one frame is held at a time, so a video of any length fits.
 
     Attributes:
         path: The folder or file.
@@ -36,17 +42,18 @@ class FrameSource(ABC):
         self._first_size: tuple[int, int] | None = None
 
     @abstractmethod
-    def _frames(self) -> Iterator[tuple[str, Image]]:
+    def _frames(self) -> Iterator[Frame]:
         """Decode from the first frame on."""
 
-    def __iter__(self) -> Iterator[tuple[str, Image]]:
-        """Yield `(name, image)`.
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in order.
 
         Raises:
             Sam2rlError: A frame cannot be decoded, or its size differs from the first one's.
         """
         size: tuple[int, int] | None = None
-        for name, image in self._frames():
+        for frame in self._frames():
+            name, image = frame
             height, width = image.shape[:2]
             size = size or (height, width)
             if (height, width) != size:
@@ -54,12 +61,12 @@ class FrameSource(ABC):
                     f"Frame {name} of {self.path} is {width}x{height} pixels but the first is {size[1]}x{size[0]}: all "
                     "frames must have the same size, resize them first."
                 )
-            yield name, image
+            yield frame
         if size is None:
             raise Sam2rlError(f"{self.path} has no frame that can be decoded: check that it is a complete video.")
 
-    def first(self) -> tuple[str, Image]:
-        """Name and image of the first frame, without consuming it."""
+    def first(self) -> Frame:
+        """The first frame, without consuming it."""
         frames = iter(self)
         try:
             return next(frames)
@@ -69,7 +76,7 @@ class FrameSource(ABC):
     def first_size(self) -> tuple[int, int]:
         """(height, width) of the first frame in pixels."""
         if self._first_size is None:
-            height, width = self.first()[1].shape[:2]
+            height, width = self.first().image.shape[:2]
             self._first_size = (height, width)
         return self._first_size
 
@@ -108,9 +115,9 @@ class _FolderSource(FrameSource):
         self.files = list_frames(folder)
         super().__init__(folder, count=len(self.files), fps=None)
 
-    def _frames(self) -> Iterator[tuple[str, Image]]:
+    def _frames(self) -> Iterator[Frame]:
         for file in self.files:
-            yield file.stem, read_image(file)
+            yield Frame(file.stem, read_image(file))
 
 
 def list_frames(folder: StrPath) -> list[Path]:
@@ -161,14 +168,14 @@ class _VideoSource(FrameSource):
             rate = stream.average_rate
             super().__init__(file, count=stream.frames or None, fps=float(rate) if rate else None)
 
-    def _frames(self) -> Iterator[tuple[str, Image]]:
+    def _frames(self) -> Iterator[Frame]:
         number = 0
         with _open_container(self.path) as container:
             try:
                 container.streams.video[0].thread_type = "AUTO"
                 for frame in container.decode(video=0):
                     number += 1
-                    yield f"{number:08d}", _upright(frame)
+                    yield Frame(f"{number:08d}", _upright(frame))
             except av.error.FFmpegError as error:
                 raise Sam2rlError(
                     f"{self.path} cannot be decoded after frame {number} ({error.strerror}): the file may be damaged, "

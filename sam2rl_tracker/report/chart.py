@@ -62,7 +62,11 @@ def draw_chart(one: ObjectTracks, styles: Styles, marked: Sequence[int], trained
 
 @dataclass(frozen=True)
 class _Grid:
-    """Frames along the horizontal axis."""
+    """Frames along the horizontal axis.
+
+    Attributes:
+        length: Frames of the video.
+    """
 
     length: int
 

@@ -14,6 +14,7 @@ from sam2rl_tracker.report.words import legend_label
 
 
 def draw_memory(results: Results, styles: Styles) -> Figure | None:
+    """Ages of memories, and the frames that were never used; None where no tracker tells."""
     found = {name: use for name in results.trackers if (use := memory_use(results.objects, name))}
     if not found:
         return None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 from jinja2 import Environment, PackageLoader
@@ -35,9 +34,6 @@ from sam2rl_tracker.vot.registry import registered, registered_trackers
 from sam2rl_tracker.vot.tracks import read_results
 from sam2rl_tracker.vot.trainings import read_searches, read_trainings
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 MOST_DETAILS = 50
 """Objects shown in detail: more would make the page too large to open at once."""
@@ -73,7 +69,7 @@ class Cell:
 
 
 def write_page(
-    folder: StrPath, report: Report, out: StrPath | None = None, defaults: DataclassInstance | None = None
+    folder: StrPath, report: Report, out: StrPath | None = None, defaults: Mapping[str, float] | None = None
 ) -> Path:
     """Write `index.html` and `figures/*.png`, `*.pdf`.
 
@@ -81,7 +77,8 @@ def write_page(
         folder: The workspace.
         report: What `collect` said of it.
         out: Where to write; by default `report/` in the workspace.
-        defaults: Settings that `sam2rl train` takes if none are given: the page's command leaves them out.
+        defaults: {setting: value} that `sam2rl train` takes where none is given, named as in a training's
+            settings.json: the page's command leaves them out.
 
     Returns:
         The page.
@@ -182,7 +179,7 @@ def _sequence_row(results: Results, sequence: str) -> dict[str, Cell]:
 
 
 def _settings(
-    workspace: Workspace, report: Report, trainings: Sequence[Training], defaults: DataclassInstance | None
+    workspace: Workspace, report: Report, trainings: Sequence[Training], defaults: Mapping[str, float] | None
 ) -> dict[str, str]:
     """What the numbers depend on, and how to get them again."""
     folder = shlex.quote(str(workspace.folder))
@@ -203,12 +200,12 @@ def _settings(
     }
 
 
-def _training_options(trainings: Sequence[Training], defaults: DataclassInstance | None) -> str:
+def _training_options(trainings: Sequence[Training], defaults: Mapping[str, float] | None) -> str:
     """Options of `sam2rl train` that the trainings were made with, where all were made with the same."""
     given = [{**training.settings, "seed": None} for training in trainings]  # seeds may differ: they have an option
     if any(settings != given[0] for settings in given):
         return " ...  # with settings that differ: see training/*/settings.json"
-    known = asdict(defaults) if defaults else dict.fromkeys(given[0])
+    known = dict.fromkeys(given[0]) if defaults is None else defaults
     changes = [f"{key}={value}" for key, value in given[0].items() if key != "seed" and known.get(key, value) != value]
     seeds = sorted({training.seed for training in trainings})
     options = [*(f"--set {change}" for change in changes), *(f"--seed {seed}" for seed in seeds if seeds != [0])]

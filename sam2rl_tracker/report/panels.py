@@ -49,6 +49,7 @@ def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 def resized(image: Image, size: tuple[int, int]) -> Image:
+    """An image at another size, (width, height); enlarged pixels stay squares."""
     way = PILImage.Resampling.NEAREST if size[0] >= image.shape[1] else AREA
     return np.asarray(PILImage.fromarray(image).resize(size, way))
 

@@ -43,7 +43,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A plot before it is saved; the figure is None where there are no data for it."""
+    """A plot before it is saved, as in `Plot`; the figure is None where there are no data for it."""
 
     name: str
     title: str

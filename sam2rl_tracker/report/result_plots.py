@@ -17,6 +17,7 @@ _TITLES = {"nre": "NRE ↓", "dre": "DRE ↓", "adq": "ADQ"}
 
 
 def draw_measures(results: Results) -> Figure:
+    """All measures of all trackers as a table of shades."""
     rows = results.trackers
     figure = new_figure(7.6, 0.6 + 0.36 * len(rows))
     axes = figure.add_subplot()
@@ -43,6 +44,7 @@ def draw_measures(results: Results) -> Figure:
 
 
 def draw_accuracy_robustness(results: Results, styles: Styles) -> Figure | None:
+    """A point for each tracker; None where robustness is defined for none."""
     figure = new_figure(6.2, 5.0)
     axes = figure.add_subplot()
     for name in results.trackers:
@@ -73,6 +75,7 @@ def _error(mean: float, interval: tuple[float, float] | None) -> list[list[float
 
 
 def draw_quality_plot(results: Results, styles: Styles) -> Figure:
+    """Share of frames with an overlap above a threshold, over the threshold."""
     figure = new_figure(6.2, 5.0)
     axes = figure.add_subplot()
     thresholds = np.linspace(0, 1, 101)
@@ -88,6 +91,7 @@ def draw_quality_plot(results: Results, styles: Styles) -> Figure:
 
 
 def draw_differences(results: Results, styles: Styles) -> Figure | None:
+    """Gains over the baseline by sequence, a panel for each tracker; None where there is nothing to compare."""
     others = [name for name in results.trackers if name != results.base]
     if results.base is None or not others:
         return None

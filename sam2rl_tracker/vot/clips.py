@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,15 @@ from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 
-def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | None = None) -> list[tuple[str, int]]:
-    """(sequence, object id) of a workspace, in its own order.
+class SequenceObject(NamedTuple):
+    """An object of a workspace: the sequence's name and the object's number in the ground truth."""
+
+    sequence: str
+    object_id: int
+
+
+def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | None = None) -> list[SequenceObject]:
+    """The objects of a workspace, in its own order.
 
     Args:
         sequences: Only these; all of them by default.
@@ -34,7 +42,7 @@ def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | 
         ids = sorted(read_sequence(workspace.sequences / name).regions)
         if object_id is not None and object_id not in ids:
             raise Sam2rlError(f"{name} has no object {object_id}: it has {', '.join(map(str, ids))}.")
-        found += [(name, k) for k in ids if object_id in (None, k)]
+        found += [SequenceObject(name, k) for k in ids if object_id in (None, k)]
     if not found:
         raise Sam2rlError(
             f"{workspace.folder} has no sequences: add some with `sam2rl workspace generate` or `sam2rl workspace "

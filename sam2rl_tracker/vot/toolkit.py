@@ -190,7 +190,9 @@ def analyse(folder: StrPath, trackers: Sequence[str]) -> Analysis:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         said = [line for line in lines if not re.fullmatch(r"\d+ %", line)]
-        raise Sam2rlError(f"vot analysis failed in {workspace.folder}: {said[-1] if said else error}") from error
+        raise Sam2rlError(
+            f"`vot analysis` failed in {workspace.folder} ({said[-1] if said else error}): run it there to see more."
+        ) from error
     return _read_analysis(document, workspace)
 
 

@@ -47,7 +47,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Compared:
-    """Answers beside the truth: float [T] and bool [T] as in `evaluation.tracks.Track`."""
+    """Answers beside the truth.
+
+    Attributes:
+        overlaps: float [T], nan where the truth is unknown.
+        predicted: bool [T], whether a mask was given that is not empty.
+    """
 
     overlaps: Overlaps
     predicted: Flags

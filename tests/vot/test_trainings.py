@@ -14,9 +14,9 @@ def test_what_is_legible_is_read(made, tmp_path):
 
 def test_settings_and_damage(tmp_path):
     for name, table, settings in (
-        ("a_1_seed3", "iterations,steps,mean\n4,10,0.5\n", '{"subject": "a", "hidden": 16}'),
-        ("b_2_seed0", "steps,mean\n10,0.5\n", "damaged"),
-        ("c_1_seed0", "steps,mean\n10,what\n", "{}"),
+        ("a_1_seed3", "iteration,iterations,steps,mean\n1,4,10,0.5\n", '{"subject": "a", "hidden": 16}'),
+        ("b_2_seed0", "iteration,steps,mean\n1,10,0.5\n", "damaged"),
+        ("c_1_seed0", "iteration,other\n1,10\n", "{}"),
         ("d_1_seed0", "", "{}"),
     ):
         folder = tmp_path / "training" / name

@@ -57,7 +57,7 @@ def test_generate(tmp_path):
     sequence = read_sequence(workspace.sequences / "scene-hard-00007")
     hard = scenes.generate_scene(7, frames=6, size=64, preset="hard")
     assert np.array_equal(np.asarray(Image.open(sequence.images[3])), hard.images[3])
-    with pytest.raises(Sam2rlError, match="preset 'x' is unknown"):
+    with pytest.raises(Sam2rlError, match="Preset 'x' is unknown"):
         generate(tmp_path / "new", 1, seed=0, preset="x")
     assert not (tmp_path / "new").exists()
 
