@@ -43,7 +43,7 @@ def defaults_of(source: Any, what: str) -> dict[str, Value]:
     return defaults
 
 
-def parse_parameters(source: Any, texts: Iterable[str], what: str) -> dict[str, Value]:
+def parse_parameters(source: Any, texts: Iterable[str], what: str) -> dict[str, Any]:
     """Read `KEY=VALUE` texts as the parameters of a dataclass, or of an instance of one; the values that are given.
 
     Numbers are read as Python reads them. A bool is true, yes, on or 1, or false, no, off or 0.
@@ -65,7 +65,7 @@ def parse_parameters(source: Any, texts: Iterable[str], what: str) -> dict[str, 
     """
     defaults = defaults_of(source, what)
     kinds = {name: _kind(parameter) or str for name, parameter in _fields(source).items()}
-    values: dict[str, Value] = {}
+    values: dict[str, Any] = {}
     for text in texts:
         key, separator, value = text.partition("=")
         if not separator or key not in defaults:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from handwritten import made  # noqa: F401  # a fixture
 from reference import DATA
 
 from sam2rl_tracker.engine import Model, load_model, one_thread

@@ -12,13 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from sam2rl_tracker.cli.options import (
-    Folder,
-    Json,
-    console,
-    print_json,
-    say,
-)
+from sam2rl_tracker.cli.options import Folder, Json, console, print_json, say
 
 
 def report(
@@ -28,8 +22,10 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Every tracker evaluated in a workspace beside SAM 2: a table, an HTML page, and its figures as PNG and PDF."""
-    from sam2rl_tracker.report import collect, render, to_json
     from sam2rl_tracker.report.page import write_page
+    from sam2rl_tracker.report.table import render, to_json
+    from sam2rl_tracker.training.settings import PRESETS
+    from sam2rl_tracker.vot.collect import collect
 
     found = collect(folder)
     if as_json:
@@ -40,7 +36,7 @@ def report(
         render(found, Console())
     if not no_html:
         with console.status("Drawing the page"):
-            page = write_page(folder, found, out)
+            page = write_page(folder, found, out, PRESETS["default"].as_json())
         say(f"{page}: open it in a browser; its figures are in {page.parent / 'figures'}")
     if found.failures:
         raise typer.Exit(1)
@@ -59,7 +55,8 @@ def compare(
     fps: Annotated[float, typer.Option(min=1)] = 12,
 ) -> None:
     """Draw trackers side by side with the truth and the frames in their memory banks: a video, and some stills."""
-    from sam2rl_tracker.report.comparison import find_difference, write_comparison
+    from sam2rl_tracker.report.comparison import write_comparison
+    from sam2rl_tracker.vot.differences import find_difference
 
     with console.status("Comparing") as status:
         found = find_difference(folder, sequence, trackers or (), object_id)

@@ -162,7 +162,8 @@ def search(
                     if result.agent is not None:
                         lines[f"agent, {result.agent_method}"] = result.agent
                     title = f"{name}, object {k}: found on the truth it is scored on"
-                    plot_curves(result.found, plots / f"{name}_{k}.png", title, lines)
+                    curves = {found.name: found.curve for found in result.found}
+                    plot_curves(curves, plots / f"{name}_{k}.png", title, lines)
             except Sam2rlError as error:
                 failures.append({"sequence": name, "object": k, "error": str(error)})
                 say(f"FAILED {name}, object {k}: {error}", style="red")

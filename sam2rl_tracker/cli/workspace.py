@@ -10,17 +10,9 @@ from typing import Annotated
 
 import typer
 
-from sam2rl_tracker.cli.options import (
-    Folder,
-    Objects,
-    Preset,
-    Source,
-    say,
-)
+from sam2rl_tracker.cli.options import Folder, Objects, Preset, Source, say
 
 workspace_app = typer.Typer(no_args_is_help=True, help="Make VOT workspaces and fill them with sequences.")
-
-
 import_app = typer.Typer(no_args_is_help=True, help="Add sequences of a data set to a workspace.")
 workspace_app.add_typer(import_app, name="import")
 
@@ -69,9 +61,9 @@ def workspace_preview(
 @import_app.command("frames")
 def import_frames(source: Source, folder: Folder) -> None:
     """SRC/color/ and SRC/masks/ (index PNGs) become the sequence SRC."""
-    from sam2rl_tracker.vot.workspace import import_frames as run
+    from sam2rl_tracker.vot import importers
 
-    _tell_added([run(source, folder)], folder)
+    _tell_added([importers.import_frames(source, folder)], folder)
 
 
 @import_app.command("davis")
@@ -82,17 +74,17 @@ def import_davis(
     sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
 ) -> None:
     """DAVIS 2016 or 2017 at 480p."""
-    from sam2rl_tracker.vot.importers import import_davis as run
+    from sam2rl_tracker.vot import importers
 
-    _tell_added(run(source, folder, split, sequence), folder)
+    _tell_added(importers.import_davis(source, folder, split, sequence), folder)
 
 
 @import_app.command("sav")
 def import_sav(source: Source, folder: Folder) -> None:
     """SA-V: videos with *_manual.json, or the frame and mask folders of val and test."""
-    from sam2rl_tracker.vot.importers import import_sav as run
+    from sam2rl_tracker.vot import importers
 
-    _tell_added(run(source, folder), folder)
+    _tell_added(importers.import_sav(source, folder), folder)
 
 
 def _tell_added(names: list[str], folder: Path) -> None:

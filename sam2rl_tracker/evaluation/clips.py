@@ -14,11 +14,16 @@ from sam2rl_tracker.errors import Sam2rlError
 class Clip:
     """One object of one video with its ground truth, from the frame on which the object is given.
 
-    Shapes: images T x uint8 [h, w, 3]; masks bool [T, h, w]; known bool [T], False where nobody knows the truth;
-    ignored bool [T, h, w] or None, the pixels that do not count.
+    Args:
+        images: T frames, uint8 [h, w, 3] each; 3 or more.
+        masks: bool [T, h, w], the truth; not empty on the first frame.
+        known: bool [T], False where nobody knows the truth; known on some frame after the first.
+        ignored: bool [T, h, w], the pixels that do not count; None = all count.
+        start_counts: Whether the frame on which the object is given is scored, with IoU 1. The toolkit does that for
+            objects that appear after a video's first frame.
 
-    `start_counts`: whether the frame on which the object is given is scored, with IoU 1. The toolkit does that for
-    objects that appear after a video's first frame.
+    Raises:
+        Sam2rlError: There is nothing to start from or to learn from.
     """
 
     images: Sequence[np.ndarray]
@@ -29,11 +34,11 @@ class Clip:
 
     def __post_init__(self) -> None:
         if len(self.images) < 3:
-            raise Sam2rlError(f"the video has {len(self.images)} frames: there is a decision to take from 3 on")
+            raise Sam2rlError(f"The video has {len(self.images)} frames: there is a decision to take from 3 on.")
         if not self.masks[0].any():
-            raise Sam2rlError("the object is not visible on the first frame: there is nothing to start from")
+            raise Sam2rlError("The object is not visible on the first frame: there is nothing to start from.")
         if not self.known[1:].any():
-            raise Sam2rlError("no frame after the first one has a known truth: there is nothing to learn from")
+            raise Sam2rlError("No frame after the first one has a known truth: there is nothing to learn from.")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
-_ENDS = (2.5, 97.5)  # percentiles between which 95 % lie
+FEW = 6
+"""With fewer videos all of them may differ the same way by chance too often for an interval to prove anything."""
 
 
 def bootstrap_interval(values: Sequence[float] | NDArray[np.float64], resamples: int = 2000) -> tuple[float, float]:
@@ -18,7 +20,7 @@ def bootstrap_interval(values: Sequence[float] | NDArray[np.float64], resamples:
     Raises:
         ValueError: There is nothing to resample.
     """
-    low, high = np.percentile(_resampled_means(np.asarray(values, dtype=np.float64)[None], resamples)[0], _ENDS)
+    low, high = np.percentile(_resampled_means([values], resamples)[0], (2.5, 97.5))
     return float(low), float(high)
 
 
@@ -33,16 +35,25 @@ def bootstrap_ratio(
     Raises:
         ValueError: There is nothing to resample, or the numbers of values differ.
     """
-    above, below = _resampled_means(np.stack([values, others]), resamples)
+    above, below = _resampled_means([values, others], resamples)
     ratios = np.divide(above, below, out=np.full_like(above, np.inf), where=below > 0)
-    low, high = np.percentile(ratios, _ENDS, method="inverted_cdf")  # between two infinities nothing is interpolated
+    # Between two infinities nothing can be interpolated, as SciPy's own interval would.
+    low, high = np.percentile(ratios, (2.5, 97.5), method="inverted_cdf")
     return float(low), float(high)
 
 
-def _resampled_means(values: NDArray[np.float64], resamples: int) -> NDArray[np.float64]:
+def _resampled_means(rows: Sequence[Sequence[float] | NDArray[np.float64]], resamples: int) -> NDArray[np.float64]:
     """[rows, videos] -> [rows, resamples]; the same draws of videos for all rows."""
-    count = values.shape[1]
-    if count == 0:
+    values = np.stack([np.asarray(row, dtype=np.float64) for row in rows])
+    if values.size == 0:
         raise ValueError("no values to resample")
-    draws = np.random.default_rng(0).integers(count, size=(resamples, count))
-    return np.asarray(values[:, draws].mean(axis=2))
+    if values.shape[1] == 1:  # SciPy resamples two or more
+        return np.repeat(values, resamples, axis=1)
+    drawn = bootstrap(
+        tuple(values), _means, paired=True, n_resamples=resamples, method="percentile", rng=np.random.default_rng(0)
+    )
+    return np.asarray(drawn.bootstrap_distribution)
+
+
+def _means(*rows: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    return np.stack([row.mean(axis=axis) for row in rows])

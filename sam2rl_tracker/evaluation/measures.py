@@ -1,8 +1,7 @@
 """The VOTS measures on arrays: quality, accuracy, robustness and the three auxiliary ones.
 
 Equal to what VOT toolkit 0.9.0 computes on the same masks with the project's stack (`burnin: 0`,
-`ignore_unknown: False`,
-`weighted: False`, and `filter_tag: evaluation`, which leaves out the prompted frame).
+`ignore_unknown: False`, `weighted: False`, and `filter_tag: evaluation`, which leaves out the prompted frame).
 
 One object in one video is given as boolean masks [T, h, w]; frame 0 is the prompted frame and is never scored. A scored
 frame of known truth is one of five:
@@ -35,10 +34,20 @@ from sam2rl_tracker.evaluation.overlaps import Flags, Masks, Overlaps, checked, 
 MIN_ABSENT_FRAMES = 10
 """ADQ is defined for objects that are absent on more frames than this."""
 
+LOWER_IS_BETTER = frozenset({"nre", "dre"})
+
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """How many scored frames fell into each class (see the module's text)."""
+    """How many scored frames fell into each class.
+
+    Attributes:
+        tracked: T: visible, IoU > 0.
+        failed: F: visible, predicted elsewhere.
+        missed: M: visible, predicted empty.
+        hallucinated: H: absent, something predicted.
+        noticed: N: absent, predicted empty.
+    """
 
     tracked: int
     failed: int
@@ -63,16 +72,29 @@ def count_frames(
     """Class of every scored frame, counted; arguments and errors as in `frame_overlaps`."""
     prediction, truth, known = checked(prediction, truth, known)
     overlaps = frame_overlaps(prediction, truth, known, ignored)
-    return _count(overlaps, _any(prediction), _any(truth), known)
+    return count_overlaps(overlaps, _any(prediction), _any(truth), _scored(known))
 
 
 def _any(masks: Masks) -> Flags:
     return np.asarray(masks.any(axis=(1, 2)))
 
 
-def _count(overlaps: Overlaps, predicted: Flags, visible: Flags, known: Flags) -> FrameCounts:
+def _scored(known: Flags) -> Flags:
+    """[T], the frames that count: those of known truth but the prompted one."""
     scored = known.copy()
     scored[:1] = False
+    return scored
+
+
+def count_overlaps(overlaps: Overlaps, predicted: Flags, visible: Flags, scored: Flags) -> FrameCounts:
+    """`count_frames` from what it takes of the masks.
+
+    Args:
+        overlaps: float [T] from `frame_overlaps`.
+        predicted: bool [T], True where the prediction is not empty.
+        visible: bool [T], True where the truth is not empty.
+        scored: bool [T], the frames to count.
+    """
     tracked = scored & visible & (overlaps > 0)
     lost = scored & visible & ~tracked
     absent = scored & ~visible
@@ -128,7 +150,18 @@ def adq(counts: FrameCounts) -> float | None:
 
 @dataclass(frozen=True)
 class Measures:
-    """The measures of an object, a sequence or a data set, as fractions; None = not defined there."""
+    """The measures of an object, a sequence or a data set, as fractions; None = not defined there.
+
+    Attributes:
+        quality: Mean overlap over all frames. Higher is better, as for the next two.
+        accuracy: Mean IoU over the frames on which the object is tracked.
+        robustness: Share of the frames with the object on which it is tracked.
+        nre: Not-reported error: share of the frames with the object on which nothing is predicted. Lower is better.
+        dre: Drift-rate error: share of the frames with the object on which something else is predicted. Lower is
+            better.
+        adq: Absence-detection quality: share of the frames without the object on which nothing is predicted. Higher is
+            better.
+    """
 
     quality: float
     accuracy: float
@@ -136,6 +169,10 @@ class Measures:
     nre: float | None
     dre: float | None
     adq: float | None
+
+
+MEASURES = tuple(field.name for field in fields(Measures))
+"""Names of the measures, in the order of a table."""
 
 
 def measure_object(
@@ -149,7 +186,7 @@ def measure_object(
 
 def measure_overlaps(overlaps: Overlaps, predicted: Flags, visible: Flags, known: Flags) -> Measures:
     """`measure_object` from what it takes of the masks: float [T] and three times bool [T]."""
-    counts = _count(overlaps, predicted, visible, known)
+    counts = count_overlaps(overlaps, predicted, visible, _scored(known))
     return Measures(
         quality=quality(overlaps),
         accuracy=accuracy(overlaps, visible),
@@ -172,7 +209,7 @@ def mean_measures(items: Iterable[Measures]) -> Measures:
     if not items:
         raise ValueError("no measures to average")
     means: dict[str, float | None] = {}
-    for field in fields(Measures):
-        defined = [value for value in (getattr(item, field.name) for item in items) if value is not None]
-        means[field.name] = sum(defined) / len(defined) if defined else None
+    for name in MEASURES:
+        defined = [value for value in (getattr(item, name) for item in items) if value is not None]
+        means[name] = sum(defined) / len(defined) if defined else None
     return Measures(**means)  # type: ignore[arg-type]  # quality and accuracy are always defined

@@ -9,6 +9,12 @@ AGENTS = "SAM2RL"
 """The tracker that is run by trained agents."""
 
 HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
+
 CONTROLS = {"never": "never", "stride": "stride", "random rule": "random"}
 """{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
-BEST = "best found"  # by any method: rules, searches, the agent and the best rollout of its training
+
+SEARCHES = ("random", "greedy", "beam")
+"""Searches for good decisions on the ground truth, without learning."""
+
+BEST = "best found"
+"""By any method: rules, searches, the agent and the best rollout of its training."""

@@ -10,9 +10,7 @@ from torch import Tensor
 from sam2rl_tracker.errors import Sam2rlError
 
 Masks = NDArray[np.bool_]  # [T, h, w]
-
 Flags = NDArray[np.bool_]  # [T]
-
 Overlaps = NDArray[np.float64]  # [T], nan where the truth is unknown
 
 
@@ -49,6 +47,11 @@ def frame_overlaps(
 
 
 def checked(prediction: Masks, truth: Masks, known: Flags | None) -> tuple[Masks, Masks, Flags]:
+    """The arguments of `frame_overlaps` as arrays of the same length, `known` filled in.
+
+    Raises:
+        Sam2rlError: The shapes differ.
+    """
     prediction, truth = np.asarray(prediction, dtype=bool), np.asarray(truth, dtype=bool)
     if truth.ndim != 3 or prediction.shape != truth.shape:
         raise Sam2rlError(

@@ -9,11 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2rl_tracker.evaluation.intervals import bootstrap_interval, bootstrap_ratio
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, HEURISTICS
+from sam2rl_tracker.evaluation.intervals import FEW, bootstrap_interval, bootstrap_ratio
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, HEURISTICS, SEARCHES
 from sam2rl_tracker.experiments.transfer import Transfer
-from sam2rl_tracker.report.figures import SEARCHES
-from sam2rl_tracker.report.words import FEW
 
 FACTOR = 3  # the paper's claim: the agents gain so many times what the best heuristic gains
 SHARE = 0.7  # of the best found by any method: what an agent should reach

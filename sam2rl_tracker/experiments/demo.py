@@ -13,16 +13,17 @@ from rich.console import Console
 from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.methods import BASELINE
-from sam2rl_tracker.report import collect, render
 from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.report.page import write_page
-from sam2rl_tracker.report.table import Report, labelled
+from sam2rl_tracker.report.table import render
+from sam2rl_tracker.report.words import labelled
 from sam2rl_tracker.tracking.tracker import Tracker
-from sam2rl_tracker.training.settings import Settings
+from sam2rl_tracker.training.settings import PRESETS, Settings
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import train_all
 from sam2rl_tracker.vot.clips import load_clip
+from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import generate, open_workspace
 
@@ -89,7 +90,7 @@ def run_demo(
     policies = {"SAM2": "recency", "SAM2RL": f"sam2rl:agents={agents_folder(out)}"}
     banks = {labelled(name, report.trained): _trace(out, best, policy) for name, policy in policies.items()}
     picture = plot_banks(banks, out / f"{best}-bank.png", f"{best}: what the trackers remember")
-    page = write_page(out, report)
+    page = write_page(out, report, defaults=PRESETS["default"].as_json())
     say(
         f"Done in {time.perf_counter() - started:.0f} s. In {out}:\n"
         f"  {page.parent.name}/{page.name}: all of this as a page, with plots and frames; open it in a browser\n"

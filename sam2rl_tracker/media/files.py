@@ -66,11 +66,11 @@ def prepare_output_folder(folder: StrPath, marker: str = ".sam2rl") -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()) and not (folder / marker).is_file():
-            raise Sam2rlError(f"{folder} is not empty and was not written by sam2rl; give a new folder.")
+            raise Sam2rlError(f"{folder} is not empty and was not written by sam2rl: give a new folder.")
         # Rewriting the marker also proves that the folder can be written to, before any work is spent on it.
         (folder / marker).write_text("This folder was written by sam2rl, which may write to it again.\n")
     except FileExistsError as error:
-        raise Sam2rlError(f"{folder} is a file, expected a folder for the output; give a new folder.") from error
+        raise Sam2rlError(f"{folder} is a file, expected a folder for the output: give a new folder.") from error
     except OSError as error:
-        raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}); give a folder you own.") from error
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
     return folder

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -17,11 +17,17 @@ from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, read_image
 
 
+class Frame(NamedTuple):
+    """A frame of a video: the stem for its output file and the RGB image, uint8 [h, w, 3]."""
+
+    name: str
+    image: Image
+
+
 class FrameSource(ABC):
     """The frames of a video in order; open one with `open_frames`.
 
-    Iterating yields `(name, image)`: the stem for this frame's output file and the RGB image, uint8 [h, w, 3]. Every
-    `iter()` starts again at the first frame, and one frame is held at a time, so a video of any length fits.
+    Every `iter()` starts again at the first frame, and one frame is held at a time, so a video of any length fits.
 
     Attributes:
         path: The folder or file.
@@ -36,17 +42,18 @@ class FrameSource(ABC):
         self._first_size: tuple[int, int] | None = None
 
     @abstractmethod
-    def _frames(self) -> Iterator[tuple[str, Image]]:
+    def _frames(self) -> Iterator[Frame]:
         """Decode from the first frame on."""
 
-    def __iter__(self) -> Iterator[tuple[str, Image]]:
-        """Yield `(name, image)`.
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames in order.
 
         Raises:
             Sam2rlError: A frame cannot be decoded, or its size differs from the first one's.
         """
         size: tuple[int, int] | None = None
-        for name, image in self._frames():
+        for frame in self._frames():
+            name, image = frame
             height, width = image.shape[:2]
             size = size or (height, width)
             if (height, width) != size:
@@ -54,12 +61,12 @@ class FrameSource(ABC):
                     f"Frame {name} of {self.path} is {width}x{height} pixels but the first is {size[1]}x{size[0]}: all "
                     "frames must have the same size, resize them first."
                 )
-            yield name, image
+            yield frame
         if size is None:
             raise Sam2rlError(f"{self.path} has no frame that can be decoded: check that it is a complete video.")
 
-    def first(self) -> tuple[str, Image]:
-        """Name and image of the first frame, without consuming it."""
+    def first(self) -> Frame:
+        """The first frame, without consuming it."""
         frames = iter(self)
         try:
             return next(frames)
@@ -69,19 +76,48 @@ class FrameSource(ABC):
     def first_size(self) -> tuple[int, int]:
         """(height, width) of the first frame in pixels."""
         if self._first_size is None:
-            height, width = self.first()[1].shape[:2]
+            height, width = self.first().image.shape[:2]
             self._first_size = (height, width)
         return self._first_size
 
 
+def open_frames(source: StrPath) -> FrameSource:
+    """Open a folder of frames or a video file.
+
+    Args:
+        source: A folder with .jpg, .jpeg, .png, .bmp or .webp files, read in natural order (2 before 10), or a video
+            file that FFmpeg can decode, whose frames are named %08d from 1.
+
+    Raises:
+        Sam2rlError: There is nothing at the path, no frame in the folder, two frames share a stem, the file is no
+            video, or its first frame cannot be decoded.
+    """
+    path = Path(source)
+    if path.is_dir():
+        frames: FrameSource = _FolderSource(path)
+    elif path.is_file():
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            raise Sam2rlError(f"{path} is a single image, expected a folder of frames or a video: give its folder.")
+        frames = _VideoSource(path)
+    else:
+        raise Sam2rlError(f"{path} does not exist, expected a folder of frames or a video file: check the path.")
+    frames.first_size()  # a source that cannot be decoded is reported here, before a model is loaded
+    return frames
+
+
+# ---------------------------------------------------------------- folders
+
+
 class _FolderSource(FrameSource):
+    """Image files in natural order."""
+
     def __init__(self, folder: Path) -> None:
         self.files = list_frames(folder)
         super().__init__(folder, count=len(self.files), fps=None)
 
-    def _frames(self) -> Iterator[tuple[str, Image]]:
+    def _frames(self) -> Iterator[Frame]:
         for file in self.files:
-            yield file.stem, read_image(file)
+            yield Frame(file.stem, read_image(file))
 
 
 def list_frames(folder: StrPath) -> list[Path]:
@@ -112,26 +148,34 @@ def list_frames(folder: StrPath) -> list[Path]:
 
 
 def _natural_key(file: Path) -> tuple[list[int | str], str]:
-    """Numbers in a name compare as numbers: 2 before 10. Text and digits alternate, so like meets like."""
+    """Numbers in a name compare as numbers: 2 before 10. Text and digits alternate, so like meets like.
+
+    The package `natsort` would order digits of other scripts and letters with accents differently.
+    """
     parts = re.split(r"([0-9]+)", file.stem.lower())
     return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], file.name
 
 
+# ---------------------------------------------------------------- video files
+
+
 class _VideoSource(FrameSource):
+    """A video file, decoded by FFmpeg."""
+
     def __init__(self, file: Path) -> None:
         with _open_container(file) as container:
             stream = container.streams.video[0]
             rate = stream.average_rate
             super().__init__(file, count=stream.frames or None, fps=float(rate) if rate else None)
 
-    def _frames(self) -> Iterator[tuple[str, Image]]:
+    def _frames(self) -> Iterator[Frame]:
         number = 0
         with _open_container(self.path) as container:
             try:
                 container.streams.video[0].thread_type = "AUTO"
                 for frame in container.decode(video=0):
                     number += 1
-                    yield f"{number:08d}", _upright(frame)
+                    yield Frame(f"{number:08d}", _upright(frame))
             except av.error.FFmpegError as error:
                 raise Sam2rlError(
                     f"{self.path} cannot be decoded after frame {number} ({error.strerror}): the file may be damaged, "
@@ -163,27 +207,3 @@ def _open_container(file: Path) -> Any:
             f"{file} has no video stream, expected a video file or a folder of frames: check that it is the right file."
         )
     return container
-
-
-def open_frames(source: StrPath) -> FrameSource:
-    """Open a folder of frames or a video file.
-
-    Args:
-        source: A folder with .jpg, .jpeg, .png, .bmp or .webp files, read in natural order (2 before 10), or a video
-            file that FFmpeg can decode, whose frames are named %08d from 1.
-
-    Raises:
-        Sam2rlError: There is nothing at the path, no frame in the folder, two frames share a stem, the file is no
-            video, or its first frame cannot be decoded.
-    """
-    path = Path(source)
-    if path.is_dir():
-        frames: FrameSource = _FolderSource(path)
-    elif path.is_file():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            raise Sam2rlError(f"{path} is a single image, expected a folder of frames or a video: give its folder.")
-        frames = _VideoSource(path)
-    else:
-        raise Sam2rlError(f"{path} does not exist, expected a folder of frames or a video file: check the path.")
-    frames.first_size()  # a source that cannot be decoded is reported here, before a model is loaded
-    return frames

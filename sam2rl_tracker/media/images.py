@@ -13,12 +13,11 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 
 Image = NDArray[np.uint8]  # [h, w, 3] RGB
-
 Labels = NDArray[np.uint8]  # [h, w] object ids
-
 Mask = NDArray[np.bool_]  # [h, w]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+"""What files are called that count as images, in lower case."""
 
 # What PIL raises for files that are damaged or no images at all, depending on the format and on where the damage is.
 _DECODE_ERRORS = (
@@ -60,7 +59,15 @@ def read_image(path: StrPath) -> Image:
 
 
 def decode(path: StrPath, expected: str) -> PILImage.Image:
-    """Open and fully decode a file, so that a truncated one is noticed here and not at first use."""
+    """Open and fully decode a file, so that a truncated one is noticed here and not at first use.
+
+    Args:
+        path: An image file.
+        expected: What it should be, for the error's text.
+
+    Raises:
+        Sam2rlError: The file is missing, damaged or not an image.
+    """
     try:
         with PILImage.open(path) as image:
             image.load()

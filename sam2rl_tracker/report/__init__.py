@@ -1,7 +1,5 @@
-"""Tables, plots, overlays and HTML."""
+"""Drawing and wording what was measured: tables, plots, overlays and HTML."""
 
-from sam2rl_tracker.media.overlay import overlay
-from sam2rl_tracker.media.writer import VideoWriter
-from sam2rl_tracker.report.table import Report, collect, render, to_json
+from sam2rl_tracker.report.table import render, to_json
 
-__all__ = ["Report", "VideoWriter", "collect", "overlay", "render", "to_json"]
+__all__ = ["render", "to_json"]

@@ -7,47 +7,43 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.report.style import BLUE, GREEN, ORANGE, Stroke, draw_grid, house_style, new_figure, save
 from sam2rl_tracker.runs.folder import PROGRESS, ProgressTable, read_progress
 
-# Okabe-Ito, with dashes so that nothing depends on colour alone.
-_LOSSES = {"masks": ("#0072B2", "-"), "ious": ("#D55E00", "--"), "scores": ("#009E73", ":")}
+_LOSSES = {"masks": Stroke(BLUE, "-"), "ious": Stroke(ORANGE, "--"), "scores": Stroke(GREEN, ":")}
 _TASKS = {"prompt": "single images, from a point or a box", "clip": "clips, from memory"}
 
 
+@house_style()
 def plot_training(folder: Path, path: Path) -> Path:
     """Draw `progress.csv` of a training's folder.
 
     Args:
-        path: a .png, .pdf or .svg.
+        folder: Of the training.
+        path: A .png, .pdf or .svg to write.
 
     Raises:
-        Sam2rlError: there is no such table yet, or the picture cannot be written.
+        Sam2rlError: There is no such table yet, or the picture cannot be written.
     """
     if not (folder / PROGRESS).is_file():
         raise Sam2rlError(f"{folder} has no {PROGRESS}: `sam2rl model train-nano` writes it.")
     table = read_progress(folder / PROGRESS, "step")
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    tasks, last = figure.subplots(1, 3)[:2], figure.axes[2]
+    figure = new_figure(12, 3.6)
+    *tasks, last = figure.subplots(1, 3)
     for axes, (task, what) in zip(tasks, _TASKS.items(), strict=True):
-        for loss, (color, line) in _LOSSES.items():
-            _draw(axes, table, f"{task}_{loss}", color=color, linestyle=line, label=loss)
+        for loss, stroke in _LOSSES.items():
+            _draw(axes, table, f"{task}_{loss}", label=loss, **stroke.line())
         axes.set(title=what, ylabel="loss", yscale="log")
         if axes.lines:
-            axes.legend(frameon=False)
-    _draw(last, table, "validation", color="#0072B2", marker="o", markersize=3)
+            axes.legend()
+    _draw(last, table, "validation", color=BLUE, marker="o", markersize=3)
     last.set(title="unseen scenes, recency rule", ylabel="Quality", ylim=(0, None))
     for axes in figure.axes:
-        axes.set_xlabel("step")
-        axes.set_xlim(0, table.columns["step"][-1] if len(table) else 1)
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
-    return path
+        axes.set(xlabel="step", xlim=(0, table.columns["step"][-1] if len(table) else 1))
+        draw_grid(axes)
+    return save(figure, path)
 
 
 def _draw(axes: Axes, table: ProgressTable, name: str, **style: Any) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,17 +13,23 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.curves import Training
+from sam2rl_tracker.evaluation.intervals import FEW
+from sam2rl_tracker.evaluation.measures import LOWER_IS_BETTER, MEASURES
+from sam2rl_tracker.evaluation.memory import memory_use
+from sam2rl_tracker.evaluation.results import ROUNDING, Results
 from sam2rl_tracker.media.files import StrPath, atomic_path, prepare_output_folder
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
-from sam2rl_tracker.report.figures import Memory, draw_plots, remember
-from sam2rl_tracker.report.measured import DUST, LOWER_IS_BETTER, NAMES, Measured, Training, measure
-from sam2rl_tracker.report.palette import tracker_styles
-from sam2rl_tracker.report.table import Report, labelled, making
-from sam2rl_tracker.report.words import FEW, points, summarise
+from sam2rl_tracker.report.plots import draw_plots
+from sam2rl_tracker.report.style import tracker_styles
+from sam2rl_tracker.report.table import making
+from sam2rl_tracker.report.words import habits, labelled, points, summarise
 from sam2rl_tracker.runs.provenance import PAGE_PACKAGES, machine, python_version, versions
-from sam2rl_tracker.training.settings import PRESETS
-from sam2rl_tracker.vot.registry import registered_trackers
+from sam2rl_tracker.vot.collect import Report
+from sam2rl_tracker.vot.registry import registered, registered_trackers
+from sam2rl_tracker.vot.tracks import read_results
+from sam2rl_tracker.vot.trainings import read_searches, read_trainings
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 MOST_DETAILS = 50
@@ -59,13 +64,17 @@ class Cell:
     best: bool = False
 
 
-def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> Path:
+def write_page(
+    folder: StrPath, report: Report, out: StrPath | None = None, defaults: Mapping[str, float] | None = None
+) -> Path:
     """Write `index.html` and `figures/*.png`, `*.pdf`.
 
     Args:
         folder: The workspace.
         report: What `collect` said of it.
         out: Where to write; by default `report/` in the workspace.
+        defaults: {setting: value} that `sam2rl train` takes where none is given, named as in a training's
+            settings.json: the page's command leaves them out.
 
     Returns:
         The page.
@@ -75,17 +84,18 @@ def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> P
     """
     workspace = open_workspace(folder)
     out = prepare_output_folder(workspace.folder / "report" if out is None else out)
-    measured = measure(folder, report)
-    styles = tracker_styles(measured.trackers)
+    results = read_results(folder, report)
+    trainings, searches = read_trainings(workspace.folder), read_searches(workspace.folder)
+    styles = tracker_styles(results.trackers)
     figures = out / "figures"
     plots, details = [], []
-    if measured.trackers:
+    if results.trackers:
         try:
             (figures / "objects").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Sam2rlError(f"{figures} cannot be written ({error.strerror}): give another folder") from error
-        plots = draw_plots(measured, styles, figures)
-        details = draw_details(measured, workspace, styles, MOST_DETAILS)
+            raise Sam2rlError(f"{figures} cannot be written ({error.strerror}): give another folder.") from error
+        plots = draw_plots(results, trainings, searches, styles, figures)
+        details = draw_details(results, workspace, styles, MOST_DETAILS)
         save_details(details, figures / "objects")
         _clean(figures, {plot.name for plot in plots})
         _clean(figures / "objects", {detail.name for detail in details})
@@ -93,24 +103,26 @@ def write_page(folder: StrPath, report: Report, out: StrPath | None = None) -> P
         loader=PackageLoader("sam2rl_tracker", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("page.html").render(
-        measured=measured,
+        report=report,
+        results=results,
+        trainings=trainings,
         workspace=workspace,
-        summary=summarise(measured),
+        summary=summarise(results),
         styles=styles,
         labelled=partial(labelled, trained=report.trained),
-        trained=report.trained & set(measured.trackers),
+        trained=report.trained & set(results.trackers),
         heads=_HEADS,
-        table={name: {key: _cell(measured, name, key) for key in NAMES} for name in measured.trackers},
-        sequences={name: _sequence_row(measured, name) for name in measured.by_sequence},
+        table={name: {key: _cell(results, name, key) for key in MEASURES} for name in results.trackers},
+        sequences={name: _sequence_row(results, name) for name in results.by_sequence},
         few=FEW,
-        rules=_rules(workspace, measured.trackers),
+        rules=_rules(workspace, results.trackers),
         plots={plot.name: plot for plot in plots},
         details=details,
         links={detail.one.sequence: detail.name for detail in reversed(details)},
-        memories={name: memory for name in measured.trackers if (memory := remember(measured, name))},
-        habits=_habits(measured),
-        has_entropy=any("entropy" in training.columns for training in measured.trainings),
-        settings=_settings(workspace, measured),
+        memories={name: use for name in results.trackers if (use := memory_use(results.objects, name))},
+        habits=habits(results),
+        has_entropy=any("entropy" in training.columns for training in trainings),
+        settings=_settings(workspace, report, trainings, defaults),
     )
     path = out / "index.html"
     with atomic_path(path) as temporary:
@@ -127,25 +139,24 @@ def _clean(folder: Path, names: Container[str]) -> None:
 
 def _rules(workspace: Workspace, trackers: Sequence[str]) -> dict[str, str]:
     """What the trackers keep in memory, in a line each, of those whose command names a policy."""
-    registered = registered_trackers(workspace)
+    known = registered_trackers(workspace)
     rules = {}
     for name in trackers:
-        command = registered.get(name.partition("@")[0], {}).get("command", "")
-        found = re.search(r"policy\s*=\s*['\"](\w+)", command)
+        tracker = registered(known, name)
         with suppress(Sam2rlError):  # a class of somebody's own
-            if found:
-                rules[name] = summary_of(found[1])
+            if tracker and tracker.policy:
+                rules[name] = summary_of(tracker.policy)
     return rules
 
 
-def _cell(measured: Measured, tracker: str, key: str) -> Cell:
-    value = getattr(measured.overall[tracker], key)
+def _cell(results: Results, tracker: str, key: str) -> Cell:
+    value = getattr(results.overall[tracker], key)
     if value is None:
         return Cell(None, "–")
     sign = -1 if key in LOWER_IS_BETTER else 1
-    others = [getattr(measures, key) for measures in measured.overall.values()]
-    best = sign * value > max(sign * other for other in others if other is not None) - DUST
-    difference = measured.differences.get(tracker, {}).get(key)
+    others = [getattr(measures, key) for measures in results.overall.values()]
+    best = sign * value > max(sign * other for other in others if other is not None) - ROUNDING
+    difference = results.differences.get(tracker, {}).get(key)
     if difference is None:
         return Cell(value, f"{100 * value:.1f}", best=best)
     change = points(difference.mean)
@@ -157,39 +168,19 @@ def _cell(measured: Measured, tracker: str, key: str) -> Cell:
     return Cell(value, f"{100 * value:.1f}", change, verdict, best)
 
 
-def _sequence_row(measured: Measured, sequence: str) -> dict[str, Cell]:
-    qualities = {name: measures.quality for name, measures in measured.by_sequence[sequence].items()}
+def _sequence_row(results: Results, sequence: str) -> dict[str, Cell]:
+    qualities = {name: measures.quality for name, measures in results.by_sequence[sequence].items()}
     most = max(qualities.values())
-    return {name: Cell(value, f"{100 * value:.1f}", best=value > most - DUST) for name, value in qualities.items()}
+    return {name: Cell(value, f"{100 * value:.1f}", best=value > most - ROUNDING) for name, value in qualities.items()}
 
 
-def _habits(measured: Measured) -> str:
-    """How trained agents treat the memory, beside SAM 2."""
-    sentences = []
-    base = remember(measured, measured.base) if measured.base else None
-    for name in sorted(measured.report.trained & set(measured.trackers)):
-        memory = remember(measured, name)
-        if memory is not None and base is not None:
-            sentences.append(
-                f"{name} {_habit(memory)}; {measured.base}, which always keeps the newest frames, {_habit(base)}."
-            )
-    return " ".join(sentences)
-
-
-def _habit(memory: Memory) -> str:
-    unused = f"never used {100 * memory.unused:.0f} % of the frames" if memory.unused >= 0.005 else "used every frame"
-    return (
-        f"{unused} as a memory, its memories were "
-        f"{memory.median:.0f} frames old in the median, and the one that stayed longest was {memory.longest} "
-        "frames old"
-    )
-
-
-def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
+def _settings(
+    workspace: Workspace, report: Report, trainings: Sequence[Training], defaults: Mapping[str, float] | None
+) -> dict[str, str]:
     """What the numbers depend on, and how to get them again."""
     folder = shlex.quote(str(workspace.folder))
-    commands = [f"sam2rl train {folder}{_settings_of(measured.trainings)}"] if measured.trainings else []
-    names = [*measured.trackers, *(failure.tracker for failure in measured.report.failures)]
+    commands = [f"sam2rl train {folder}{_training_options(trainings, defaults)}"] if trainings else []
+    names = [*report.analysis.trackers, *(failure.tracker for failure in report.failures)]
     if (workspace.folder / "benchmark" / "plan.json").is_file():
         commands = [f"sam2rl benchmark {folder}  # with the options that benchmark/plan.json tells"]
     commands += [f"vot evaluate --workspace {folder} {' '.join(map(shlex.quote, names))}", f"sam2rl report {folder}"]
@@ -197,20 +188,20 @@ def _settings(workspace: Workspace, measured: Measured) -> dict[str, str]:
         "Workspace": str(workspace.folder),
         "Commands": "\n".join(commands),
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "Made with": "\n".join(making(measured.report)) or "unknown: the results do not tell",
+        "Made with": "\n".join(making(report)) or "unknown: the results do not tell",
         "Versions": ", ".join(f"{name} {number}" for name, number in versions(PAGE_PACKAGES).items())
         + f", Python {python_version()}",
         "Machine of this page": machine(),
     }
 
 
-def _settings_of(trainings: Sequence[Training]) -> str:
+def _training_options(trainings: Sequence[Training], defaults: Mapping[str, float] | None) -> str:
     """Options of `sam2rl train` that the trainings were made with, where all were made with the same."""
-    defaults = asdict(PRESETS["default"])
-    given = [{**training.settings, "seed": defaults["seed"]} for training in trainings]
+    given = [{**training.settings, "seed": None} for training in trainings]  # seeds may differ: they have an option
     if any(settings != given[0] for settings in given):
         return " ...  # with settings that differ: see training/*/settings.json"
-    changes = [f"{key}={value}" for key, value in given[0].items() if defaults.get(key, value) != value]
+    known = dict.fromkeys(given[0]) if defaults is None else defaults
+    changes = [f"{key}={value}" for key, value in given[0].items() if key != "seed" and known.get(key, value) != value]
     seeds = sorted({training.seed for training in trainings})
     options = [*(f"--set {change}" for change in changes), *(f"--seed {seed}" for seed in seeds if seeds != [0])]
     return "".join(f" {option}" for option in options)

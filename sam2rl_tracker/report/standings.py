@@ -1,4 +1,4 @@
-"""What came of a benchmark: its tables in Markdown and CSV, and two pictures."""
+"""What came of a benchmark: its tables in Markdown and CSV."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, SEARCHES
 from sam2rl_tracker.media.files import atomic_path
-from sam2rl_tracker.report.figures import SEARCHES
-from sam2rl_tracker.report.words import points as _points
+from sam2rl_tracker.report.words import points
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES
 
-_COLORS = {False: "#0072B2", True: "#D55E00"}  # Okabe-Ito: whether a method sees the truth that it is scored on
-_MARKERS = {False: "o", True: "D"}
-_NOTES = {False: "does not see the ground truth", True: "sees the ground truth it is scored on"}
-_DOTS: dict[str, Any] = {"s": 12, "color": "#999999", "alpha": 0.6, "linewidths": 0}
-_LINES = {AGENTS: ("#D55E00", "-"), **SEARCHES}
-_SEARCHED = (*SEARCHES, BEST)
+SEARCHED = (*SEARCHES, BEST)
 _MANY = 20  # videos from which a percentile bootstrap holds about what it says
 
 
 def write_csv(path: Path, document: Mapping[str, Any]) -> None:
+    """Write every method's measures on every video.
+
+    Args:
+        path: A .csv.
+        document: A benchmark's, as `benchmark.json` holds it.
+
+    Raises:
+        Sam2rlError: The file cannot be written.
+    """
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -39,7 +39,7 @@ def write_csv(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def to_markdown(document: Mapping[str, Any]) -> str:
-    """The tables of a benchmark, in Markdown."""
+    """The tables of a benchmark, as `benchmark.json` holds it, in Markdown."""
     parts = {
         "All methods": _main_table(document),
         "Searches": _searches_table(document),
@@ -63,14 +63,14 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
         "|--|--|--|--|--|--|--|--|",
     ]
     for key, row in document["methods"].items():
-        if key in _SEARCHED:
+        if key in SEARCHED:
             continue
         scores = document["trackers"].get(key, {})
-        difference = ["", ""] if key == BASELINE else [_points(row["gain"]), _interval(row["low"], row["high"])]
+        difference = ["", ""] if key == BASELINE else [points(row["gain"]), _interval(row["low"], row["high"])]
         cells = [_percent(row["quality"]), *difference]
         for name in ("accuracy", "robustness"):
             gain = row[f"{name}_gain"]
-            cells.append(_percent(scores.get(name)) + (f" ({_points(gain[0])})" if gain and key != BASELINE else ""))
+            cells.append(_percent(scores.get(name)) + (f" ({points(gain[0])})" if gain and key != BASELINE else ""))
         cells += [_number(row["steps"]), _number(row["fps"])]
         lines.append(f"| {_labelled(key, row)} | {' | '.join(cells)} |")
     return lines
@@ -89,14 +89,14 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
     ]
     gains = {BASELINE: None, AGENTS: claims["searched_gain"]}
     for key, row in document["methods"].items():
-        if key in _SEARCHED:
+        if key in SEARCHED:
             gains[key] = [row["gain"], row["low"], row["high"]]
     for key, gain in gains.items():
         row = document["methods"][key]
         quality = sum(document["videos"][name][key] for name in searched) / len(searched)
         taken = [document["steps"][name][key] for name in searched if key in document["steps"][name]]
         steps = sum(taken) / len(taken) if taken else None
-        cells = [_percent(quality), *(["", ""] if gain is None else [_points(gain[0]), _interval(*gain[1:])])]
+        cells = [_percent(quality), *(["", ""] if gain is None else [points(gain[0]), _interval(*gain[1:])])]
         lines.append(f"| {_labelled(key, row)} | {' | '.join([*cells, _number(steps)])} |")
     return lines
 
@@ -113,7 +113,7 @@ def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
         cells = [
             _percent(row["sam2"]),
             _percent(row["agent"]),
-            _points(row["gain"]),
+            points(row["gain"]),
             _interval(row["low"], row["high"]),
         ]
         kept = "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %"
@@ -143,7 +143,7 @@ def _videos_table(document: Mapping[str, Any]) -> list[str]:
     lines += [f"| | SAM 2 | {' | '.join(heads)} |", "|--" * (len(heads) + 2) + "|"]
     for name, row in document["videos"].items():
         cells = [_percent(row[BASELINE])]
-        cells += [_points(row[key] - row[BASELINE]) if key in row else "-" for key in methods]
+        cells += [points(row[key] - row[BASELINE]) if key in row else "-" for key in methods]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
@@ -170,7 +170,7 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _name(key: str, row: Mapping[str, Any]) -> str:
+def method_name(key: str, row: Mapping[str, Any]) -> str:
     """A method's name in pictures: a search says so, as there is a random rule too."""
     return _plain(key) + "*" * row["sees_truth"]
 
@@ -232,11 +232,11 @@ def _span(values: Sequence[float | None]) -> str:
     """A mean with its interval, if it has one."""
     mean, low, high = values
     assert mean is not None
-    return _points(mean) + ("" if low is None else f" ({_interval(low, high)})")
+    return points(mean) + ("" if low is None else f" ({_interval(low, high)})")
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{_points(low)} to {_points(high)}"
+    return "-" if low is None or high is None else f"{points(low)} to {points(high)}"
 
 
 def _percent(value: float | None) -> str:
@@ -245,87 +245,3 @@ def _percent(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
-
-
-# ---------------------------------------------------------------------------------------------------------- pictures
-
-
-def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
-    """Draw every method's mean difference to SAM 2 with its interval, the best on top, and each video's as a dot.
-
-    What searches found has a panel of its own, as only the first videos were searched; the agents there stand beside.
-
-    Args:
-        path: a .png, .pdf or .svg.
-    """
-    claims, methods = document["claims"], document["methods"]
-    spans = {key: [row["gain"], row["low"], row["high"]] for key, row in methods.items() if key != BASELINE}
-    every = {key: span for key, span in spans.items() if key not in _SEARCHED}
-    searched = {AGENTS: claims["searched_gain"], **{key: spans[key] for key in _SEARCHED}}
-    rows = list(document["videos"].values())
-    figure = Figure(figsize=(8, 0.42 * (len(every) + len(searched)) + 2.4), layout="constrained")
-    panels = figure.subplots(2, sharex=True, height_ratios=[len(every), len(searched)])
-    _draw_gains(panels[0], every, rows, f"{claims['videos']} videos", methods)
-    some = [row for row in rows if BEST in row]
-    _draw_gains(panels[1], searched, some, f"the {claims['searched']} videos that were searched", methods)
-    panels[1].set_xlabel("Quality less SAM 2's, percentage points: mean over videos, 95 % interval, each video")
-    for sees in (False, True):
-        panels[0].plot([], [], _MARKERS[sees], color=_COLORS[sees], label=_NOTES[sees])
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
-    return path
-
-
-def _draw_gains(
-    axes: Axes,
-    spans: Mapping[str, Sequence[Any]],
-    videos: Sequence[Mapping[str, float]],
-    title: str,
-    methods: Mapping[str, Any],
-) -> None:
-    order = sorted(spans, key=lambda key: spans[key][0])
-    for y, key in enumerate(order):
-        gain, low, high = spans[key]
-        axes.scatter([100 * (row[key] - row[BASELINE]) for row in videos], [y] * len(videos), **_DOTS)
-        error = None if low is None else [[100 * (gain - low)], [100 * (high - gain)]]
-        sees = methods[key]["sees_truth"]
-        axes.errorbar(100 * gain, y, xerr=error, color=_COLORS[sees], marker=_MARKERS[sees], capsize=4)
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(order)), [_name(key, methods[key]) for key in order])
-    axes.set_title(title, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
-    """Draw the mean gain of agents and searches, on the searched videos, against the simulated steps that they took.
-
-    Args:
-        path: a .png, .pdf or .svg.
-    """
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for key, (color, line) in _LINES.items():
-        steps, gains = zip(*document["curves"][key], strict=True)
-        percent = [100 * gain for gain in gains]
-        name = _name(key, document["methods"][key])
-        axes.step(steps, percent, where="post", color=color, linestyle=line, linewidth=2, label=name)
-        axes.plot(steps[-1], percent[-1], "o", color=color)
-    for key, dash in (("heuristics", (0, (1, 3))), ("controls", (0, (5, 5)))):
-        if rule := document["claims"][key]:
-            name, rows = rule["best"], [row for row in document["videos"].values() if BEST in row]
-            gain = 100 * sum(row[name] - row[BASELINE] for row in rows) / len(rows)
-            axes.axhline(gain, color="#595959", linewidth=1, linestyle=dash, label=f"{name}, no steps")
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.set(
-        xscale="log",
-        xlabel=f"simulated steps for each video (mean of {document['claims']['searched']} videos)",
-        ylabel="simulated Quality less SAM 2's, percentage points",
-    )
-    axes.set_title("*: found on the ground truth that it is scored on", fontsize=10)
-    axes.legend(frameon=False)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
-    return path

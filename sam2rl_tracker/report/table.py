@@ -2,92 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE
-from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.vot.registry import registered_trackers
-from sam2rl_tracker.vot.results import Failure, checked_workspace, find_failure, made_with, tracked_names
-from sam2rl_tracker.vot.toolkit import Analysis, Scores, analyse
-from sam2rl_tracker.vot.workspace import Workspace
-
-
-def that_saw_truth(workspace: Workspace, trackers: Iterable[str]) -> frozenset[str]:
-    """Trackers whose agents have seen the ground truth that they are scored on: they run the policy `sam2rl`."""
-    registered = registered_trackers(workspace)
-    return frozenset(
-        name
-        for name in trackers
-        if name.upper().startswith(AGENTS)
-        or re.search(r"policy\s*=\s*['\"]sam2rl\b", registered.get(name.partition("@")[0], {}).get("command", ""))
-    )
-
-
-def labelled(tracker: str, trained: Container[str]) -> str:
-    """A tracker's name for pictures, which says so if it is one of those that saw the truth they are scored on."""
-    return f"{tracker} (trained on this truth)" if tracker in trained else tracker
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the toolkit measured, and the trackers it could not measure as their results are incomplete.
-
-    Attributes:
-        trained: The trackers that saw the ground truth they are scored on.
-        made_with: Of each tracker whose results tell, the models, devices and versions they were made with.
-    """
-
-    analysis: Analysis
-    failures: list[Failure]
-    trained: frozenset[str]
-    made_with: dict[str, list[str]] = field(default_factory=dict)
-
-
-def collect(folder: StrPath) -> Report:
-    """Check the results in a workspace and let the toolkit analyse the complete ones.
-
-    Args:
-        folder: The workspace.
-
-    Returns:
-        The measures of every tracker with complete results, SAM 2 first, then in the order of the registry; the others
-        are listed as failures, of which a caller should make a non-zero exit status.
-
-    Raises:
-        Sam2rlError: The workspace is unsuitable, or nothing was evaluated in it.
-    """
-    workspace = checked_workspace(folder)
-    registered = registered_trackers(workspace)
-    order = [BASELINE, *registered]
-    names = sorted(
-        tracked_names(workspace), key=lambda name: (order.index(name) if name in order else len(order), name)
-    )
-    if not names:
-        raise Sam2rlError(
-            f"{workspace.folder} has no results, expected those of at least one tracker: "
-            f"`vot evaluate --workspace {workspace.folder} SAM2 SAMURAI DAM4SAM`."
-        )
-    found = {name: find_failure(workspace, name) for name in names}
-    for name in names:
-        if name.partition("@")[0] not in registered:  # the toolkit gives up altogether at such a name
-            found[name] = Failure(
-                name, "any", f"it is not registered: add it to trackers.ini, or delete results/{name}"
-            )
-    complete = [name for name, failure in found.items() if failure is None]
-    return Report(
-        analysis=analyse(folder, complete) if complete else Analysis({}, {}),
-        failures=[failure for failure in found.values() if failure is not None],
-        trained=that_saw_truth(workspace, names),
-        made_with={name: made for name in complete if (made := made_with(workspace, name))},
-    )
+from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.vot.collect import Report
+from sam2rl_tracker.vot.toolkit import Scores
 
 
 def render(report: Report, console: Console) -> None:

@@ -27,21 +27,34 @@ Pictures = NDArray[np.uint8]  # [T, size, size, 3]
 
 @dataclass(frozen=True)
 class Surface:
-    """How a body looks: a patch that fades from `start` to `end` and slides under the outline."""
+    """How a body looks: a patch that fades into another and slides under the outline.
+
+    Attributes:
+        start: What it looks like at first.
+        end: What it fades into.
+        mix: float [T], how much of `end` is seen: 0 to 1.
+        slide: float [T, 2], how far the patch has slid, in radii.
+    """
 
     start: Patch
     end: Patch
-    mix: Curve  # [T] 0..1
-    slide: Curve  # [T, 2] in radii
+    mix: Curve
+    slide: Curve
 
 
 @dataclass(frozen=True)
 class Light:
-    """Where the light comes from, as two kernels [k, k] over the coarse grid of a body."""
+    """Where the light comes from, as two kernels over the coarse grid of a body.
 
-    shading: Plane  # outline -> what the body's roundness adds to its brightness
-    flat: float  # brightness that it adds to, gray levels
-    shadow: Plane  # outline -> darkness of what lies behind
+    Attributes:
+        shading: float32 [k, k], makes of an outline what the body's roundness adds to its brightness.
+        flat: The brightness that it is added to, in gray levels.
+        shadow: float32 [k, k], makes of an outline the darkness of what lies behind.
+    """
+
+    shading: Plane
+    flat: float
+    shadow: Plane
 
 
 def make_light(direction: Point, shading: float, shadow: float, distance: float) -> Light:

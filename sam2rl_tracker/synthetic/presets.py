@@ -11,43 +11,79 @@ Range = tuple[float, float]  # least and most
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything that makes scenes easy or hard. Lengths are in picture sides, times in frames."""
+    """Everything that makes scenes easy or hard. Lengths are in picture sides, times in frames.
+
+    Attributes:
+        area: Of a target on frame 0, as a share of the picture. Lower values: smaller targets. Several targets are
+            smaller where they would not fit.
+        speed: Of a target per frame, while nothing leaves. Higher values: faster targets.
+        growth: How far the logarithm of a target's size drifts to either side at most. Higher values: sizes change
+            more.
+        spin: Standard deviation of a steady turn per frame, in radians. Higher values: targets turn faster.
+        wobble: Factor of the deformations. Higher values: outlines change more; 0 is rigid.
+        ageing: How much of another colouring has faded in after 60 frames at most, 0 to 1. Higher values: the first
+            frame tells less of the later ones.
+
+        leaving: Probability that a target leaves the picture.
+        hiding: Probability that something covers a target wholly.
+        absent: Frames that a target is away, once wholly out of sight. Higher values: longer absences.
+        occluders: Things that cover a target in part, at most.
+
+        distractors: Look-alikes in a scene of one target.
+        differences: From a look-alike to its target, drawn from these: 0 (a twin with other markings) to 1. Lower
+            values: easier to mistake.
+        company: Probability that a look-alike keeps its target company, instead of crossing its path once.
+
+        clutter: Things that lie about, at most, in and around the picture.
+        camera: Factor of pan, zoom, roll and shake. Higher values: the picture moves more.
+
+        shading: Of bodies: 0 is flat, 1 is black on the side away from the light.
+        shadow: Darkness of the shadows that bodies cast, 0 to 1.
+        light: How far the logarithm of the brightness drifts to either side at most. Higher values: it changes more.
+        switching: Probability that the light is switched.
+
+        shutter: Share of a frame's time in which motion smears the picture. Higher values: more blur.
+        defocus: Probability that the picture is soft.
+        noise: Standard deviation of the sensor's noise at most, in gray levels.
+        jpeg: Probability of compression.
+        quality: Of the compression, as libjpeg counts. Lower values: more artefacts.
+    """
 
     # Targets
-    area: Range  # on frame 0, as a share of the picture; several targets are smaller where they would not fit
-    speed: Range  # per frame, while nothing leaves
-    growth: float  # logarithm of the size: how far it drifts to either side at most
-    spin: float  # standard deviation of a steady turn per frame, radians
-    wobble: float  # factor of the deformations
-    ageing: float  # how much of another colouring has faded in after 60 frames at most, 0 to 1
+    area: Range
+    speed: Range
+    growth: float
+    spin: float
+    wobble: float
+    ageing: float
 
     # Disappearances
-    leaving: float  # probability that a target leaves the picture
-    hiding: float  # probability that something covers a target wholly
-    absent: Range  # frames away, once wholly out of sight
-    occluders: int  # that cover a target in part, at most
+    leaving: float
+    hiding: float
+    absent: Range
+    occluders: int
 
     # Look-alikes
     distractors: int
-    differences: tuple[float, ...]  # to their targets, drawn from these: 0 (a twin with other markings) to 1
-    company: float  # probability that one keeps its target company, instead of crossing its path once
+    differences: tuple[float, ...]
+    company: float
 
     # Background and camera
-    clutter: int  # things that lie about, at most, in and around the picture
-    camera: float  # factor of pan, zoom, roll and shake
+    clutter: int
+    camera: float
 
     # Light
-    shading: Range  # of bodies: 0 is flat, 1 is black on the side away from the light
-    shadow: Range  # darkness of the shadows that bodies cast, 0 to 1
-    light: float  # logarithm of the brightness: how far it drifts to either side at most
-    switching: float  # probability that the light is switched
+    shading: Range
+    shadow: Range
+    light: float
+    switching: float
 
     # Lens and sensor
-    shutter: Range  # share of a frame's time in which motion smears the picture
-    defocus: float  # probability that the picture is soft
-    noise: float  # standard deviation, gray levels, at most
-    jpeg: float  # probability of compression
-    quality: Range  # of it, as libjpeg counts
+    shutter: Range
+    defocus: float
+    noise: float
+    jpeg: float
+    quality: Range
 
 
 PRESETS: dict[str, Preset] = {
@@ -165,5 +201,5 @@ def find_preset(name: str) -> Preset:
         Sam2rlError: There is none.
     """
     if name not in PRESETS:
-        raise Sam2rlError(f"preset {name!r} is unknown: give one of {', '.join(PRESETS)}")
+        raise Sam2rlError(f"Preset {name!r} is unknown: give one of {', '.join(PRESETS)}.")
     return PRESETS[name]

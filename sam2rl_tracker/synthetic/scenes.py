@@ -31,11 +31,17 @@ _THINNEST = 3  # pixels; the VOT toolkit misreads masks of one pixel's width, an
 
 @dataclass(frozen=True)
 class Scene:
-    """A video and its ground truth."""
+    """A video and its ground truth.
 
-    images: NDArray[np.uint8]  # [T, size, size, 3] RGB
-    labels: NDArray[np.uint8]  # [T, size, size]: k where object k (from 1) is seen, 0 elsewhere
-    present: NDArray[np.bool_]  # [T, objects]: any pixel seen
+    Attributes:
+        images: uint8 [T, size, size, 3], RGB.
+        labels: uint8 [T, size, size], k where object k (from 1) is seen, 0 elsewhere.
+        present: bool [T, objects], whether any pixel of an object is seen.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    present: NDArray[np.bool_]
 
 
 def generate_scene(

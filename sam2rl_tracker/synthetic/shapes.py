@@ -15,17 +15,29 @@ _HARMONICS = np.arange(2, 8)  # a first harmonic would only move the shape
 
 @dataclass(frozen=True)
 class Shape:
-    """An outline and how it moves in itself. Arrays over harmonics [H] and limbs [L]."""
+    """An outline and how it moves in itself.
 
-    aspect: float  # width by height
-    corners: int  # of the regular polygon underneath; 0 is a circle
-    amplitudes: NDArray[np.float64]  # [H] of the radius
-    phases: NDArray[np.float64]  # [H]
-    limb_angles: NDArray[np.float64]  # [L]
-    limb_lengths: NDArray[np.float64]  # [L] beyond the body's radius of 1
-    limb_widths: NDArray[np.float64]  # [L] radians
-    wobble: float  # how much of all this changes over time, 0 (rigid) to 1
-    pace: float  # cycles of that change per frame
+    Attributes:
+        aspect: Width by height.
+        corners: Of the regular polygon underneath; 0 is a circle.
+        amplitudes: float [harmonics], of the radius. Higher values: a more uneven outline.
+        phases: float [harmonics], radians.
+        limb_angles: float [limbs], where limbs stand, in radians.
+        limb_lengths: float [limbs], beyond the body's radius of 1.
+        limb_widths: float [limbs], radians.
+        wobble: How much of all this changes over time, 0 (rigid) to 1.
+        pace: Cycles of that change per frame. Higher values: it changes faster.
+    """
+
+    aspect: float
+    corners: int
+    amplitudes: NDArray[np.float64]
+    phases: NDArray[np.float64]
+    limb_angles: NDArray[np.float64]
+    limb_lengths: NDArray[np.float64]
+    limb_widths: NDArray[np.float64]
+    wobble: float
+    pace: float
 
 
 def random_shape(rng: np.random.Generator) -> Shape:

@@ -32,14 +32,23 @@ _WIDEST = 0.3  # radius of what covers a target wholly
 
 @dataclass(frozen=True)
 class Body:
-    """Something that moves."""
+    """Something that moves.
 
-    label: int  # k for target k, 0 for everything else
-    looks_like: int  # the target whose surface this is, or resembles; 0 = none
-    path: Curve  # [T, 2]
-    angle: Curve  # [T]
-    radius: Curve  # [T]
-    outline: Outlines  # [T, points, 2] in radii, before turning
+    Attributes:
+        label: k for target k, 0 for everything else.
+        looks_like: The target whose surface this is, or resembles; 0 = none.
+        path: float [T, 2], its centre.
+        angle: float [T], radians.
+        radius: float [T].
+        outline: float [T, points, 2], in radii, before turning.
+    """
+
+    label: int
+    looks_like: int
+    path: Curve
+    angle: Curve
+    radius: Curve
+    outline: Outlines
 
 
 Box = tuple[slice, slice]  # rows, columns

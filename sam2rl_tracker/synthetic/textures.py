@@ -16,17 +16,29 @@ Plane = NDArray[np.float32]  # [n, n]
 
 @dataclass(frozen=True)
 class Texture:
-    """How a surface looks; `paint` makes pixels of it."""
+    """How a surface looks; `paint` makes pixels of it.
+
+    Attributes:
+        pattern: A name in `_PATTERNS`.
+        colors: float [3, 3], RGB from 0 to 255: those of the pattern's low, middle and high values.
+        cycles: Periods or cells across the patch. Higher values: a finer pattern.
+        angle: Of the pattern, radians.
+        bend: How far noise displaces the pattern, as a share of the patch. Higher values: less regular.
+        dirt: How far 1/f noise changes the brightness from place to place, 0 to 1.
+        grain: Standard deviation of the finest detail, in gray levels.
+        markings: Spots of the third colour that the pattern alone would not have.
+        seed: Of everything random within the pattern.
+    """
 
     pattern: str
-    colors: NDArray[np.float64]  # [3, 3] RGB, 0..255: those of the pattern's low, middle and high values
-    cycles: float  # periods or cells across the patch
-    angle: float  # of the pattern, radians
-    bend: float  # how far noise displaces the pattern, as a share of the patch
-    dirt: float  # how far 1/f noise changes the brightness from place to place, 0 to 1
-    grain: float  # standard deviation of the finest detail, gray levels
-    markings: int  # spots of the third colour that the pattern alone would not have
-    seed: int  # of everything random within the pattern
+    colors: NDArray[np.float64]
+    cycles: float
+    angle: float
+    bend: float
+    dirt: float
+    grain: float
+    markings: int
+    seed: int
 
 
 def random_texture(rng: np.random.Generator, fractal: float = 0.3) -> Texture:

@@ -5,11 +5,12 @@ Settings carry stable-baselines3's names. Users and files may give those that ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.parameters import parse_parameters
 
 OLD_NAMES = {"epochs": "n_epochs", "batch": "batch_size", "clip": "clip_range", "entropy": "ent_coef"}
 """{name that a setting had first: its name}. `--set` takes both.
@@ -92,8 +93,6 @@ class Settings:
 
 PRESETS = {"default": Settings(), "paper": Settings(iterations=150, samples=16384, imitation=0.0, relative=True)}
 
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
-
 
 def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:
     """A preset with changes such as `learning_rate=1e-3`; of two changes of one setting the later one counts.
@@ -103,21 +102,5 @@ def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:
     """
     if preset not in PRESETS:
         raise Sam2rlError(f"Preset {preset!r} is unknown: give one of {', '.join(PRESETS)}.")
-    return replace(PRESETS[preset], **_parse(changes, asdict(PRESETS[preset])))
-
-
-def _parse(changes: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """{setting: value} of texts KEY=VALUE; a value has the type of its default."""
-    values: dict[str, Any] = {}
-    for change in changes:
-        key, _, text = change.partition("=")
-        name = OLD_NAMES.get(key, key)
-        if name not in defaults:
-            known = ", ".join(f"{name}={value}" for name, value in defaults.items())
-            raise Sam2rlError(f"{change!r} sets nothing: give KEY=VALUE with one of {known}.")
-        kind = type(defaults[name])
-        try:
-            values[name] = _TRUTH[text.lower()] if kind is bool else kind(text)
-        except (ValueError, KeyError):
-            raise Sam2rlError(f"{change!r}: {text!r} is no {kind.__name__}.") from None
-    return values
+    texts = [OLD_NAMES.get(key, key) + equals + text for key, equals, text in (c.partition("=") for c in changes)]
+    return replace(PRESETS[preset], **parse_parameters(PRESETS[preset], texts, f"Preset {preset!r}"))

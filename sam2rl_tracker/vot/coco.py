@@ -1,4 +1,8 @@
-"""Masks in the compressed run lengths of COCO, in which SA-V stores its annotations."""
+"""Masks in the compressed run lengths of COCO, in which SA-V stores its annotations.
+
+Equal to pycocotools on what it writes, which is tested. Of a damaged entry pycocotools returns pixels that it never set
+or ends the process; here it is an error.
+"""
 
 from __future__ import annotations
 

@@ -1,24 +1,75 @@
-"""Importers of public data sets: DAVIS 2016 and 2017, and SA-V in both of its layouts."""
+"""Importers: folders of frames and masks, DAVIS 2016 and 2017, and SA-V in both of its layouts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.frames import list_frames, open_frames
 from sam2rl_tracker.media.images import Mask
-from sam2rl_tracker.media.masks import is_binary_mask, read_index_mask
+from sam2rl_tracker.media.masks import IGNORED, is_binary_mask, object_masks, read_index_mask
 from sam2rl_tracker.vot.coco import decode_coco
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
-from sam2rl_tracker.vot.workspace import index_frames, open_or_create, progress
+from sam2rl_tracker.vot.workspace import open_or_create, progress
 
 DAVIS_FPS = 24
 SAV_ANNOTATED_FPS = 6
 SAV_STEP = 4
 """SA-V's videos have 24 frames per second, of which every fourth is annotated."""
+
+
+# ---------------------------------------------------------------- frames and masks
+
+
+def import_frames(source: StrPath, folder: StrPath) -> str:
+    """Add a folder of frames and masks to a workspace, which is created if it is new.
+
+    Args:
+        source: A folder with `color/` (images in natural order) and `masks/`: index PNGs with the images' names, where
+            k = object k and 255 = does not count; if the first mask is black and white, 255 = object 1. Frames without
+            a mask are unknown and do not count.
+        folder: The workspace.
+
+    Returns:
+        The new sequence's name, which is the source folder's.
+
+    Raises:
+        Sam2rlError: A folder, all masks or all objects are missing, a file cannot be read, sizes differ, a mask has no
+            frame, or the workspace has a sequence of this name.
+    """
+    source = Path(source).resolve()
+    images = list_frames(source / "color")
+    masks = {file.stem: file for file in list_frames(source / "masks")}
+    extra = masks.keys() - {image.stem for image in images}
+    if extra:
+        name = masks[min(extra)].name
+        raise Sam2rlError(f"The mask {name} in {source / 'masks'} has no frame of the same name in {source / 'color'}.")
+    workspace = open_or_create(folder)
+    binary = bool(masks) and is_binary_mask(read_index_mask(next(iter(masks.values()))))
+    workspace.add(source.name, progress(index_frames(images, masks, binary), f"Importing {source.name}", len(images)))
+    return source.name
+
+
+def index_frames(images: Iterable[Path], masks: dict[str, Path], binary: bool = False) -> Iterator[AnnotatedFrame]:
+    """Frames with index masks of the same stem; a frame without a mask is unknown.
+
+    Args:
+        images: Image files in order.
+        masks: {stem: mask file}.
+        binary: Whether 255 is object 1 rather than the area that does not count.
+    """
+    for image in images:
+        if image.stem not in masks:
+            yield AnnotatedFrame(image, None)
+            continue
+        labels = read_index_mask(masks[image.stem])
+        if binary:
+            labels[labels == IGNORED] = 1
+        ignored = labels == IGNORED
+        yield AnnotatedFrame(image, object_masks(labels), ignored if ignored.any() else None)
 
 
 # ---------------------------------------------------------------- DAVIS

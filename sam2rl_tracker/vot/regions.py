@@ -24,7 +24,15 @@ UNKNOWN = 0
 
 @dataclass(frozen=True)
 class Region:
-    """A mask without its surroundings: run lengths of a rectangle at (x, y), both in pixels."""
+    """A mask without its surroundings: run lengths of a rectangle.
+
+    Attributes:
+        x: Left edge of the rectangle in the image, in pixels; the rectangle may reach beyond the image.
+        y: Top edge.
+        width: Of the rectangle.
+        height: Of the rectangle.
+        runs: Pixels of background, of object, of background ... in turn, row by row within the rectangle.
+    """
 
     x: int
     y: int

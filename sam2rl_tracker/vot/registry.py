@@ -1,36 +1,78 @@
-"""The trackers that a workspace knows."""
+"""The trackers that a workspace knows, and which of them run trained agents."""
 
 from __future__ import annotations
 
 import configparser
 import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.vot.workspace import Workspace
 
 
-def registered_trackers(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """{name: options} of the trackers in the workspace's registries and those of VOT_REGISTRY.
+@dataclass(frozen=True)
+class RegisteredTracker:
+    """An entry of a registry.
+
+    Attributes:
+        name: What `vot evaluate` calls it.
+        command: The Python code that serves the toolkit; "" where the entry has none.
+    """
+
+    name: str
+    command: str = ""
+
+    @property
+    def policy(self) -> str | None:
+        """The memory policy that its command names; None where it names none."""
+        found = re.search(r"policy\s*=\s*['\"](\w+)", self.command)
+        return found[1] if found else None
+
+
+def registered_trackers(workspace: Workspace) -> dict[str, RegisteredTracker]:
+    """{name: tracker} of the workspace's registries and those of VOT_REGISTRY.
 
     Raises:
         Sam2rlError: A registry is damaged.
     """
     paths = [*workspace.registries, *map(Path, filter(None, os.environ.get("VOT_REGISTRY", "").split(os.pathsep)))]
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, RegisteredTracker] = {}
     for path in paths:
         for file in [path / "trackers.ini", path / "trackers.yaml"] if path.is_dir() else [path]:
-            try:
-                if file.suffix == ".yaml":
-                    found |= yaml.safe_load(file.read_text()) or {} if file.is_file() else {}
-                else:
-                    parser = configparser.ConfigParser()
-                    parser.read(file)
-                    found |= {name: dict(parser[name]) for name in parser.sections()}
-            except (OSError, yaml.YAMLError, configparser.Error) as error:
-                raise Sam2rlError(
-                    f"The registry {file} is damaged ({' '.join(str(error).split())}): mend it."
-                ) from error
+            found |= {name: RegisteredTracker(name, command) for name, command in _read_registry(file).items()}
     return found
+
+
+def _read_registry(file: Path) -> dict[str, str]:
+    """{name: command} of a registry; empty where there is no such file."""
+    try:
+        if file.suffix == ".yaml":
+            entries = (yaml.safe_load(file.read_text()) or {}) if file.is_file() else {}
+            return {str(name): str((entry or {}).get("command", "")) for name, entry in entries.items()}
+        parser = configparser.ConfigParser()
+        parser.read(file)
+        return {name: parser[name].get("command", "") for name in parser.sections()}
+    except (OSError, yaml.YAMLError, configparser.Error, AttributeError) as error:
+        raise Sam2rlError(f"The registry {file} is damaged ({' '.join(str(error).split())}): mend it.") from error
+
+
+def registered(trackers: dict[str, RegisteredTracker], name: str) -> RegisteredTracker | None:
+    """The entry of a tracker as results name it, NAME or NAME@TAG; None where it is not registered."""
+    return trackers.get(name.partition("@")[0])
+
+
+def that_saw_truth(workspace: Workspace, trackers: Iterable[str]) -> frozenset[str]:
+    """Those whose agents have seen the ground truth that they are scored on: they run the policy `sam2rl`."""
+    known = registered_trackers(workspace)
+    return frozenset(
+        name
+        for name in trackers
+        if name.upper().startswith(AGENTS)
+        or ((tracker := registered(known, name)) is not None and tracker.policy == "sam2rl")
+    )

@@ -1,4 +1,4 @@
-"""What the toolkit wrote about a tracker: result files, their failures, times and properties."""
+"""The result files that the toolkit wrote of a tracker: where they lie, what is missing, times and properties."""
 
 from __future__ import annotations
 
@@ -10,20 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
-from sam2rl_tracker.vot.registry import registered_trackers
+from sam2rl_tracker.vot.registry import registered, registered_trackers
 from sam2rl_tracker.vot.sequences import object_names
-from sam2rl_tracker.vot.workspace import Workspace, open_workspace
+from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A tracker whose results are incomplete: the first sequence without them, and why."""
+    """A tracker whose results are incomplete.
+
+    Attributes:
+        tracker: Its name.
+        sequence: The first sequence without complete results.
+        reason: What is wrong there.
+    """
 
     tracker: str
     sequence: str
@@ -31,41 +36,6 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{self.tracker} has no complete results on sequence {self.sequence}: {self.reason}"
-
-
-def checked_workspace(folder: StrPath) -> Workspace:
-    """Open a workspace in which something can be evaluated.
-
-    Raises:
-        Sam2rlError: It is no workspace, lists no sequences, or a sequence has no ground truth.
-    """
-    workspace = open_workspace(folder)
-    names = workspace.names()
-    if not names:
-        raise Sam2rlError(
-            f"{workspace.sequences / 'list.txt'} names no sequences: add some with "
-            f"`sam2rl workspace generate {workspace.folder}` or `sam2rl workspace import`."
-        )
-    for name in names:
-        folder = workspace.sequences / name
-        if not (folder / "sequence").is_file():
-            raise Sam2rlError(f"{folder} is not a sequence but list.txt names it: delete the line or add the sequence.")
-        if not object_names(folder):
-            raise Sam2rlError(f"{folder} has no ground truth, expected groundtruth_<id>.txt: it cannot be evaluated.")
-    _experiments(workspace)
-    return workspace
-
-
-def _experiments(workspace: Workspace) -> list[str]:
-    """Names of the experiments in the workspace's stack."""
-    try:
-        stack = yaml.safe_load(workspace.stack.read_text())
-        return [str(name) for name in stack["experiments"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise Sam2rlError(
-            f"{workspace.stack} is not a stack of experiments ({' '.join(str(error).split())}): copy stack.yaml from a "
-            "new workspace, `sam2rl workspace create DIR`."
-        ) from error
 
 
 def tracked_names(workspace: Workspace) -> list[str]:
@@ -95,7 +65,7 @@ def find_failure(workspace: Workspace, tracker: str) -> Failure | None:
 
 def _problems(workspace: Workspace, tracker: str) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
-    for experiment in _experiments(workspace):
+    for experiment in workspace.experiments():
         for name in workspace.names():
             length = _sequence_length(workspace.sequences / name)
             for k, stem in _result_stems(workspace, tracker, experiment, name).items():
@@ -119,7 +89,7 @@ def _sequence_length(folder: Path) -> int:
 
 def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:
     """Path of an object's result files without the suffix, by default of the first object, in the first experiment."""
-    stems = _result_stems(workspace, tracker, _experiments(workspace)[0], sequence)
+    stems = _result_stems(workspace, tracker, workspace.experiments()[0], sequence)
     names = [name for name in stems if name.isdecimal() and int(name) == object_id]
     return stems[names[0]] if names else next(iter(stems.values()))  # a single object need not be numbered
 
@@ -130,15 +100,23 @@ def result_file(stem: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def property_lines(stem: Path, name: str) -> list[str] | None:
+    """A property that the toolkit keeps beside a result, a line per frame; None where there is none."""
+    file = _property_file(stem, name)
+    return file.read_text(errors="replace").splitlines() if file.is_file() else None
+
+
+def _property_file(stem: Path, name: str) -> Path:
+    return stem.with_name(f"{stem.name}_{name}.value")
+
+
 def made_with(workspace: Workspace, tracker: str) -> list[str]:
     """Models, devices and versions that a tracker's results were made with, as they tell: one, if all is well."""
     found = set()
-    for experiment in _experiments(workspace):
+    for experiment in workspace.experiments():
         for name in workspace.names():
             for stem in _result_stems(workspace, tracker, experiment, name).values():
-                file = stem.with_name(f"{stem.name}_made_with.value")
-                if file.is_file():
-                    found |= set(file.read_text(errors="replace").splitlines())
+                found |= set(property_lines(stem, "made_with") or ())
     return sorted(found - {""})
 
 
@@ -162,7 +140,8 @@ def _last_words(workspace: Workspace, tracker: str) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     said = [line for line in lines if line and not line.startswith(("@@TRAX", "Process exited with code"))]
     if said and said[-1] == "Unable to connect to tracker":
-        command = registered_trackers(workspace).get(tracker.partition("@")[0], {}).get("command", "")
+        entry = registered(registered_trackers(workspace), tracker)
+        command = entry.command if entry else ""
         return f"{said[-1]}; to see why, run: {shlex.join([sys.executable, '-c', command])}"
     return f"{said[-1]} (log: {log})" if said else f"see {log}"
 
@@ -189,7 +168,8 @@ def discard_broken(folder: StrPath, trackers: Sequence[str]) -> None:
 
 
 def times_file(stem: Path) -> Path:
-    return stem.with_name(f"{stem.name}_time.value")
+    """Where the toolkit keeps the seconds of every frame."""
+    return _property_file(stem, "time")
 
 
 def frame_times(folder: StrPath, tracker: str, sequence: str) -> NDArray[np.float64]:

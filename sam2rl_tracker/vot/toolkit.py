@@ -22,24 +22,28 @@ from rich.progress import Progress
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.vot.registry import registered_trackers
-from sam2rl_tracker.vot.results import Failure, checked_workspace, find_failure, logs_of
+from sam2rl_tracker.vot.registry import registered, registered_trackers
+from sam2rl_tracker.vot.results import Failure, find_failure, logs_of
 from sam2rl_tracker.vot.sequences import EVALUATION_TAG, IGNORE_FILE
-from sam2rl_tracker.vot.workspace import Workspace
+from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
 # Names of analyses in the template's stack.
-QUALITY, AR = "Quality", "AR"
-
-SEQUENCE_QUALITY, SEQUENCE_ACCURACY, SEQUENCE_AUXILIARY = (
-    "Quality by sequence",
-    "Accuracy by sequence",
-    "Auxiliary by sequence",
-)
+QUALITY = "Quality"
+ACCURACY_ROBUSTNESS = "AR"
+SEQUENCE_QUALITY = "Quality by sequence"
+SEQUENCE_ACCURACY = "Accuracy by sequence"
+SEQUENCE_AUXILIARY = "Auxiliary by sequence"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Measures of a tracker as fractions; robustness is None where the objects are never visible."""
+    """Measures of a tracker as the toolkit computes them, as fractions.
+
+    Attributes:
+        quality: Mean overlap over all frames.
+        accuracy: Mean IoU over the frames on which the object is tracked.
+        robustness: Share of the frames with the object on which it is tracked; None where none is ever visible.
+    """
 
     quality: float
     accuracy: float
@@ -79,7 +83,7 @@ def evaluate(
     workspace = checked_workspace(folder)
     known = registered_trackers(workspace)
     for name in trackers:
-        if name.partition("@")[0] not in known:
+        if registered(known, name) is None:
             raise Sam2rlError(
                 f"{name} is not a tracker of {workspace.folder}, expected one of {', '.join(sorted(known)) or 'none'}: "
                 "choose one or register it in trackers.ini."
@@ -186,13 +190,15 @@ def analyse(folder: StrPath, trackers: Sequence[str]) -> Analysis:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         said = [line for line in lines if not re.fullmatch(r"\d+ %", line)]
-        raise Sam2rlError(f"vot analysis failed in {workspace.folder}: {said[-1] if said else error}") from error
+        raise Sam2rlError(
+            f"`vot analysis` failed in {workspace.folder} ({said[-1] if said else error}): run it there to see more."
+        ) from error
     return _read_analysis(document, workspace)
 
 
 def _read_analysis(document: dict[str, Any], workspace: Workspace) -> Analysis:
     trackers, sequences = list(document["trackers"]), list(document["sequences"])
-    wanted = (QUALITY, AR, SEQUENCE_QUALITY, SEQUENCE_ACCURACY, SEQUENCE_AUXILIARY)
+    wanted = (QUALITY, ACCURACY_ROBUSTNESS, SEQUENCE_QUALITY, SEQUENCE_ACCURACY, SEQUENCE_AUXILIARY)
     missing: list[str] = list(wanted)
     for experiment in document["results"].values():
         names = [analysis["name"] for analysis in experiment["parameters"]["analyses"]]

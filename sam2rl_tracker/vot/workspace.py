@@ -1,13 +1,13 @@
-"""Workspaces of the VOT toolkit: created, filled with generated sequences, or with frames and masks of one's own.
+"""Workspaces of the VOT toolkit: created, opened, checked, and filled with generated sequences.
 
 A workspace is a folder with `config.yaml`, which names the tracker registries, the stack of experiments and the folder
-of sequences; there `list.txt` names the sequences in use. Importers of public data sets are in `datasets.py`.
+of sequences; there `list.txt` names the sequences in use. `importers.py` fills it with frames and masks.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -19,9 +19,10 @@ from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath, atomic_path
-from sam2rl_tracker.media.frames import list_frames
-from sam2rl_tracker.media.masks import IGNORED, is_binary_mask, object_masks, read_index_mask
-from sam2rl_tracker.vot.sequences import AnnotatedFrame, write_sequence
+from sam2rl_tracker.media.masks import object_masks
+from sam2rl_tracker.synthetic.presets import find_preset
+from sam2rl_tracker.synthetic.scenes import generate_scene
+from sam2rl_tracker.vot.sequences import AnnotatedFrame, object_names, write_sequence
 
 Item = TypeVar("Item")
 
@@ -31,7 +32,14 @@ TEMPLATE = Path(__file__).parent / "template"
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths of a workspace; get one from `open_workspace`."""
+    """The paths of a workspace; get one from `open_workspace`.
+
+    Attributes:
+        folder: The workspace, absolute.
+        sequences: The folder of its sequences.
+        stack: The file that names its experiments.
+        registries: Files or folders in which its trackers are registered.
+    """
 
     folder: Path
     sequences: Path
@@ -56,8 +64,24 @@ class Workspace:
             raise Sam2rlError(f"Line {names.index('') + 1} of {path} is blank, expected a sequence's name: delete it.")
         return names
 
-    def check_new(self, names: Iterable[str]) -> None:
+    def experiments(self) -> list[str]:
+        """Names of the experiments in the stack.
+
+        Raises:
+            Sam2rlError: The stack is missing or damaged.
         """
+        try:
+            stack = yaml.safe_load(self.stack.read_text())
+            return [str(name) for name in stack["experiments"]]
+        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+            raise Sam2rlError(
+                f"{self.stack} is not a stack of experiments ({' '.join(str(error).split())}): copy stack.yaml from a "
+                "new workspace, `sam2rl workspace create DIR`."
+            ) from error
+
+    def check_new(self, names: Iterable[str]) -> None:
+        """Refuse names that sequences have already.
+
         Raises:
             Sam2rlError: There is a sequence of such a name already.
         """
@@ -109,6 +133,29 @@ def open_workspace(folder: StrPath) -> Workspace:
         stack=folder / str(config["stack"]),
         registries=tuple(folder / name for name in ([registries] if isinstance(registries, str) else registries)),
     )
+
+
+def checked_workspace(folder: StrPath) -> Workspace:
+    """Open a workspace in which something can be evaluated.
+
+    Raises:
+        Sam2rlError: It is no workspace, lists no sequences, or a sequence has no ground truth.
+    """
+    workspace = open_workspace(folder)
+    names = workspace.names()
+    if not names:
+        raise Sam2rlError(
+            f"{workspace.sequences / 'list.txt'} names no sequences: add some with "
+            f"`sam2rl workspace generate {workspace.folder}` or `sam2rl workspace import`."
+        )
+    for name in names:
+        folder = workspace.sequences / name
+        if not (folder / "sequence").is_file():
+            raise Sam2rlError(f"{folder} is not a sequence but list.txt names it: delete the line or add the sequence.")
+        if not object_names(folder):
+            raise Sam2rlError(f"{folder} has no ground truth, expected groundtruth_<id>.txt: it cannot be evaluated.")
+    workspace.experiments()
+    return workspace
 
 
 def create(folder: StrPath) -> Workspace:
@@ -170,9 +217,6 @@ def generate(
     Raises:
         Sam2rlError: A sequence of this seed is there already, the folder is unsuitable, or the preset is unknown.
     """
-    from sam2rl_tracker.synthetic.presets import find_preset
-    from sam2rl_tracker.synthetic.scenes import generate_scene
-
     find_preset(preset)  # before a workspace is made for nothing
     workspace = open_or_create(folder)
     names = [scene_name(number, preset) for number in range(seed, seed + count)]
@@ -192,54 +236,6 @@ def generate(
 def scene_name(seed: int, preset: str = "default") -> str:
     """The name of a generated sequence."""
     return f"scene-{seed:05d}" if preset == "default" else f"scene-{preset}-{seed:05d}"
-
-
-def import_frames(source: StrPath, folder: StrPath) -> str:
-    """Add a folder of frames and masks to a workspace, which is created if it is new.
-
-    Args:
-        source: A folder with `color/` (images in natural order) and `masks/`: index PNGs with the images' names, where
-            k = object k and 255 = does not count; if the first mask is black and white, 255 = object 1. Frames without
-            a mask are unknown and do not count.
-        folder: The workspace.
-
-    Returns:
-        The new sequence's name, which is the source folder's.
-
-    Raises:
-        Sam2rlError: A folder, all masks or all objects are missing, a file cannot be read, sizes differ, a mask has no
-            frame, or the workspace has a sequence of this name.
-    """
-    source = Path(source).resolve()
-    images = list_frames(source / "color")
-    masks = {file.stem: file for file in list_frames(source / "masks")}
-    extra = masks.keys() - {image.stem for image in images}
-    if extra:
-        name = masks[min(extra)].name
-        raise Sam2rlError(f"The mask {name} in {source / 'masks'} has no frame of the same name in {source / 'color'}.")
-    workspace = open_or_create(folder)
-    binary = bool(masks) and is_binary_mask(read_index_mask(next(iter(masks.values()))))
-    workspace.add(source.name, progress(index_frames(images, masks, binary), f"Importing {source.name}", len(images)))
-    return source.name
-
-
-def index_frames(images: Iterable[Path], masks: dict[str, Path], binary: bool = False) -> Iterator[AnnotatedFrame]:
-    """Frames with index masks of the same stem; a frame without a mask is unknown.
-
-    Args:
-        images: Image files in order.
-        masks: {stem: mask file}.
-        binary: Whether 255 is object 1 rather than the area that does not count.
-    """
-    for image in images:
-        if image.stem not in masks:
-            yield AnnotatedFrame(image, None)
-            continue
-        labels = read_index_mask(masks[image.stem])
-        if binary:
-            labels[labels == IGNORED] = 1
-        ignored = labels == IGNORED
-        yield AnnotatedFrame(image, object_masks(labels), ignored if ignored.any() else None)
 
 
 def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:

@@ -6,15 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from masks import HEIGHT, WIDTH, random_masks, regions, video
 from vot.analysis.accuracy import SequenceAccuracy
 from vot.analysis.longterm import AccuracyRobustness, CountFrames, QualityAuxiliary
 from vot.experiment.multirun import UnsupervisedExperiment
-from vot.region import Rectangle, Special
-from vot.region.raster import calculate_overlap, calculate_overlaps
-from vot.region.shapes import Mask
+from vot.region import Special
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.intervals import bootstrap_interval, bootstrap_ratio
 from sam2rl_tracker.evaluation.measures import (
     FrameCounts,
     Measures,
@@ -27,26 +25,6 @@ from sam2rl_tracker.evaluation.measures import (
     robustness,
 )
 from sam2rl_tracker.evaluation.overlaps import frame_overlaps
-
-HEIGHT, WIDTH = 24, 32
-
-
-def random_masks(rng: np.random.Generator, frames: int, absent: float = 0.2) -> np.ndarray:
-    """Rectangles and noise, at least two pixels wide and tall (the toolkit misreads thinner ones); some are empty."""
-    masks = np.zeros((frames, HEIGHT, WIDTH), dtype=bool)
-    for frame in np.flatnonzero(rng.random(frames) >= absent):
-        top, left = rng.integers(0, HEIGHT - 2), rng.integers(0, WIDTH - 2)
-        height, width = rng.integers(2, HEIGHT - top + 1), rng.integers(2, WIDTH - left + 1)
-        box = masks[frame, top : top + height, left : left + width]
-        box[:] = rng.random((height, width)) < rng.uniform(0.3, 1.1)
-        box[0, 0] = box[-1, -1] = True
-    return masks
-
-
-def regions(masks: np.ndarray, known: np.ndarray | None = None) -> list:
-    """As the toolkit would read them: cropped masks, `Special(0)` where unknown."""
-    known = np.ones(len(masks), dtype=bool) if known is None else known
-    return [Mask(mask, optimize=True) if k else Special(0) for mask, k in zip(masks, known, strict=True)]
 
 
 class FakeSequence:
@@ -127,15 +105,6 @@ def test_measures_are_the_toolkits(seed):
     assert_same(mean_measures(ours), toolkit_measures(predictions, truths, knowns, ignored))
 
 
-def test_overlaps_are_the_toolkits():
-    rng = np.random.default_rng(1)
-    prediction, truth, ignored = (random_masks(rng, 300, absent) for absent in (0.2, 0.2, 0.5))
-    expected = calculate_overlaps(regions(prediction), regions(truth), (WIDTH, HEIGHT))
-    np.testing.assert_allclose(frame_overlaps(prediction, truth), expected, atol=1e-6)
-    expected = calculate_overlaps(regions(prediction), regions(truth), (WIDTH, HEIGHT), ignore=regions(ignored))
-    np.testing.assert_allclose(frame_overlaps(prediction, truth, ignored=ignored), expected, atol=1e-6)
-
-
 # ---------------------------------------------------------------- laws
 
 
@@ -188,11 +157,6 @@ def test_quality_falls_with_every_lost_frame():
 # ---------------------------------------------------------------- special cases
 
 
-def video(*frames: str) -> np.ndarray:
-    """Masks from rows of text, one string a frame, rows divided by spaces; # is set."""
-    return np.array([[[pixel == "#" for pixel in row] for row in frame.split()] for frame in frames])
-
-
 def test_each_class_of_frame():
     truth = video("##. ...", "##. ##.", "##. ##.", "##. ##.", "... ...", "... ...", "##. ##.")
     prediction = video("... ...", "##. #..", "..# ..#", "... ...", "... ...", "#.. ...", "##. ##.")
@@ -203,14 +167,6 @@ def test_each_class_of_frame():
     assert measure_object(prediction, truth) == Measures(
         quality=pytest.approx(2.75 / 6), accuracy=0.875, robustness=0.5, nre=0.25, dre=0.25, adq=None
     )
-
-
-def test_special_codes_of_the_toolkit_are_our_empty_and_unknown():
-    empty, full = video("... ... ...", "##. ##. ..."), video("##. ##. ...", "##. ##. ...")
-    for absent in (Special(1), Rectangle(0, 0, 0, 0), Mask(np.zeros((0, 0)))):
-        for ours, theirs in ((empty[0], Mask(empty[0], optimize=True)), (full[0], Mask(full[0], optimize=True))):
-            expected = calculate_overlap(absent, theirs, (3, 3))
-            assert frame_overlaps(np.zeros((1, 3, 3), dtype=bool), ours[None])[0] == expected
 
 
 def test_object_that_is_never_visible():
@@ -244,29 +200,6 @@ def test_parts_are_the_whole():
     assert measures.robustness == robustness(count_frames(prediction, truth))
 
 
-def test_ignored_area_does_not_count():
-    truth, prediction = video("##. ##. ..."), video("### ### ...")
-    ignored = video("..# ..# ...")
-    assert frame_overlaps(prediction, truth)[0] == pytest.approx(4 / 6)
-    assert frame_overlaps(prediction, truth, ignored=ignored)[0] == 1
-    hidden = video("##. ##. ...")  # all that is there is ignored: overlap 0, in the toolkit too
-    assert frame_overlaps(truth, truth, ignored=hidden)[0] == 0
-    (theirs,) = calculate_overlaps(regions(truth), regions(truth), (3, 3), ignore=regions(hidden))
-    assert theirs == 0
-
-
-def test_thin_masks_count_here_and_not_in_the_toolkit():
-    """Defects of the toolkit's rasteriser that are documented and not imitated; this fails when they are mended."""
-    upper, lower = video(".#. .#. ... ..."), video("... ... .#. .#.")
-    assert frame_overlaps(upper, lower)[0] == 0
-    assert calculate_overlaps(regions(upper), regions(lower), (3, 4)) == [1.0]
-    assert count_frames(np.repeat(upper, 2, axis=0), np.repeat(upper, 2, axis=0)).tracked == 1
-    assert regions(upper)[0].is_empty()
-    at_the_edge = video("#.. #.. #.. ...")
-    assert frame_overlaps(at_the_edge, at_the_edge)[0] == 1
-    assert regions(at_the_edge)[0].mask.size == 0
-
-
 # ---------------------------------------------------------------- averages and misuse
 
 
@@ -293,22 +226,3 @@ def test_shapes_must_agree(arguments):
     for function in (frame_overlaps, count_frames, measure_object):
         with pytest.raises(Sam2rlError, match="shape"):
             function(**vars(arguments))
-
-
-def test_the_interval_of_a_mean() -> None:
-    values = np.random.default_rng(1).normal(0.5, 0.2, 400)
-    low, high = bootstrap_interval(values)
-    half = 1.96 * values.std() / 20  # what the normal approximation says
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.004)
-    assert bootstrap_interval([0.3]) == pytest.approx((0.3, 0.3))
-    with pytest.raises(ValueError, match="no values"):
-        bootstrap_interval([])
-
-
-def test_a_ratio_to_what_may_be_nothing_has_no_upper_end() -> None:
-    values = np.full(20, 0.3)
-    low, high = bootstrap_ratio(values, np.linspace(0.05, 0.25, 20))
-    assert 1.5 < low < 2 < high < 3
-    low, high = bootstrap_ratio(values, np.linspace(-0.2, 0.21, 20))  # draws with a loss count as infinitely many times
-    assert 4 < low < 7
-    assert high == np.inf

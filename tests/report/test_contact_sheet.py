@@ -67,7 +67,7 @@ def test_preview_writes_a_contact_sheet(preview):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("out.png", "--preset", "x"), "preset 'x' is unknown: give one of easy, default, busy, hard"),
+        (("out.png", "--preset", "x"), "Preset 'x' is unknown: give one of easy, default, busy, hard"),
         (("out.jpg",), "out.jpg does not end in .png"),
         (("none/out.png", "--count", 1, "--frames", 2, "--size", 32), "none/out.png cannot be written"),
     ],

@@ -17,9 +17,9 @@ from PIL import Image
 
 from sam2rl_tracker.cli.main import main
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report import Report
 from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.words import points
+from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.results import Failure
 from sam2rl_tracker.vot.toolkit import Analysis
 
@@ -73,17 +73,17 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def reader(made) -> Reader:
-    return Reader(made.page)
+def reader(page) -> Reader:
+    return Reader(page)
 
 
-def test_the_page_needs_nothing_but_itself(made, reader):
+def test_the_page_needs_nothing_but_itself(page, reader):
     assert reader.images > 10
     ids = set(reader.ids)
     assert len(ids) == len(reader.ids)
     for reference in reader.references:
         assert reference.startswith("data:") or reference[1:] in ids, reference
-    text = made.page.read_text()
+    text = page.read_text()
     for scheme in ("http:", "https:", "file:", "@import"):
         assert scheme not in text
     assert set(re.findall(r"url\(([^)]{2})", text)) <= {"#a", "#d", "#m", "#q", "#s", "#t"}  # clips of plots
@@ -91,13 +91,13 @@ def test_the_page_needs_nothing_but_itself(made, reader):
 
 def test_the_table_shows_the_measures(made, reader):
     (row,) = (row for row in reader.rows if row[0].startswith("Other") and len(row) == 7)
-    overall, base = made.measured.overall["Other"], made.measured.overall["SAM2"]
+    overall, base = made.results.overall["Other"], made.results.overall["SAM2"]
     for cell, name in zip(row[1:], ("quality", "accuracy", "robustness", "nre", "dre", "adq"), strict=True):
         value, change = cell.split()[:2]
         assert value == f"{100 * getattr(overall, name):.1f}"
         assert change == points(getattr(overall, name) - getattr(base, name))
     (row,) = (row for row in reader.rows if row[0].startswith("two&more"))
-    qualities = [f"{100 * made.measured.by_sequence['two&more'][name].quality:.1f} " for name in made.measured.trackers]
+    qualities = [f"{100 * made.results.by_sequence['two&more'][name].quality:.1f} " for name in made.results.trackers]
     assert row[1:] == qualities
 
 
@@ -124,8 +124,8 @@ def test_training_memory_and_settings_are_there(made, reader):
         assert what in reader.text
 
 
-def test_the_figures_are_files_too(made):
-    figures = made.page.parent / "figures"
+def test_the_figures_are_files_too(page):
+    figures = page.parent / "figures"
     names = {"measures", "accuracy-robustness", "quality-plot", "differences", "memory", "training", "searches"}
     assert {file.stem for file in figures.glob("*.pdf")} == names
     for name in names:
@@ -174,7 +174,7 @@ def test_the_command(made, tmp_path, monkeypatch, capsys):
 
     status, out, said = run(made.workspace.folder, "--json", "--out", tmp_path / "page")
     assert status == 1  # a tracker failed
-    assert set(json.loads(out)["trackers"]) == set(made.measured.trackers)
+    assert set(json.loads(out)["trackers"]) == set(made.results.trackers)
     assert "page/index.html" in "".join(said.split())
     assert (tmp_path / "page" / "index.html").is_file()
     status, out, said = run(made.workspace.folder, "--no-html", "--out", tmp_path / "none")
@@ -206,7 +206,7 @@ def test_the_page_in_a_browser(made, browser, width, scheme):
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(made.page.as_uri())
+    page.goto(page.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("document.querySelectorAll('details').length") == 3
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -231,14 +231,14 @@ def test_the_page_in_a_browser(made, browser, width, scheme):
     page.click("[data-toggle=Other]")
     assert page.evaluate("document.querySelectorAll('.line.off').length") == 3
     assert complaints == []
-    assert [url for url in requests if not url.startswith("data:")] == [made.page.as_uri()]
+    assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]
     page.close()
 
 
 def test_the_page_without_javascript(made, browser):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(made.page.as_uri())
+    page.goto(page.as_uri())
     assert page.locator("#table tbody tr").count() == 3
     assert page.locator("#sequences a").first.get_attribute("href") == "#one_1"
     assert page.locator("details[open]").count() == 1

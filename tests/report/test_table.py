@@ -7,12 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report import Report, collect, render, to_json
-from sam2rl_tracker.report.table import that_saw_truth
+from sam2rl_tracker.report.table import render, to_json
+from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import Failure
 from sam2rl_tracker.vot.toolkit import Analysis, Scores
-from sam2rl_tracker.vot.workspace import create
 
 
 def text_of(report: Report) -> str:
@@ -72,23 +70,3 @@ def test_agents_that_have_seen_their_test_are_labelled():
     text = text_of(Report(Analysis(scores, {"one": scores, "two": scores}), [], frozenset({"SAM2RL"})))
     assert text.count("SAM2RL *") == 2
     assert "* trained on the ground truth that it is scored on" in text
-
-
-@pytest.mark.slow
-def test_a_workspace_without_results(evaluated, tmp_path):
-    workspace = create(tmp_path / "w")
-    with pytest.raises(Sam2rlError, match="names no sequences"):
-        collect(workspace.folder)
-    (workspace.sequences / "list.txt").write_text("single\n")
-    (workspace.sequences / "single").symlink_to(evaluated.workspace.sequences / "single")
-    with pytest.raises(Sam2rlError, match=r"has no results.*vot evaluate"):
-        collect(workspace.folder)
-
-
-def test_what_runs_trained_agents_is_known_by_its_command(tmp_path):
-    workspace = create(tmp_path / "w")
-    with (workspace.folder / "trackers.ini").open("a") as file:
-        for name, policy in (("Mine", "sam2rl:agents=x"), ("Yours", "sam2long")):
-            file.write(f'\n[{name}]\nprotocol = traxpython\ncommand = import x; x.main(policy="{policy}")\n')
-    names = ("SAM2", "SAM2RL", "SAM2RL@two", "Mine", "Mine@large", "Yours", "Unknown")
-    assert that_saw_truth(workspace, names) == {"SAM2RL", "SAM2RL@two", "Mine", "Mine@large"}

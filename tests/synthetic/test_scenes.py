@@ -199,7 +199,7 @@ def test_scenes_differ_widely(scenes):
 
 
 def test_unknown_preset():
-    with pytest.raises(Sam2rlError, match="preset 'brutal' is unknown: give one of easy, default, busy, hard"):
+    with pytest.raises(Sam2rlError, match="Preset 'brutal' is unknown: give one of easy, default, busy, hard"):
         generate_scene(0, preset="brutal")
 
 

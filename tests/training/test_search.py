@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from reference import load_video
 
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.report.search_curves import plot_curves
 from sam2rl_tracker.training.search import (
-    Found,
     beam,
     beam_for_budget,
-    ceiling,
     compare,
     greedy,
     most_steps,
@@ -182,20 +177,3 @@ def test_bad_budgets(make: Make) -> None:
     beam_for_budget(simulator, least)
     with pytest.raises(ValueError, match="at least 1 wide"):
         beam(simulator, 0)
-
-
-def test_plot(tmp_path: Path) -> None:
-    founds = [
-        Found("random", 0.51, (1,), 1000, ((10, 0.3), (200, 0.5), (1000, 0.51))),
-        Found("greedy", 0.5, (0,), 50, ((50, 0.5),)),
-        Found("beam", 0.55, (1,), 990, ((50, 0.5), (990, 0.55))),
-    ]
-    path = plot_curves([*founds, ceiling(founds)], tmp_path / "curves.png", "scene", {"SAM 2": 0.505})
-    with Image.open(path) as image:
-        assert min(image.size) > 500
-    assert [file.name for file in tmp_path.iterdir()] == ["curves.png"], "nothing is left beside it"
-    plot_curves(founds, tmp_path / "curves.svg", "scene")
-    with pytest.raises(Sam2rlError, match=r"\.gif is none of \.png"):
-        plot_curves(founds, tmp_path / "curves.gif", "scene")
-    with pytest.raises(Sam2rlError, match="there is no folder"):
-        plot_curves(founds, tmp_path / "missing" / "curves.png", "scene")

@@ -21,16 +21,16 @@ def test_settings_from_words() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     {
-        "rate=1": "'rate=1' sets nothing: give KEY=VALUE with one of iterations=18",
-        "batch_size=many": "'batch_size=many': 'many' is no int",
-        "batch_size": "'batch_size': '' is no int",
-        "relative=maybe": "'relative=maybe': 'maybe' is no bool",
+        "rate=1": "Preset 'default' has no parameter 'rate': it takes iterations=18",
+        "batch_size=many": "batch_size=many is no int",
+        "batch_size": "Preset 'default' has no parameter 'batch_size': it takes",
+        "relative=maybe": "relative=maybe is no bool",
         "batch=1": "Setting batch_size=1 is too small: give 2 or more",
         "beam=0": "Setting beam=0 is too small: give 1 or more",
         "gamma=2": "Setting gamma=2.0 is out of range: give 0 to 1",
         "imitation=0.3": "Setting imitation=0.3 is out of range: give 0, or more than 0.5 and less than 1",
-        "learning_rate=inf": "Setting learning_rate=inf is out of range: give more than 0, at most 1",
-        "entropy=nan": "Setting ent_coef=nan is out of range: give 0 to 1",
+        "learning_rate=inf": "learning_rate=inf is no finite float",
+        "entropy=nan": "ent_coef=nan is no finite float",
         "seed=4294967296": "Setting seed=4294967296 is out of range: give 0 to 4294967295",
     }.items(),
 )

@@ -24,7 +24,6 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.report import collect
 from sam2rl_tracker.runs.executors import Outcome
 from sam2rl_tracker.runs.folder import RunFolder
 from sam2rl_tracker.training.ppo import Progress, train
@@ -35,6 +34,7 @@ from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all, train_object
 from sam2rl_tracker.vot.clips import load_clip, objects_of
+from sam2rl_tracker.vot.collect import collect
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create

@@ -1,4 +1,4 @@
-"""Importers of public data sets, on tiny folders of the same layouts."""
+"""Importers of frames and of public data sets, on tiny folders of the same layouts."""
 
 import json
 from pathlib import Path
@@ -6,16 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from rle import compress
+from pycocotools import mask as pycoco
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.media.writer import VideoWriter
-from sam2rl_tracker.vot.importers import import_davis, import_sav
+from sam2rl_tracker.vot.importers import import_davis, import_frames, import_sav
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.workspace import open_workspace
 
 HEIGHT, WIDTH = 32, 48
+
+
+def compress(mask: np.ndarray) -> dict:
+    """A mask, bool [h, w], as a JSON file of SA-V holds it."""
+    rle = pycoco.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": rle["size"], "counts": rle["counts"].decode()}
 
 
 def mask(x: int) -> np.ndarray:
@@ -139,3 +145,71 @@ def test_sav_frames(tmp_path):
 def test_sav_in_no_known_layout(tmp_path):
     with pytest.raises(Sam2rlError, match="is not a folder of SA-V"):
         import_sav(tmp_path, tmp_path / "w")
+
+
+# ---------------------------------------------------------------- frames and masks
+
+
+def make_source(folder: Path, suffix: str = ".jpg", masked: tuple[int, ...] = (1, 2, 3)) -> Path:
+    """Three frames with objects 1 and 3 and an ignored row."""
+    (folder / "color").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for number in (1, 2, 3):
+        Image.fromarray(np.full((20, 30, 3), 50 * number, np.uint8)).save(folder / "color" / f"{number}{suffix}")
+        if number in masked:
+            labels = np.zeros((20, 30), np.uint8)
+            labels[2:8, number : number + 6] = 1
+            labels[10:15, 20:28] = 3
+            labels[19] = 255
+            write_index_mask(folder / "masks" / f"{number}.png", labels)
+    return folder
+
+
+def test_import_frames(tmp_path):
+    source = make_source(tmp_path / "my video", masked=(1, 3))
+    assert import_frames(source, tmp_path / "w") == "my video"
+    workspace = open_workspace(tmp_path / "w")
+    assert workspace.names() == ["my video"]
+    sequence = read_sequence(workspace.sequences / "my video")
+    assert sequence.known(1).tolist() == sequence.known(3).tolist() == [True, False, True]
+    assert np.argwhere(sequence.masks(1)[2]).min(axis=0).tolist() == [2, 3]
+    assert sequence.ignored_masks().any(axis=(1, 2)).tolist() == [True, False, True]
+    assert sequence.images[1].read_bytes() == (source / "color" / "2.jpg").read_bytes()
+    assert not [entry for entry in workspace.sequences.iterdir() if entry.name.startswith(".")]
+
+    import_frames(make_source(tmp_path / "second", suffix=".bmp"), tmp_path / "w")
+    assert (workspace.sequences / "list.txt").read_text() == "my video\nsecond\n"
+    with pytest.raises(Sam2rlError, match="has a sequence second already"):
+        import_frames(tmp_path / "second", tmp_path / "w")
+
+
+def test_import_of_unsuitable_folders(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Sam2rlError, match="empty/color cannot be listed"):
+        import_frames(tmp_path / "empty", tmp_path / "w")
+
+    source = make_source(tmp_path / "extra")
+    write_index_mask(source / "masks" / "9.png", np.ones((20, 30), np.uint8))
+    with pytest.raises(Sam2rlError, match=r"mask 9\.png in .* has no frame"):
+        import_frames(source, tmp_path / "w")
+
+    source = make_source(tmp_path / "size")
+    write_index_mask(source / "masks" / "2.png", np.ones((20, 31), np.uint8))
+    with pytest.raises(Sam2rlError, match="Frame 2 of size is 30x20 pixels but its mask is 31x20"):
+        import_frames(source, tmp_path / "w")
+
+    source = make_source(tmp_path / "nothing", masked=(1,))
+    write_index_mask(source / "masks" / "1.png", np.zeros((20, 30), np.uint8))
+    with pytest.raises(Sam2rlError, match="nothing has no object"):
+        import_frames(source, tmp_path / "w")
+
+    source = make_source(tmp_path / "damaged")
+    (source / "color" / "3.jpg").write_bytes(b"no image")
+    with pytest.raises(Sam2rlError, match=r"3\.jpg is not an image"):
+        import_frames(source, tmp_path / "w")
+    assert open_workspace(tmp_path / "w").names() == []
+
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(Sam2rlError, match="is not a VOT workspace"):
+        import_frames(make_source(tmp_path / "fine"), tmp_path / "other")

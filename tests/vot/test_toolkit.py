@@ -15,7 +15,6 @@ import pytest
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.measures import Measures, mean_measures, measure_object
 from sam2rl_tracker.vot.regions import Region, read_trajectory
-from sam2rl_tracker.vot.results import checked_workspace, find_failure, made_with
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
 from sam2rl_tracker.vot.toolkit import Scores, analyse, evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
@@ -80,57 +79,6 @@ def test_trackers_that_work_are_not_reported(evaluated):
     assert set(evaluated.failures) == {"Dies", "Refuses"}
 
 
-@pytest.mark.slow
-def test_a_tracker_that_dies_is_reported(evaluated):
-    failure = evaluated.failures["Dies"]
-    assert failure.sequence == "single"
-    assert "the memory bank caught fire" in failure.reason
-    assert "2 of 2 sequences" in failure.reason
-    again = find_failure(evaluated.workspace, "Dies")
-    assert again == failure
-
-
-@pytest.mark.slow
-def test_a_tracker_that_never_connects_is_reported(evaluated):
-    failure = evaluated.failures["Refuses"]
-    assert "Unable to connect" in failure.reason
-    assert "scripted_tracker" in failure.reason  # the command to run by hand
-
-
-@pytest.mark.slow
-def test_damaged_and_short_results_are_reported(evaluated):
-    file = evaluated.workspace.folder / "results" / "Mixed" / "baseline" / "several" / "several_4_001.bin"
-    data = file.read_bytes()
-    try:
-        file.write_bytes(data[:-3])
-        assert "damaged" in find_failure(evaluated.workspace, "Mixed").reason
-        file.unlink()
-        file.with_suffix(".txt").write_text("1\n0,0,0,0\n")
-        failure = find_failure(evaluated.workspace, "Mixed")
-        assert (failure.sequence, "object 4 has 2 frames of 12" in failure.reason) == ("several", True)
-    finally:
-        file.with_suffix(".txt").unlink(missing_ok=True)
-        file.write_bytes(data)
-
-
-@pytest.mark.slow
-def test_properties_are_stored_beside_the_results(evaluated):
-    folder = evaluated.workspace.folder / "results" / "SAM2" / "baseline"
-
-    def lines(name: str) -> list[str]:
-        return (folder / name).read_text().splitlines()
-
-    assert lines("single/single_001_memory_frames.value")[:4] == ["", "0", "0 1", "0 1 2"]
-    assert all(0 <= float(line) <= 1 for line in lines("single/single_001_predicted_iou.value"))
-    assert len(lines("single/single_001_object_score.value")) == 30
-    (made,) = made_with(evaluated.workspace, "SAM2")
-    assert set(lines("single/single_001_made_with.value")) - {""} == {made}
-    assert made_with(evaluated.workspace, "Mixed") == []  # a tracker of another project
-    late = lines("several/several_9_001_memory_frames.value")  # given on frame 3
-    assert late[:6] == ["", "", "", "", "3", "3 4"]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "result"),
     [
@@ -154,54 +102,6 @@ def test_an_unknown_tracker_is_an_error_that_lists_the_known(evaluated):
         evaluate(evaluated.workspace.folder, ["Nobody"])
 
 
-def test_no_workspace(tmp_path):
-    with pytest.raises(Sam2rlError, match=r"not a VOT workspace.*sam2rl workspace create"):
-        checked_workspace(tmp_path)
-
-
-def test_no_sequences(tmp_path):
-    create(tmp_path / "w")
-    with pytest.raises(Sam2rlError, match="names no sequences"):
-        checked_workspace(tmp_path / "w")
-
-
-def test_no_list(tmp_path):
-    (create(tmp_path / "w").sequences / "list.txt").unlink()
-    with pytest.raises(Sam2rlError, match=r"has no sequences/list\.txt"):
-        checked_workspace(tmp_path / "w")
-
-
-def test_blank_line_in_the_list(tmp_path):
-    (create(tmp_path / "w").sequences / "list.txt").write_text("one\n\ntwo\n")
-    with pytest.raises(Sam2rlError, match=r"Line 2 of .* is blank"):
-        checked_workspace(tmp_path / "w")
-
-
-def test_no_ground_truth(tmp_path):
-    workspace = create(tmp_path / "w")
-    (workspace.sequences / "list.txt").write_text("one\n")
-    with pytest.raises(Sam2rlError, match="one is not a sequence"):
-        checked_workspace(workspace.folder)
-    (workspace.sequences / "one").mkdir()
-    (workspace.sequences / "one" / "sequence").touch()
-    with pytest.raises(Sam2rlError, match="has no ground truth"):
-        checked_workspace(workspace.folder)
-
-
-@pytest.mark.parametrize("text", ["", "experiments: 3", "a: [", "title: x"])
-def test_damaged_stack(tmp_path, text):
-    workspace = create(tmp_path / "w")
-    sequence = workspace.sequences / "one"
-    sequence.mkdir()
-    (sequence / "sequence").touch()
-    (sequence / "groundtruth.txt").write_text("1,1,2,2\n")
-    (workspace.sequences / "list.txt").write_text("one\n")
-    workspace.stack.write_text(text)
-    with pytest.raises(Sam2rlError, match="is not a stack of experiments"):
-        checked_workspace(workspace.folder)
-
-
-@pytest.mark.slow
 def test_a_stack_without_the_analyses(evaluated):
     stack: Path = evaluated.workspace.stack
     text = stack.read_text()

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS
+from sam2rl_tracker.evaluation.curves import mean_curve
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, SEARCHES
 from sam2rl_tracker.experiments.benchmark.parts import ControlsPart, SearchPart, TrainingPart, TransferPart
 from sam2rl_tracker.experiments.benchmark.plan import Plan
 from sam2rl_tracker.experiments.claims import Spread, difference, judge, spread, survival
 from sam2rl_tracker.experiments.transfer import VARIANTS
-from sam2rl_tracker.report.figures import SEARCHES
-from sam2rl_tracker.report.measured import mean_curve
-from sam2rl_tracker.report.table import Report, to_json
+from sam2rl_tracker.report.table import to_json
 from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.results import frame_times
 from sam2rl_tracker.vot.workspace import open_workspace
 

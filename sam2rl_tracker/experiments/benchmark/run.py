@@ -17,11 +17,13 @@ from sam2rl_tracker.experiments.benchmark.document import Results, document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart, write_json
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
 from sam2rl_tracker.media.files import atomic_path
-from sam2rl_tracker.report.standings import plot_gains, plot_steps, to_markdown, write_csv
-from sam2rl_tracker.report.table import Report, collect, to_json
+from sam2rl_tracker.report.standings import to_markdown, write_csv
+from sam2rl_tracker.report.standings_plots import plot_gains, plot_steps
+from sam2rl_tracker.report.table import to_json
 from sam2rl_tracker.runs.folder import locked
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
 from sam2rl_tracker.training.task import Task
+from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name

@@ -1,0 +1,138 @@
+"""One style for all figures: colours, lines and markers of what is compared, Matplotlib's settings, and saving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.overlay import object_color
+
+FORMATS = (".png", ".pdf", ".svg")
+
+INK = "#1b1f24"  # of lines and text; the page replaces it by its own, which a dark page needs
+GRAY = "#8a8f98"
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe-Ito
+GRID: Any = {"color": GRAY, "alpha": 0.3}
+
+_SETTINGS: Any = {  # Matplotlib would have its keys typed as literals
+    "font.size": 9,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a name may hold dollars
+    "pdf.fonttype": 42,
+}
+_KNOWN = {"SAM2": 5, "SAMURAI": 1, "DAM4SAM": 3, "SAM2Long": 2, "MoSAM": 7, "SAM2RL": 6}  # -> Okabe-Ito colour
+_DASHES = {5: (), 1: (7.0, 2.0), 3: (2.0, 2.0), 2: (9.0, 2.0, 2.0, 2.0), 7: (4.0, 4.0), 6: ()}
+_MARKERS = {5: "o", 1: "s", 3: "D", 2: "^", 7: "v", 6: "*"}
+_OTHERS = "PXh<>p8d"
+
+
+def hex_color(label: int) -> str:
+    """`#rrggbb` of an object id, as `overlay` draws it."""
+    return "#{:02x}{:02x}{:02x}".format(*object_color(label))
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a tracker is drawn.
+
+    Attributes:
+        label: The object id whose colour in `overlay` it is, so that masks wear it too.
+        dash: Lengths of strokes and gaps, empty = solid.
+        marker: Matplotlib's.
+    """
+
+    label: int
+    dash: tuple[float, ...]
+    marker: str
+
+    @property
+    def color(self) -> str:
+        """`#rrggbb`."""
+        return hex_color(self.label)
+
+    def line(self, width: float = 1.8) -> dict[str, Any]:
+        """Matplotlib's arguments for a line."""
+        return {"color": self.color, "linewidth": width, "linestyle": (0, self.dash) if self.dash else "-"}
+
+
+Styles = Mapping[str, Style]  # {tracker: style}
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a curve that is no tracker's is drawn: nothing depends on colour alone.
+
+    Attributes:
+        color: Of the line.
+        dash: Matplotlib's name of a line style.
+    """
+
+    color: str
+    dash: str
+
+    def line(self, width: float = 1.8) -> dict[str, Any]:
+        """Matplotlib's arguments for a line."""
+        return {"color": self.color, "linewidth": width, "linestyle": self.dash}
+
+
+SEARCHES = {"random": Stroke("#56B4E9", ":"), "greedy": Stroke("#CC79A7", "-."), "beam": Stroke(GREEN, "--")}
+"""{search: stroke}"""
+
+
+def tracker_styles(trackers: Sequence[str]) -> dict[str, Style]:
+    """{tracker: style}: the registered trackers have their own wherever they appear, others the next that is free."""
+    styles: dict[str, Style] = {}
+    for name in trackers:
+        label = _KNOWN.get(name) or 8 + sum(other not in _KNOWN for other in styles)  # yellow cannot be read on white
+        dash = _DASHES.get(label, (1.0 + label % 4, 2.0))
+        styles[name] = Style(label, dash, _MARKERS.get(label) or _OTHERS[label % len(_OTHERS)])
+    return styles
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw in the house's style inside; what else uses Matplotlib in this process keeps its own."""
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches, without pyplot: nothing is kept when it is dropped."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_grid(axes: Axes) -> None:
+    """Thin lines behind the data."""
+    axes.grid(**GRID)
+
+
+def save(figure: Figure, path: StrPath) -> Path:
+    """Write a figure, in the format that its name ends in.
+
+    Raises:
+        Sam2rlError: The name has another ending, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise Sam2rlError(f"{path} is none of {', '.join(FORMATS)}, which plots are written as: give a name that is.")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    return path

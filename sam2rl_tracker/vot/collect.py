@@ -1,0 +1,69 @@
+"""What there is to report of a workspace: the toolkit's measures of complete results, and what failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
+from sam2rl_tracker.vot.results import Failure, find_failure, made_with, tracked_names
+from sam2rl_tracker.vot.toolkit import Analysis, analyse
+from sam2rl_tracker.vot.workspace import checked_workspace
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the toolkit measured, and the trackers it could not measure as their results are incomplete.
+
+    Attributes:
+        analysis: The toolkit's measures of the trackers with complete results.
+        failures: The other trackers.
+        trained: The trackers that saw the ground truth they are scored on.
+        made_with: Of each tracker whose results tell, the models, devices and versions they were made with.
+    """
+
+    analysis: Analysis
+    failures: list[Failure]
+    trained: frozenset[str]
+    made_with: dict[str, list[str]] = field(default_factory=dict)
+
+
+def collect(folder: StrPath) -> Report:
+    """Check the results in a workspace and let the toolkit analyse the complete ones.
+
+    Args:
+        folder: The workspace.
+
+    Returns:
+        The measures of every tracker with complete results, SAM 2 first, then in the order of the registry; the others
+        are listed as failures, of which a caller should make a non-zero exit status.
+
+    Raises:
+        Sam2rlError: The workspace is unsuitable, or nothing was evaluated in it.
+    """
+    workspace = checked_workspace(folder)
+    known = registered_trackers(workspace)
+    order = [BASELINE, *known]
+    names = sorted(
+        tracked_names(workspace), key=lambda name: (order.index(name) if name in order else len(order), name)
+    )
+    if not names:
+        raise Sam2rlError(
+            f"{workspace.folder} has no results, expected those of at least one tracker: "
+            f"`vot evaluate --workspace {workspace.folder} SAM2 SAMURAI DAM4SAM`."
+        )
+    found = {name: find_failure(workspace, name) for name in names}
+    for name in names:
+        if registered(known, name) is None:  # the toolkit gives up altogether at such a name
+            found[name] = Failure(
+                name, "any", f"it is not registered: add it to trackers.ini, or delete results/{name}"
+            )
+    complete = [name for name, failure in found.items() if failure is None]
+    return Report(
+        analysis=analyse(folder, complete) if complete else Analysis({}, {}),
+        failures=[failure for failure in found.values() if failure is not None],
+        trained=that_saw_truth(workspace, names),
+        made_with={name: made for name in complete if (made := made_with(workspace, name))},
+    )

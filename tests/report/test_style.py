@@ -1,0 +1,31 @@
+"""Colours of trackers, and pictures as files."""
+
+import matplotlib
+import pytest
+from PIL import Image
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.report.style import INK, house_style, new_figure, save, tracker_styles
+
+
+def test_trackers_keep_their_colours():
+    styles = tracker_styles(["Other", "SAM2", "SAM2RL", "Second"])
+    assert styles["SAM2"] == tracker_styles(["SAM2"])["SAM2"]
+    assert len({style.color for style in styles.values()}) == 4
+    assert styles["SAM2RL"].color == "#d55e00"
+
+
+def test_the_style_holds_inside_alone(tmp_path):
+    before = matplotlib.rcParams["text.color"]
+    with house_style():
+        assert matplotlib.rcParams["text.color"] == INK
+        figure = new_figure(2, 1)
+        figure.add_subplot()
+    assert matplotlib.rcParams["text.color"] == before
+    for ending in ("png", "pdf", "svg"):
+        assert save(figure, tmp_path / f"plot.{ending}").stat().st_size > 100
+    assert Image.open(tmp_path / "plot.png").size == (300, 150)
+    with pytest.raises(Sam2rlError, match=r"plot\.gif is none of \.png, \.pdf, \.svg"):
+        save(figure, tmp_path / "plot.gif")
+    with pytest.raises(Sam2rlError, match="there is no folder"):
+        save(figure, tmp_path / "none" / "plot.png")

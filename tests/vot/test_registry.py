@@ -1,0 +1,31 @@
+"""The registered trackers, and which of them saw the truth."""
+
+import pytest
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
+from sam2rl_tracker.vot.workspace import create
+
+
+def test_what_runs_trained_agents_is_known_by_its_command(tmp_path):
+    workspace = create(tmp_path / "w")
+    with (workspace.folder / "trackers.ini").open("a") as file:
+        for name, policy in (("Mine", "sam2rl:agents=x"), ("Yours", "sam2long")):
+            file.write(f'\n[{name}]\nprotocol = traxpython\ncommand = import x; x.main(policy="{policy}")\n')
+    names = ("SAM2", "SAM2RL", "SAM2RL@two", "Mine", "Mine@large", "Yours", "Unknown")
+    assert that_saw_truth(workspace, names) == {"SAM2RL", "SAM2RL@two", "Mine", "Mine@large"}
+
+
+def test_registries_of_both_formats(tmp_path, monkeypatch):
+    workspace = create(tmp_path / "w")
+    more = tmp_path / "more.yaml"
+    more.write_text("Mine:\n  protocol: traxpython\n  command: import x; x.main(policy='never')\nBare:\n")
+    monkeypatch.setenv("VOT_REGISTRY", str(more))
+    known = registered_trackers(workspace)
+    assert {"SAM2", "SAM2RL", "Mine", "Bare"} <= known.keys()
+    assert (known["SAM2"].policy, known["Mine"].policy, known["Bare"].policy) == ("recency", "never", None)
+    assert registered(known, "Mine@tag") == known["Mine"]
+    assert registered(known, "Nobody") is None
+    more.write_text("- what\n")
+    with pytest.raises(Sam2rlError, match=r"more\.yaml is damaged"):
+        registered_trackers(workspace)
