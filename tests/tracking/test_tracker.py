@@ -90,6 +90,7 @@ def test_a_box_finds_the_object(nano: Model, video: Video) -> None:
     assert tracker.track(video.images[1]).shape == (1, 128, 128)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["recency", "samurai", "dam4sam", "sam2long", "mosam:dense=true"])
 def test_memory_is_flat(nano: Model, video: Video, policy: str) -> None:
     """Records that a policy cannot reach any more are gone; what is left does not grow."""
