@@ -84,6 +84,7 @@ def test_the_same_training_twice_gives_the_same_bits(workspace: Workspace) -> No
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_a_training_that_was_interrupted_ends_the_same(
     nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_learning_finds_the_better_of_two_banks(nano: Model, clip: Clip, tmp_pat
     assert result.progress.mean > -12  # random decisions give about -30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 3])
 def test_imitation_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Path, width: int) -> None:
     """From the first iteration on the policy is as good as the beam it begins with, and then as the best rollout."""
@@ -257,6 +259,7 @@ def test_decisions_that_were_searched_run_in_the_toolkit(
     assert sequences["clip"]["SAM2RL"].quality == pytest.approx(max(found[0].replayed.values()), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_search_passes_over_an_agent_of_the_shorter_video(nano: Model, clip: Clip, workspace: Workspace) -> None:
     shorter = dataclasses.replace(clip, images=clip.images[:-1])
     save_agent(scripted(nano, shorter, [0] * 7), agents_folder(workspace.folder))

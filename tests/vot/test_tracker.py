@@ -246,6 +246,7 @@ def test_a_policy_that_looks_back_is_refused():
         answer_requests(None, "sam2long:output=final")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "message"),
     [({"SAM2RL_MODEL": "no-such-model"}, "no-such-model"), ({}, "missing.png does not exist")],
