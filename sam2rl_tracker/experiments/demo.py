@@ -72,7 +72,7 @@ def run_demo(
     for outcome in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
         task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
-            raise Sam2rlError(f"{task.sequence}: {result}")
+            raise Sam2rlError(f"{task.sequence}: {result} Start again with a new folder.")
         say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
     failures = evaluate(out, trackers, {"SAM2RL_MODEL": "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})

@@ -99,7 +99,7 @@ def _receive(receiver: Connection, process: SpawnProcess) -> Any:
             result = receiver.recv()
         except EOFError:
             process.join()
-            return Sam2rlError(f"Its worker died (status {process.exitcode}): was it killed, or is memory short?")
+            return Sam2rlError(f"Its worker died (status {process.exitcode}): it was killed, or memory is short.")
     process.join()
     return result
 
@@ -136,7 +136,7 @@ def process_pool(jobs: int) -> Iterator[Executor]:
                 process.terminate()
             if isinstance(error, BrokenProcessPool):
                 raise Sam2rlError(
-                    "A worker died (was it killed, or is memory short?): repeat the command; what was finished is kept."
+                    "A worker died: it was killed, or memory is short. Repeat the command; what was finished is kept."
                 ) from error
             raise
         finally:

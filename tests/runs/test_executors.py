@@ -76,5 +76,5 @@ def test_a_pool_ends_what_is_under_way() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert gone()
-    with pytest.raises(Sam2rlError, match=r"A worker died .*: repeat the command"):
+    with pytest.raises(Sam2rlError, match=r"A worker died: .* Repeat the command"):
         run_apart(work, "die")

@@ -129,7 +129,7 @@ class Parts:
             results[task] = TrainingPart(result, result.own_file, curve)
             write_json(self.training_file(task), {**result.as_json(), "curve": curve})
         if failed:
-            raise Sam2rlError(f"{len(failed)} trainings failed, the others are kept: {'; '.join(failed)}")
+            raise Sam2rlError(f"{len(failed)} trainings failed: {' '.join(failed)} The others are kept.")
         return {task: results[task] for task in tasks}
 
     def training_file(self, task: Task) -> Path:
