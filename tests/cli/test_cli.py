@@ -366,6 +366,7 @@ def test_bench_track_shows_what_policies_cost(run: Run) -> None:
     assert run("bench", "track", "--policy", "nonsense")[0] == 2
 
 
+@pytest.mark.slow
 def test_bench_simulate(run: Run) -> None:
     arguments = ("--frames", 8, "--rows", 4, "--iterations", 2, "--samples", 24, "--json", "--device", "cpu")
     status, out, said = run("bench", "simulate", *arguments)

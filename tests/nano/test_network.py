@@ -128,6 +128,7 @@ def make(user: str, model: Model) -> Callable[[], Tensor]:
 
 
 # With 160 pixels, rotary attention finds another number of places than nano's configuration says.
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [128, 160])
 def test_users_of_one_model_do_not_notice_each_other(size: int) -> None:
     """Bit for bit what each gives alone, in whichever order they are made and used."""
