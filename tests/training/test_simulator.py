@@ -95,6 +95,7 @@ def returns(simulated: Simulator, actions: np.ndarray, trim: bool = False) -> li
     return rewards
 
 
+@pytest.mark.slow
 def test_results_depend_neither_on_the_store_nor_on_the_order(nano: Model, clip: Clip) -> None:
     actions = random_actions(1, rollouts=20)
     plain = returns(simulator(nano, clip), actions)

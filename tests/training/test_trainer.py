@@ -147,6 +147,7 @@ def test_imitation_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Pat
     assert result.progress.steps == found.steps + 8 + 4 * (64 + 8 + 8)
 
 
+@pytest.mark.slow
 def test_relative_rewards_are_learned_from(nano: Model, clip: Clip, tmp_path: Path) -> None:
     one = dataclasses.replace(QUICK, iterations=1)
     relative = dataclasses.replace(one, relative=True)
@@ -196,6 +197,7 @@ def test_trouble_with_a_trainings_folder(nano: Model, clip: Clip, tmp_path: Path
 
 
 # TensorBoard's own writer meets the limit too.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_path: Path) -> None:
     """The system itself refuses to write: files may not grow beyond a limit, which is set after two iterations."""
