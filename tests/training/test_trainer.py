@@ -166,6 +166,7 @@ def test_relative_rewards_are_learned_from(nano: Model, clip: Clip, tmp_path: Pa
         train(simulator(nano, clip), relative, tmp_path / "False")
 
 
+@pytest.mark.slow
 def test_patience_stops_early(nano: Model, clip: Clip, tmp_path: Path) -> None:
     simulated = simulator(nano, clip)
     simulated.reward = lambda state: 0.0  # type: ignore[method-assign]
@@ -272,6 +273,7 @@ def test_a_search_passes_over_an_agent_of_the_shorter_video(nano: Model, clip: C
     assert agent > 0
 
 
+@pytest.mark.slow
 def test_an_object_that_never_comes_back(nano: Model, clip: Clip, tmp_path: Path) -> None:
     """All there is to learn is to say nothing: the quality is the share of frames on which nothing is said."""
     masks = clip.masks.copy()
