@@ -56,8 +56,8 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Means over {len(document['videos'])} videos, in %. Differences are to SAM 2. Intervals are 95 % bootstrap "
         f"intervals over videos. The baselines ({', '.join(BASELINE_RULES)}) were evaluated by the tracker alone. "
-        f"Frames/s are those of `vot evaluate` with one thread on {document['settings']['device']}, with as many trackers at a time as "
-        "there were jobs.",
+        f"Frames/s are those of `vot evaluate` with one thread on {document['settings']['device']}, with "
+        "as many trackers at a time as there were jobs.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
