@@ -49,7 +49,7 @@ def benchmark(
     ] = None,
     preset: Preset = "default",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
     ] = None,
     control_steps: Annotated[
         int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")

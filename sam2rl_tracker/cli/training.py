@@ -48,7 +48,7 @@ def train(
         int | None, typer.Option(min=0, help="Stop after as many iterations without a better policy; 0 = never.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option(min=0, help="Repeat it for several; the best agent stays.", show_default="0")

@@ -10,7 +10,7 @@ AGENTS = "SAM2RL"
 
 HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
 
-CONTROLS = {"never": "never", "stride": "stride", "random rule": "random"}
+BASELINE_RULES = {"never": "never", "stride": "stride", "random rule": "random"}
 """{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
 
 SEARCHES = ("random", "greedy", "beam")

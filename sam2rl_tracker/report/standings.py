@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, SEARCHES
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BASELINE_RULES, BEST, SEARCHES
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.words import points
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES
@@ -55,9 +55,9 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Means over {len(document['videos'])} videos, in %. Differences are to SAM 2. Intervals are 95 % bootstrap "
-        f"intervals over videos. The controls ({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those "
-        f"of `vot evaluate` with one thread on {document['settings']['device']}, with as many trackers at a time as "
-        "there were jobs.",
+        f"intervals over videos. The baselines ({', '.join(BASELINE_RULES)}) were evaluated by the tracker alone. "
+        f"Frames/s are those of `vot evaluate` with one thread on {document['settings']['device']}, with "
+        "as many trackers at a time as there were jobs.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
@@ -81,7 +81,7 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
     claims = document["claims"]
     searched = [name for name, row in document["videos"].items() if BEST in row]
     lines = [
-        f"Searches on the first {len(searched)} videos, and the agents there. All were replayed by the tracker."
+        f"Searches on the first {len(searched)} videos, and the agents there. All were evaluated by the tracker."
         + " Bootstrap intervals over so few videos are rather too narrow." * (len(searched) < _MANY),
         "",
         "| | Quality | difference | 95 % interval | simulated steps |",
@@ -103,7 +103,7 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
 
 def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [
-        "The agents replayed on changed versions of the videos they were trained on. Where every second frame is left "
+        "The agents on changed versions of the videos they were trained on. Where every second frame is left "
         "out, so is every second decision: what remains is another rule.",
         "",
         "| | SAM 2 | agent (trained on the first row's ground truth) | difference | 95 % interval | of the gain kept |",
@@ -152,7 +152,7 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     """How the numbers came about."""
     ppo, seconds = settings["settings"], settings["seconds"]
     begin = (
-        f"each started from the best of a beam of {ppo['beam']} and distilled from its best rollout "
+        f"each started from the best of a beam of {ppo['beam']} and trained by behaviour cloning on its best rollout "
         f"(imitation={ppo['imitation']})"
         if ppo["imitation"]
         else "PPO alone"
@@ -188,10 +188,10 @@ def _plain(key: str) -> str:
 def _sentences(claims: Mapping[str, Any]) -> list[str]:
     """What the numbers say of the claims."""
     lines = [
-        "Agents and searches see the ground truth they are scored on. Heuristics and controls do not.",
+        "Agents and searches see the ground truth they are scored on. Heuristics and baselines do not.",
         f"The agents gain {_span(claims['agent_gain'])} points over SAM 2.",
     ]
-    for key, what in (("heuristics", "heuristic"), ("controls", "control")):
+    for key, what in (("heuristics", "heuristic"), ("controls", "baseline")):
         if claims[key]:
             lines += _beside(claims[key], what, claims["times_wanted"])
     against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims["against"].items())

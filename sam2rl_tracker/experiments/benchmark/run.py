@@ -126,7 +126,7 @@ def _measure(
     searched = names[: plan.searched]
     budgets = {first[name]: plan.control_steps or trained[first[name]].result.steps for name in searched}
     found = dict(zip(searched, parts.search(budgets), strict=True))
-    controls = dict(zip(names, parts.replay_controls(list(first.values())), strict=True))
+    controls = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
     moved = dict(zip(names, parts.transfer(agents), strict=True))
 
     say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
