@@ -103,8 +103,9 @@ def commands(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path) -> None:
+    root = typer.main.get_command(app)
     for words in commands(page.read_text()):
-        command = typer.main.get_command(app)
+        command = root
         for word in words:
             known = getattr(command, "commands", {})
             if not known:

@@ -142,6 +142,7 @@ def test_deterministic(make: Make) -> None:
     assert random_search(other, BUDGET, seed=2) != random
 
 
+@pytest.mark.slow
 def test_a_small_store_changes_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = beam(make(), 12)
     monkeypatch.setattr("sam2rl_tracker.training.search._CHUNK", 5)

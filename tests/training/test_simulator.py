@@ -95,6 +95,7 @@ def returns(simulated: Simulator, actions: np.ndarray, trim: bool = False) -> li
     return rewards
 
 
+@pytest.mark.slow
 def test_results_depend_neither_on_the_store_nor_on_the_order(nano: Model, clip: Clip) -> None:
     actions = random_actions(1, rollouts=20)
     plain = returns(simulator(nano, clip), actions)
@@ -161,11 +162,11 @@ def test_misuse_is_an_error(nano: Model, clip: Clip) -> None:
 
 
 def test_clips_that_teach_nothing_are_refused(nano: Model, clip: Clip) -> None:
-    with pytest.raises(Sam2rlError, match="the video has 2 frames"):
+    with pytest.raises(Sam2rlError, match="The video has 2 frames"):
         Clip(clip.images[:2], clip.masks[:2], clip.known[:2])
     with pytest.raises(Sam2rlError, match="not visible on the first frame"):
         Clip(clip.images, np.zeros_like(clip.masks), clip.known)
-    with pytest.raises(Sam2rlError, match="no frame after the first one has a known truth"):
+    with pytest.raises(Sam2rlError, match="No frame after the first one has a known truth"):
         Clip(clip.images, clip.masks, np.arange(FRAMES) == 0)
     with pytest.raises(Sam2rlError, match=r"A store of 0\.01 MB is too small for one batch of 8"):
         simulator(nano, clip, store_mb=0.01)
