@@ -111,7 +111,7 @@ def read(name: str) -> dict[str, Any]:
 
 @cache
 def benchmark() -> dict[str, Any]:
-    """What `sam2rl benchmark` wrote: its fields are told in `sam2rl_tracker.experiments.benchmark`."""
+    """What `sam2rl benchmark` wrote: its fields are described in `sam2rl_tracker.experiments.benchmark`."""
     return dict(json.loads((DOCS / "benchmark" / "default.json").read_text(encoding="utf-8")))
 
 
@@ -165,7 +165,7 @@ def trackers(name: str, sequences: bool = False, extra: str = "") -> list[str]:
 
     Args:
         name: Of the measurement.
-        sequences: Whether Quality on each sequence stands beside.
+        sequences: Whether to add Quality on each sequence.
         extra: Another column of Quality, by the measurement's field `nano`, and its head.
     """
     rows = read(name)["rows"]
@@ -253,7 +253,7 @@ def generated(before: bool = False) -> list[str]:
     """Rules on 64 generated videos.
 
     Args:
-        before: Whether Quality with nano's earlier weights stands beside.
+        before: Whether to add Quality with nano's earlier weights.
     """
     heads = ["Rule", "Quality", "95 % interval", "Accuracy", "Robustness", ABSENT]
     lines = []

@@ -75,7 +75,7 @@ def model_train_nano(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:
-    """Train the packaged model from nothing on generated scenes. Resumes by itself."""
+    """Train the packaged model from scratch on generated scenes. Resumes by itself."""
     from sam2rl_tracker.nano.recipe import RECIPES
     from sam2rl_tracker.nano.train import Progress as State
     from sam2rl_tracker.nano.train import train_nano
