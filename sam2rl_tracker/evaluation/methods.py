@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-BASELINE = "SAM2"
+REFERENCE = "SAM2"
 """The tracker that the others are compared with."""
 
 AGENTS = "SAM2RL"
@@ -10,7 +10,7 @@ AGENTS = "SAM2RL"
 
 HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
 
-BASELINE_RULES = {"never": "never", "stride": "stride", "random rule": "random"}
+BASELINES = {"never": "never", "stride": "stride", "random rule": "random"}
 """{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
 
 SEARCHES = ("random", "greedy", "beam")

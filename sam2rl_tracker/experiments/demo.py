@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.report.page import write_page
@@ -83,7 +83,7 @@ def run_demo(
     render(report, console)
     say("5/5 Drawing where the agent gains most over SAM 2")
     gains = {
-        name: scores["SAM2RL"].quality - scores[BASELINE].quality for name, scores in report.analysis.sequences.items()
+        name: scores["SAM2RL"].quality - scores[REFERENCE].quality for name, scores in report.analysis.sequences.items()
     }
     best = max(gains, key=lambda name: gains[name])
     video = write_comparison(out, best, trackers, out / f"{best}.mp4")

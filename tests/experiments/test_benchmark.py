@@ -15,7 +15,7 @@ import pytest
 
 from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import BASELINE_RULES
+from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.benchmark import Plan, run_benchmark
 from sam2rl_tracker.experiments.benchmark.parts import Parts
 from sam2rl_tracker.experiments.claims import difference, judge, survival
@@ -59,11 +59,11 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         run_benchmark(folder, replace(TINY, count=2))
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert json.loads((folder / "benchmark.json").read_text()) == json.loads(json.dumps(document))
-    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", *BASELINE_RULES, "best found"}
+    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", *BASELINES, "best found"}
     assert {key for key, row in document["methods"].items() if not row["sees_truth"]} == {
         "SAM2",
         "SAMURAI",
-        *BASELINE_RULES,
+        *BASELINES,
     }
     for name, row in document["videos"].items():
         # The agent's quality inside `vot evaluate` is the one that its training replayed.
