@@ -31,7 +31,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="A new folder; it becomes a VOT workspace.")] = Path("sam2rl-demo"),
     every: Annotated[bool, typer.Option("--all", help="SAM2Long and MoSAM too.")] = False,
 ) -> None:
-    """Generate videos, evaluate the trackers on them by the VOT toolkit, show the table and a video."""
+    """Generate videos, train an agent on each, evaluate the trackers by the VOT toolkit, show the table and a video."""
     from sam2rl_tracker.experiments.demo import ALL_TRACKERS, TRACKERS, run_demo
 
     run_demo(out, Console(), ALL_TRACKERS if every else TRACKERS)

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder
-from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.report.bank import plot_banks
 from sam2rl_tracker.report.comparison import write_comparison
@@ -77,7 +77,7 @@ def run_demo(
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
     failures = evaluate(out, trackers, {"SAM2RL_MODEL": "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})
     if failures:
-        raise Sam2rlError("; ".join(str(failure) for failure in failures))
+        raise Sam2rlError(join_sentences(failures))
     say("4/5 vot analysis")
     report = collect(out)
     render(report, console)

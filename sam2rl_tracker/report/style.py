@@ -109,7 +109,7 @@ def tracker_styles(trackers: Sequence[str]) -> dict[str, Style]:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in the house's style inside; what else uses Matplotlib in this process keeps its own."""
+    """Draw in this module's style inside; what else uses Matplotlib in this process keeps its own."""
     with matplotlib.rc_context(_SETTINGS):
         yield
 

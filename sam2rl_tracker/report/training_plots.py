@@ -17,7 +17,7 @@ _COLUMNS = {  # of progress.csv -> (label, factor)
     "reuse": ("states reused, %", 100),
     "frames_per_second": ("simulated frames/s", 1),
 }
-_FEW = 9  # trainings whose iterations are marked
+_MOST_MARKED = 8  # trainings whose iterations are marked, at most
 
 
 def draw_training(trainings: Sequence[Training], styles: Styles) -> Figure | None:
@@ -38,7 +38,7 @@ def draw_training(trainings: Sequence[Training], styles: Styles) -> Figure | Non
             for training in trainings
             if key in training.columns
         ]
-        marker = "." if len(curves) < _FEW else None
+        marker = "." if len(curves) <= _MOST_MARKED else None
         for curve in curves:
             axes.plot(*zip(*curve, strict=True), color=color, linewidth=0.8, alpha=0.55, marker=marker)
         if mean := interpolated_mean(curves):

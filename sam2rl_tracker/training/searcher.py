@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sam2rl_tracker.agents.agent import Agent, fingerprint
-from sam2rl_tracker.agents.files import load_agent
+from sam2rl_tracker.agents.action import OLDEST
+from sam2rl_tracker.agents.agent import Agent
+from sam2rl_tracker.agents.files import agent_path, load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
@@ -80,12 +81,12 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
     simulator = task.simulator(model)
     clip = simulator.clip
     found = compare(simulator, budget, task.settings.seed, width)
-    path = agents_folder(task.workspace) / f"{fingerprint(clip.images[0], clip.masks[0], model.hash)}.safetensors"
+    path = agent_path(agents_folder(task.workspace), task.fingerprint(model, clip))
     trained = load_agent(path) if path.is_file() else None
     if trained and trained.frames != len(clip):  # the video was shorter or longer then
         trained = None
     simulated = _simulate(simulator, trained) if trained else None
-    always = simulator.quality(simulator.rollout([1] * simulator.decisions))
+    always = simulator.quality(simulator.rollout([OLDEST] * simulator.decisions))
     sam2 = evaluate_policy(model, clip, make_policy("recency"))
     agents = {}
     for one in found:

@@ -93,7 +93,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     text = (folder / "benchmark.md").read_text()
     assert f"model nano ({settings['model_hash']})" in text
     assert f"torch {version('torch')}" in text
-    assert "distilled from its best rollout" in text
+    assert "trained by behaviour cloning on its best rollout" in text
     with (folder / "benchmark.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(document["methods"]) - 2 * 4  # searches, and the best found, on one video

@@ -11,7 +11,7 @@ from typing import Any
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder, publish
 from sam2rl_tracker.engine import Model, load_model
-from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.experiments.benchmark.document import Results, document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart, write_json
@@ -140,7 +140,7 @@ def _measure(
     discard_broken(folder, plan.trackers)
     failures = evaluate(folder, plan.trackers, environment, jobs)
     if failures:
-        raise Sam2rlError("; ".join(str(failure) for failure in failures))
+        raise Sam2rlError(join_sentences(failures))
     say("vot analysis")
     report = collect(folder)
     _check_made_with(folder, plan, report, Provenance.of(model).result_line())
