@@ -27,7 +27,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from sam2rl_tracker.report.standings import to_markdown
+from sam2rl_tracker.report.benchmark_tables import to_markdown
 
 DOCS = Path(__file__).resolve().parent
 CARD = DOCS.parent / "sam2rl_tracker" / "models" / "nano" / "MODEL_CARD.md"

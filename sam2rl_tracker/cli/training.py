@@ -1,7 +1,4 @@
-"""`sam2rl train`, `sam2rl search` and `sam2rl agent`.
-
-Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
-"""
+"""`sam2rl train`, `sam2rl search` and `sam2rl agent`."""
 
 from __future__ import annotations
 
@@ -136,7 +133,7 @@ def search(
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
     from sam2rl_tracker.report.search_curves import plot_curves
-    from sam2rl_tracker.training.searcher import search_object
+    from sam2rl_tracker.training.search_object import search_object
     from sam2rl_tracker.training.settings import Settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.vot.clips import objects_of

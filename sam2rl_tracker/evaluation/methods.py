@@ -9,6 +9,10 @@ AGENTS = "SAM2RL"
 """The tracker that is run by trained agents."""
 
 HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
+"""The trackers that are run by published rules."""
+
+TRACKERS = (REFERENCE, *HEURISTICS, AGENTS)
+"""All that are registered with the VOT toolkit."""
 
 BASELINES = {"never": "never", "stride": "stride", "random rule": "random"}
 """{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""

@@ -15,6 +15,7 @@ from sam2rl_tracker.engine import Engine, Model, load_model
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies.sam2rl import Sam2Rl
+from sam2rl_tracker.runs.folder import TRAININGS
 from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
@@ -50,7 +51,7 @@ class Task:
     @property
     def folder(self) -> Path:
         """Where its training lives: what it needs to go on, and its curves."""
-        return self.workspace / "training" / f"{self.sequence}_{self.object_id}_seed{self.settings.seed}"
+        return self.workspace / TRAININGS / f"{self.sequence}_{self.object_id}_seed{self.settings.seed}"
 
     def load_model(self) -> Model:
         """Its model.

@@ -20,7 +20,7 @@ from sam2rl_tracker.experiments.benchmark import Plan, run_benchmark
 from sam2rl_tracker.experiments.benchmark.parts import Parts
 from sam2rl_tracker.experiments.claims import difference, judge, survival
 from sam2rl_tracker.experiments.transfer import Transfer
-from sam2rl_tracker.report import standings
+from sam2rl_tracker.report import benchmark_tables
 from sam2rl_tracker.runs.provenance import processor
 from sam2rl_tracker.training.settings import Settings
 
@@ -168,7 +168,7 @@ def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
 
 
 def text_of(claims: dict[str, Any]) -> str:
-    return "\n".join(standings._sentences(claims))
+    return "\n".join(benchmark_tables._sentences(claims))
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.transfer import VARIANTS, Transfer, transfer_agent
-from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import process_pool
+from sam2rl_tracker.runs.folder import write_json
 from sam2rl_tracker.training.ppo import Progress, read_curve
-from sam2rl_tracker.training.searcher import search_object
+from sam2rl_tracker.training.search_object import search_object
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all
 from sam2rl_tracker.vot.clips import load_clip
@@ -219,9 +219,3 @@ def _evaluate_baselines(task: Task) -> dict[str, float]:
 
 def _transfer(task: Task, agent: Path) -> dict[str, Any]:
     return {name: asdict(one) for name, one in transfer_agent(task, agent).items()}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2))

@@ -9,13 +9,13 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from sam2rl_tracker.evaluation.methods import AGENTS, BEST, REFERENCE
-from sam2rl_tracker.report.standings import SEARCHED, method_name
+from sam2rl_tracker.report.benchmark_tables import SEARCHED, method_name
 from sam2rl_tracker.report.style import (
     BLUE,
     GRAY,
     INK,
     ORANGE,
-    SEARCHES,
+    SEARCH_STROKES,
     Stroke,
     draw_grid,
     house_style,
@@ -27,7 +27,7 @@ _COLORS = {False: BLUE, True: ORANGE}  # whether a method sees the truth that it
 _MARKERS = {False: "o", True: "D"}
 _NOTES = {False: "does not see the ground truth", True: "sees the ground truth it is scored on"}
 _DOTS: Any = {"s": 12, "color": GRAY, "alpha": 0.6, "linewidths": 0}
-_STROKES = {AGENTS: Stroke(ORANGE, "-"), **SEARCHES}
+_STROKES = {AGENTS: Stroke(ORANGE, "-"), **SEARCH_STROKES}
 
 
 @house_style()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from sam2rl_tracker.agents.files import agent_path, load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
-from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
+from sam2rl_tracker.runs.folder import SEARCHES, write_json
 from sam2rl_tracker.training.search import Found, compare
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task, make_agent
@@ -106,10 +105,7 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
         always=always,
         sam2=sam2,
     )
-    kept = task.workspace / "search" / f"{task.sequence}_{task.object_id}.json"
-    kept.parent.mkdir(exist_ok=True)
-    with atomic_path(kept) as temporary:
-        temporary.write_text(json.dumps(result.as_json()))
+    write_json(task.workspace / SEARCHES / f"{task.sequence}_{task.object_id}.json", result.as_json(), indent=None)
     return result
 
 
