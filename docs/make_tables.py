@@ -31,7 +31,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from sam2rl_tracker.report.standings import to_markdown
+from sam2rl_tracker.report.benchmark_tables import to_markdown
 
 DOCS = Path(__file__).resolve().parent
 CARD = DOCS.parent / "sam2rl_tracker" / "models" / "nano" / "MODEL_CARD.md"

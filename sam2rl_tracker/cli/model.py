@@ -1,7 +1,4 @@
-"""`sam2rl model`: which models there are, and training one.
-
-Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
-"""
+"""`sam2rl model`: which models there are, and training one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The memory control problem as reinforcement learning environments, on one simulator.
 
-Source: SAM2RL. An episode is one object in one video of T frames with T - 2 decisions. The observation holds no image:
-it is the set of stored frames and the current one. Rewards sum, undiscounted, to the video's VOTS quality.
+Source: SAM2RL (Adamyan et al., arXiv:2507.08548). An episode is one object in one video of T frames with T - 2
+decisions. The observation holds no image: it is the set of stored frames and the current one. Rewards sum,
+undiscounted, to the video's VOTS quality.
 """
 
 from __future__ import annotations

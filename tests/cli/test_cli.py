@@ -394,7 +394,7 @@ def test_bench_predict(run: Run) -> None:
 
 @pytest.mark.slow
 def test_bench_measures_memory_in_processes_of_its_own() -> None:
-    from sam2rl_tracker.experiments.speed import Case, _endure
+    from sam2rl_tracker.experiments.tracking_speed import Case, _endure
     from sam2rl_tracker.runs.executors import run_apart
 
     endured = run_apart(_endure, "recency", "nano", "cpu", False, Case(1, 401), 0)

@@ -28,7 +28,7 @@ from sam2rl_tracker.runs.executors import Outcome
 from sam2rl_tracker.runs.folder import RunFolder
 from sam2rl_tracker.training.ppo import Progress, train
 from sam2rl_tracker.training.search import beam_ladder
-from sam2rl_tracker.training.searcher import search_object
+from sam2rl_tracker.training.search_object import search_object
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task

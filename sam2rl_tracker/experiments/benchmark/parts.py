@@ -15,13 +15,13 @@ from typing import Any
 from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
-from sam2rl_tracker.evaluation.methods import BASELINE_RULES
+from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.transfer import VARIANTS, Transfer, transfer_agent
-from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import process_pool
+from sam2rl_tracker.runs.folder import write_json
 from sam2rl_tracker.training.ppo import Progress, read_curve
-from sam2rl_tracker.training.searcher import search_object
+from sam2rl_tracker.training.search_object import search_object
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all
 from sam2rl_tracker.vot.clips import load_clip
@@ -159,7 +159,7 @@ class Parts:
         """Evaluate the baselines on videos."""
         works = {self.folder / f"controls-{task.sequence}.json": (_evaluate_baselines, task) for task in tasks}
         return [
-            BaselinesPart({name: content[name] for name in BASELINE_RULES}, content["seconds"])
+            BaselinesPart({name: content[name] for name in BASELINES}, content["seconds"])
             for content in self._once(works, "evaluating baselines")
         ]
 
@@ -214,14 +214,8 @@ def _search(task: Task, budget: int) -> dict[str, Any]:
 def _evaluate_baselines(task: Task) -> dict[str, float]:
     model = task.load_model()
     clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
-    return {name: evaluate_policy(model, clip, make_policy(policy)) for name, policy in BASELINE_RULES.items()}
+    return {name: evaluate_policy(model, clip, make_policy(policy)) for name, policy in BASELINES.items()}
 
 
 def _transfer(task: Task, agent: Path) -> dict[str, Any]:
     return {name: asdict(one) for name, one in transfer_agent(task, agent).items()}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2))
