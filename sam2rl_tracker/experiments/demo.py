@@ -77,7 +77,7 @@ def run_demo(
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
     failures = evaluate(out, trackers, {"SAM2RL_MODEL": "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})
     if failures:
-        raise Sam2rlError("; ".join(str(failure) for failure in failures))
+        raise Sam2rlError(f"{'; '.join(str(failure) for failure in failures)}.")
     say("4/5 vot analysis")
     report = collect(out)
     render(report, console)

@@ -140,7 +140,7 @@ def _measure(
     discard_broken(folder, plan.trackers)
     failures = evaluate(folder, plan.trackers, environment, jobs)
     if failures:
-        raise Sam2rlError("; ".join(str(failure) for failure in failures))
+        raise Sam2rlError(f"{'; '.join(str(failure) for failure in failures)}.")
     say("vot analysis")
     report = collect(folder)
     _check_made_with(folder, plan, report, Provenance.of(model).result_line())
