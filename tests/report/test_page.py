@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,7 +13,6 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from sam2rl_tracker.cli.main import main
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.words import points
@@ -162,25 +159,6 @@ def test_a_folder_of_somebody_else_is_left_alone(made, tmp_path):
     with pytest.raises(Sam2rlError, match="is not empty"):
         write_page(made.workspace.folder, made.report, tmp_path)
     assert (tmp_path / "index.html").read_text() == "mine"
-
-
-@pytest.mark.slow
-def test_the_command(made, tmp_path, monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sam2rl", "report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (int(end.value.code or 0), *capsys.readouterr())
-
-    status, out, said = run(made.workspace.folder, "--json", "--out", tmp_path / "page")
-    assert status == 1  # a tracker failed
-    assert set(json.loads(out)["trackers"]) == set(made.results.trackers)
-    assert "page/index.html" in "".join(said.split())
-    assert (tmp_path / "page" / "index.html").is_file()
-    status, out, said = run(made.workspace.folder, "--no-html", "--out", tmp_path / "none")
-    assert "All sequences" in out
-    assert "index.html" not in said
-    assert not (tmp_path / "none").exists()
 
 
 # ---------------------------------------------------------------- browser

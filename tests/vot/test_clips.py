@@ -50,7 +50,7 @@ def test_the_objects_of_a_workspace(workspace: Workspace, tmp_path: Path) -> Non
     with pytest.raises(Sam2rlError, match="two has no object 7: it has 1, 4"):
         load_clip(workspace, "two", 7)
     create(tmp_path / "W")
-    with pytest.raises(Sam2rlError, match="names no sequences: add some with `sam2rl workspace generate"):
+    with pytest.raises(Sam2rlError, match="has no sequences: add some with `sam2rl workspace generate"):
         objects_of(tmp_path / "W")
 
 
