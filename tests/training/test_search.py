@@ -1,3 +1,5 @@
+"""Searches: what they find, what they spend, and that nothing else decides."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
