@@ -18,7 +18,7 @@ def test_folder_is_read_in_natural_order(tmp_path):
     names = ["10", "9", "frame2", "frame10", "frame1", "a", "0008"]
     for value, name in enumerate(names):
         save(tmp_path / f"{name}.png", np.full((4, 4, 3), value, dtype=np.uint8))
-    frames = [(name, int(image[0, 0, 0])) for name, image in open_frames(tmp_path)]
+    frames = [(frame.name, int(frame.image[0, 0, 0])) for frame in open_frames(tmp_path)]
     expected = ["0008", "9", "10", "a", "frame1", "frame2", "frame10"]
     assert frames == [(name, names.index(name)) for name in expected]
 
@@ -36,7 +36,7 @@ def test_folder_can_be_read_twice_and_peeked(tmp_path):
     frames = open_frames(tmp_path)
     assert (frames.count, frames.fps, frames.first_size()) == (3, None, (20, 30))
     assert frames.first()[0] == "0"
-    assert [name for name, _ in frames] == [name for name, _ in frames] == ["0", "1", "2"]
+    assert [frame.name for frame in frames] == [frame.name for frame in frames] == ["0", "1", "2"]
 
 
 def test_folder_skips_what_is_no_frame(tmp_path):
@@ -44,7 +44,7 @@ def test_folder_skips_what_is_no_frame(tmp_path):
     (tmp_path / "._1.png").write_bytes(b"what macOS leaves")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "more.png").mkdir()
-    assert [name for name, _ in open_frames(tmp_path)] == ["1"]
+    assert [frame.name for frame in open_frames(tmp_path)] == ["1"]
 
 
 def test_folder_without_frames(tmp_path):
@@ -111,8 +111,9 @@ def test_video_file_is_read_in_order(tmp_path):
     frames = open_frames(write_video(tmp_path / "v.mp4"))
     assert (frames.count, frames.fps, frames.first_size()) == (12, 10.0, (48, 64))
     read = list(frames)
-    assert [name for name, _ in read] == [f"{number:08d}" for number in range(1, 13)]
-    for number, (_, image) in enumerate(read):
+    assert [frame.name for frame in read] == [f"{number:08d}" for number in range(1, 13)]
+    for number, (_, image, time) in enumerate(read):
+        assert time is None
         assert image.dtype == np.uint8
         assert abs(int(image[20, 60, 1]) - (40 + 10 * number)) <= 3
         assert abs(int(image[20, 4, 1]) - (40 + 10 * number) // 2) <= 3
@@ -120,8 +121,8 @@ def test_video_file_is_read_in_order(tmp_path):
 
 def test_video_file_can_be_read_twice(tmp_path):
     frames = open_frames(write_video(tmp_path / "v.mp4", frames=3))
-    for (_, once), (_, again) in zip(frames, frames, strict=True):
-        np.testing.assert_array_equal(once, again)
+    for once, again in zip(frames, frames, strict=True):
+        np.testing.assert_array_equal(once.image, again.image)
 
 
 def test_video_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ def test_video_round_trip(tmp_path, height, width):
     frames = open_frames(tmp_path / "v.mp4")
     assert frames.first_size() == (40 + 2 * (height % 2), 50 + 2 * (width % 2))
     assert frames.fps == pytest.approx(29.97, abs=0.01)
-    read = [image.mean(axis=(0, 1)) for _, image in frames]
+    read = [frame.image.mean(axis=(0, 1)) for frame in frames]
     np.testing.assert_allclose(read, [(value, 100, 240 - value) for value in values], atol=6)
 
 
