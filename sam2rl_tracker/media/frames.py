@@ -24,7 +24,7 @@ class Frame(NamedTuple):
     Attributes:
         name: Stem for its output file.
         image: RGB, uint8 [h, w, 3].
-        time: When it is shown, in seconds from the first frame; None where all frames are shown equally long.
+        time: When it is shown, in seconds from the first frame; None where all frames are known to be equally long.
     """
 
     name: str
@@ -68,8 +68,8 @@ class FrameSource(ABC):
             size = size or (height, width)
             if (height, width) != size:
                 raise Sam2rlError(
-                    f"Frame {frame.name} of {self.path} is {width}x{height} pixels but the first is {size[1]}x{size[0]}: "
-                    "all frames must have the same size, resize them first."
+                    f"Frame {frame.name} of {self.path} is {width}x{height} pixels but the first is "
+                    f"{size[1]}x{size[0]}: all frames must have the same size, resize them first."
                 )
             yield frame
         if size is None:
@@ -205,7 +205,8 @@ class _VideoSource(FrameSource):
             rate = stream.average_rate
             super().__init__(file, count=stream.frames or None, fps=float(rate) if rate else None)
             self._index = stream.index
-            self._varies = stream.base_rate != rate
+            # Only a header that counts its frames knows their average rate; others state what the rate is meant to be.
+            self._varies = not stream.frames or stream.base_rate != rate
             self._seconds = _promised_seconds(container, stream)
             if len(container.streams.video) > 1:
                 others = ", ".join(_size(other) for other in container.streams.video if other is not stream)
@@ -252,8 +253,8 @@ class _VideoSource(FrameSource):
             )
         if damaged:
             notes.append(
-                f"{self.path} is damaged: {len(damaged)} of its {number} frames, the first is frame {damaged[0]}, were "
-                "only decoded in part, so check the masks there."
+                f"{self.path} is damaged: of its {number} frames {len(damaged)} could be decoded only in part, the "
+                f"first is frame {damaged[0]}, so check the masks there."
             )
         self.notes += [note for note in notes if note not in self.notes]
 
