@@ -241,9 +241,9 @@ def _from_gray(path: Path, values: Labels) -> MaskFile:
     if meaning is not Meaning.SOFT:
         return MaskFile(path, values, meaning)
     shades = _shades(values)
-    if shades.size > _FEW and ((values <= _NEAR) | (values >= 255 - _NEAR)).mean() < 0.5:
+    if shades.size > _FEW and ((values <= _NEAR) | (values >= 255 - _NEAR)).mean() < 0.25:
         raise Sam2rlError(
-            f"{path} is a picture of {shades.size} shades of gray, most of it neither black nor white, expected "
+            f"{path} is a picture of {shades.size} shades of gray, hardly any of it black or white, expected "
             f"{_EXPECTED}: {_SAVE_AS}."
         )
     return MaskFile(path, values, meaning, _SOFT)

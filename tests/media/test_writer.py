@@ -34,6 +34,21 @@ def test_unknown_rate_is_25(tmp_path):
     assert open_frames(tmp_path / "v.mp4").fps == 25
 
 
+def test_frames_keep_their_times(tmp_path):
+    times = [0, 0.1, 0.2, 1.5, 1.6, 4]
+    with VideoWriter(tmp_path / "v.mp4", fps=10) as writer:
+        for time in times:
+            writer.write(GRAY, time)
+    np.testing.assert_allclose([frame.time for frame in open_frames(tmp_path / "v.mp4")], times, atol=1e-4)
+
+
+def test_frames_at_one_time_are_all_kept(tmp_path):
+    with VideoWriter(tmp_path / "v.mp4", fps=10) as writer:
+        for time in (0, 0.5, 0.5, 0.4, 1):
+            writer.write(GRAY, time)
+    assert len(list(open_frames(tmp_path / "v.mp4"))) == 5
+
+
 def test_name_must_end_in_mp4(tmp_path):
     with pytest.raises(Sam2rlError, match="mp4"):
         VideoWriter(tmp_path / "v.avi")
