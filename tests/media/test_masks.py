@@ -86,6 +86,7 @@ def test_writing_into_a_missing_folder_says_so(tmp_path):
 
 SQUARE = np.zeros((40, 60), dtype=np.uint8)
 SQUARE[8:30, 10:36] = 1
+EMPTY = np.zeros_like(SQUARE)
 WHITE = PILImage.fromarray(255 * SQUARE)
 
 
@@ -176,6 +177,12 @@ def test_palette_on_white_paper_is_told(tmp_path):
     assert "taken for the background" in notes[0]
 
 
+def test_black_object_on_white_is_told(tmp_path):
+    labels, notes = read(tmp_path / "m.png", PILImage.fromarray(255 * (1 - SQUARE)))
+    np.testing.assert_array_equal(labels, 1 - SQUARE)
+    assert "invert it if black is the object" in notes[0]
+
+
 def test_object_in_the_alpha_channel(tmp_path):
     black, photo = PILImage.new("RGB", WHITE.size), PILImage.fromarray(picture(height=40, width=60))
     for name, image in {"black": black, "photo": photo}.items():
@@ -224,6 +231,17 @@ def test_tiny_objects_beside_void_stay_objects(tmp_path):
     assert notes == []
 
 
+@pytest.mark.parametrize("color", [(224, 224, 224), (90, 90, 90)])
+def test_tiny_object_whose_colour_is_gray(tmp_path, color):
+    """Object 7 of DAVIS is gray, as are some of other palettes: no soft edge."""
+    tiny = EMPTY.copy()
+    tiny[5:7, 5:7] = 7
+    write_index_mask(tmp_path / "m.png", tiny)
+    np.testing.assert_array_equal(MaskReader([tmp_path / "m.png"]).read(tmp_path / "m.png"), tiny)
+    colors = [(0, 0, 0), *[(200, 0, 0)] * 6, color]
+    np.testing.assert_array_equal(read(tmp_path / "own.png", with_palette(tiny, *colors))[0], tiny)
+
+
 @pytest.mark.parametrize(
     ("name", "image", "words"),
     [
@@ -257,9 +275,6 @@ def read_all(folder: Path, *masks: np.ndarray | PILImage.Image) -> list[list[int
     paths = write_masks(folder, *masks)
     reader = MaskReader(paths)
     return [np.unique(reader.read(path)).tolist() for path in paths]
-
-
-EMPTY = np.zeros_like(SQUARE)
 
 
 def test_black_and_white_object_that_comes_late(tmp_path):
@@ -299,7 +314,9 @@ def test_soft_object_that_fades_in(tmp_path):
 @pytest.mark.parametrize("first", ["soft", "index"])
 def test_soft_masks_among_index_masks_are_refused(tmp_path, first):
     masks = [soft(), PILImage.fromarray(IDS)][:: 1 if first == "soft" else -1]
-    with pytest.raises(Sam2rlError, match=r"00001.png is .*, but others of its sequence are .*: save all in one way"):
+    with pytest.raises(
+        Sam2rlError, match=r"00001.png .*, but others of its sequence .*: save all masks of a sequence in one way"
+    ):
         read_all(tmp_path, *masks)
 
 
