@@ -130,7 +130,7 @@ class MaskReader:
         if not self.binary and mask.meaning is Meaning.SOFT:  # a few tiny objects, unless there are many shades
             if _shades(labels).size > _FEW:
                 raise Sam2rlError(
-                    f"{path} is black and white with soft edges, but others of its sequence hold object ids: {_ONE_WAY}."
+                    f"{path} is black and white with soft edges, but others of its sequence hold ids: {_ONE_WAY}."
                 )
         elif mask.note:
             self._note(mask.note, mask.path)
