@@ -58,7 +58,7 @@ class PredictSpeeds:
             "predict": [asdict(line) for line in self.lines],
             "tflop_per_frame": self.tflop_per_frame,
             "ceiling_tflops": self.ceiling_tflops,
-            "settings": {**self.made_with.settings(0), "input_size": self.input_size, "dtype": self.dtype},
+            "settings": {**self.made_with.as_json(0), "input_size": self.input_size, "dtype": self.dtype},
         }
 
 

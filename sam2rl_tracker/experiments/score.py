@@ -80,7 +80,7 @@ class ModelScore:
     def as_json(self) -> dict[str, Any]:
         return {
             "policies": {name: asdict(score) for name, score in self.policies.items()},
-            "settings": {**self.made_with.settings(self.scenes.seed), **asdict(self.scenes)},
+            "settings": {**self.made_with.as_json(self.scenes.seed), **asdict(self.scenes)},
         }
 
 

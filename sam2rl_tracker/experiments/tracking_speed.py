@@ -90,7 +90,7 @@ class TrackSpeeds:
     seed: int
 
     def as_json(self) -> dict[str, Any]:
-        return {"track": [asdict(line) for line in self.lines], "settings": self.made_with.settings(self.seed)}
+        return {"track": [asdict(line) for line in self.lines], "settings": self.made_with.as_json(self.seed)}
 
 
 @dataclass(frozen=True)

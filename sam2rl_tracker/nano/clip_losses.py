@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2rl_tracker.engine import MEMORY_SLOTS
+from sam2rl_tracker.engine import MEMORY_SLOTS, Network
 from sam2rl_tracker.engine.operations import Normalisation, resize
 from sam2rl_tracker.nano.batches import OBJECTS, Clips
 from sam2rl_tracker.nano.losses import Losses, decoder_losses
 from sam2rl_tracker.nano.network import (
     Maps,
-    Network,
     Remembered,
     attend,
     decode,

@@ -30,7 +30,7 @@ class Found:
     """The best rollout that a search came upon."""
 
     name: str
-    quality: float  # of the video, exactly what a replay of the actions gives
+    quality: float  # of the video, exactly what the simulator gives for the actions
     actions: tuple[int, ...]  # after frames 1 to T-2
     steps: int  # asked for in all
     curve: tuple[tuple[int, float], ...]  # (steps, best quality so far): every improvement, and the end

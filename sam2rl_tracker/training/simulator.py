@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from sam2rl_tracker.agents.action import CAPACITY, DISCARD, OLDEST, act
-from sam2rl_tracker.engine import MAX_POINTERS, Chosen, Engine, FixedShape, FrameRecord
+from sam2rl_tracker.engine import MAX_POINTERS, Engine, FixedShape, FrameRecord, Masks
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.overlaps import areas, batch_overlaps
@@ -329,8 +329,7 @@ class Simulator:
         padded = nodes + nodes[:1] * (self._shape.rows - len(nodes))
         logits = torch.stack([node.logits for node in padded])  # type: ignore[misc]
         scores = torch.tensor([node.score for node in padded], device=self._engine.device)
-        chosen = Chosen(logits, logits[:, 0], scores)  # pointers play no part in a memory
-        memories = self._engine.encode_memory(self._features[t], chosen, [False] * len(padded))
+        memories = self._engine.encode_memory(self._features[t], Masks(logits, scores), [False] * len(padded))
         for node, memory in zip(nodes, memories, strict=False):
             assert node.record is not None
             node.record = replace(node.record, memory=memory)
