@@ -115,7 +115,7 @@ class Engine:
         Args:
             rows: int64 [choices] on the engine's device, as are the next two.
             picks: int64 [choices].
-            visible: Bool [choices].
+            visible: bool [choices].
         """
         logits = torch.where(visible[:, None, None], candidates.logits[rows, picks], BLANK)
         scores = candidates.object_scores[rows]

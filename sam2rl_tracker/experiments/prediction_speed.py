@@ -42,6 +42,7 @@ class PredictSpeeds:
         lines: One for each batch size.
         tflop_per_frame: What a row takes.
         ceiling_tflops: TFLOP/s of a product of large matrices in the same precision, measured in this run.
+        made_with: What the numbers depend on.
         input_size: Of the model, in pixels.
         dtype: "float32" or "bfloat16".
     """

@@ -71,7 +71,13 @@ class PolicyScore:
 
 @dataclass(frozen=True)
 class ModelScore:
-    """What `score_model` measured: {policy, or search: its score}."""
+    """What `score_model` measured.
+
+    Attributes:
+        policies: {policy, or search: its score}.
+        made_with: What the numbers depend on.
+        scenes: Those that were tracked.
+    """
 
     policies: dict[str, PolicyScore]
     made_with: Provenance

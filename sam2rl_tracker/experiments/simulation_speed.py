@@ -31,7 +31,16 @@ Curve = tuple[tuple[int, float, float], ...]  # (steps, frames/s, reuse so far) 
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What `bench_simulate` was asked for."""
+    """What `bench_simulate` was asked for.
+
+    Attributes:
+        seed: Of the generated video, the rollouts and the training.
+        frames: Of the video.
+        rows: Batch size without memoisation.
+        memoised_rows: Batch size of the training.
+        iterations: Of the training.
+        samples: Of each iteration.
+    """
 
     seed: int
     frames: int
@@ -55,6 +64,8 @@ class SimulationSpeed:
         learning_share: Of the training's time that is not simulation.
         resident_mb: Memory of the process.
         curve: (steps, frames/s, reuse so far) after each iteration of the training.
+        made_with: What the numbers depend on.
+        settings: What was asked for.
     """
 
     stock_fps: float

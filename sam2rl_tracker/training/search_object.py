@@ -26,6 +26,8 @@ class SearchResult:
     """What searches found on one object. Qualities are fractions, on the ground truth that was searched on.
 
     Attributes:
+        sequence: The video.
+        object_id: The object, as its ground truth numbers it.
         budget: Simulated steps for random search and beam; greedy search takes what it takes.
         found: By each search, simulated: random, greedy, beam and, if it was asked for, the ceiling.
         evaluated: {search: quality of the same decisions through the tracker}.

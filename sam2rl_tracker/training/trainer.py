@@ -34,6 +34,9 @@ class TrainingResult:
     """What came of the training of one object. Qualities are fractions, on the ground truth that was trained on.
 
     Attributes:
+        sequence: The video.
+        object_id: The object, as its ground truth numbers it.
+        seed: Of the training.
         quality: Of the agent, through the tracker.
         sam2_quality: Of SAM 2's own rule, through the tracker.
         batched_quality: What the simulator gave the same agent.

@@ -57,9 +57,12 @@ class Method:
     """A row of the document's `methods`.
 
     Attributes:
+        quality: Mean over videos, for searches and the best found over those that were searched.
         gain: Mean difference to SAM 2 over videos, for searches and the best found over those that were searched.
-        low: Of its 95 % bootstrap interval; None for too few videos, as `high`.
+        low: Lower end of its 95 % bootstrap interval; None for too few videos.
+        high: Upper end of the same.
         accuracy_gain: The same of Accuracy; None for what the toolkit did not run: searches and baselines.
+        robustness_gain: The same of Robustness.
         steps: Simulated, mean over videos; None where nothing was simulated.
         fps: In `vot evaluate`, on one CPU thread; None for what the toolkit did not run.
         sees_truth: Whether it was made on the ground truth that it is scored on.

@@ -38,6 +38,7 @@ class TrainingPart:
     """The training of one agent.
 
     Attributes:
+        result: What came of it.
         agent: Where the agent's file lies now; the folder may have been moved since.
         curve: Quality of the best policy so far, simulated.
     """
