@@ -72,7 +72,7 @@ def model_train_nano(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:
-    """Train the packaged model from nothing on generated scenes. Resumes by itself."""
+    """Train the packaged model from scratch on generated scenes. Resumes by itself."""
     from sam2rl_tracker.nano.recipe import RECIPES
     from sam2rl_tracker.nano.train import NanoProgress, train_nano
     from sam2rl_tracker.report.nano_curves import plot_training
@@ -119,7 +119,7 @@ def model_score(
     if as_json:
         print_json(result.as_json())
         return
-    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent frames left empty", "Merged")
+    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent without a mask", "Merged")
     for policy_name, score in result.policies.items():
         cells = [f"{score.quality:.3f}", f"{score.low:.3f} to {score.high:.3f}", f"{score.accuracy:.3f}"]
         cells += ["-" if share is None else f"{share:.3f}" for share in (score.robustness, score.absent, score.merged)]

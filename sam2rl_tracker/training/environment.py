@@ -177,10 +177,8 @@ class RelativeRewards(VecEnvWrapper):
     """Rewards relative to what all rollouts get on the same frame: how much more than their mean, times T.
 
     What is taken off depends on the frame only, so that the same decisions are best. But decisions differ by little
-    beside what is left of the video, and an estimate of the value need not learn the latter.
-
-    Args:
-        venv: A `MemoryVecEnv` of two rollouts or more.
+    beside what is left of the video, and an estimate of the value need not learn the latter. It wraps a `MemoryVecEnv`
+    of two rollouts or more.
     """
 
     def reset(self) -> VecEnvObs:

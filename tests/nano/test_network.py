@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
-from reference import load_video
+from reference import load_video, nano_of
 from torch import Tensor
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Engine, ExactEngine, FrameRecord, MemorySelection, Model, load_model
-from sam2rl_tracker.engine.configuration import build_network
+from sam2rl_tracker.engine import Engine, ExactEngine, FrameRecord, MemorySelection, Model
 from sam2rl_tracker.nano.network import Remembered, attend, decode, encode_images, remember, remember_prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,15 +81,6 @@ def test_memories_are_the_engines(nano: Model) -> None:
     assert torch.allclose(tracked.pointer[0], records[1].pointer, rtol=1e-3, atol=1e-3)  # attended to bfloat16
     absent = remember(network, second, decoded, picked, logits.sigmoid(), torch.tensor([False]), torch.tensor([1]))
     assert torch.allclose(absent.pointer, network.no_obj_ptr)
-
-
-def nano_of(size: int) -> Model:
-    """A nano of its own, for another input size."""
-    model = load_model("nano", "cpu")
-    model.config.model.image_size = size
-    network = build_network(model.config).eval()
-    network.load_state_dict(model.network.state_dict())
-    return replace(model, network=network)
 
 
 def track(engine: Engine) -> Tensor:

@@ -9,9 +9,7 @@ import numpy as np
 from compared import BOX, LENGTH, write_results
 from conftest import scripted_frames
 from PIL import Image
-from typer.testing import CliRunner
 
-from sam2rl_tracker.cli.main import app
 from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.vot.workspace import Workspace, create
 
@@ -31,15 +29,6 @@ def test_the_video_and_the_stills(compared: Workspace, tmp_path: Path):
         marked = (tracker == (0, 114, 178)).all(axis=2).any()  # the border of a frame that came into the bank
         assert marked == (path == file)
     assert sizes == [(218, 780, 3), (478, 1548, 3)]  # images of 64 x 48, 4 and 8 times enlarged
-
-
-def test_the_command(compared: Workspace, tmp_path: Path):
-    file = tmp_path / "out.mp4"
-    result = CliRunner().invoke(app, ["compare", str(compared.folder), "--object", "9", "--out", str(file)])
-    assert result.exit_code == 0
-    assert "several, object 9: quality SAM2 0." in result.stderr
-    assert file.is_file()
-    assert file.with_suffix(".png").is_file()
 
 
 def test_large_images_are_made_smaller(tmp_path: Path):

@@ -1,3 +1,5 @@
+"""Searches: what they find, what they spend, and that nothing else decides."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -138,6 +140,7 @@ def test_deterministic(make: Make) -> None:
     assert random_search(other, BUDGET, seed=2) != random
 
 
+@pytest.mark.slow
 def test_a_small_store_changes_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = beam(make(), 12)
     monkeypatch.setattr("sam2rl_tracker.training.search._CHUNK", 5)
