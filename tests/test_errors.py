@@ -14,7 +14,7 @@ PACKAGE = Path(sam2rl_tracker.__file__).parent
 
 SENTENCES = {"error", "result", "lacking"}
 """Variables that hold an error's sentence: another error, a task's result that is one, a text of `_lacking`."""
-MAKERS = {"_lacking"}
+MAKERS = {"_lacking", "join_sentences"}
 """Functions that give an error's sentence."""
 
 
