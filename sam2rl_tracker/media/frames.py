@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -215,48 +216,91 @@ class _VideoSource(FrameSource):
                 )
 
     def _frames(self) -> Iterator[Frame]:
-        number = 0
-        damaged: list[int] = []
-        start = end = 0.0  # seconds
+        read = _Reading()
         with _open_container(self.path) as container:
             stream = container.streams[self._index]
             try:
                 stream.thread_type = "AUTO"
-                for frame in container.decode(stream):
-                    number += 1
-                    time = frame.time if frame.time is not None else end
-                    start = time if number == 1 else start
-                    end = time + (1 / self.fps if self.fps else 0)
-                    if frame.is_corrupt:
-                        damaged.append(number)
-                    yield Frame(f"{number:08d}", _upright(frame), time - start if self._varies else None)
+                for packet in container.demux(stream):
+                    read.packets += packet.size > 0  # the last one is empty, and flushes the decoder
+                    read.hidden += _is_hidden(packet)
+                    for frame in packet.decode():
+                        time = read.add(frame, self.fps)
+                        yield Frame(f"{read.frames:08d}", _upright(frame), time if self._varies else None)
             except av.error.FFmpegError as error:
                 promised = f" of {self.count}" if self.count else ""
                 raise Sam2rlError(
-                    f"{self.path} cannot be decoded after frame {number}{promised} ({error.strerror}): the file may be "
-                    "damaged, re-encode it or give a folder of frames."
+                    f"{self.path} cannot be decoded after frame {read.frames}{promised} ({error.strerror}): the file "
+                    "may be damaged, re-encode it or give a folder of frames."
                 ) from error
-        self._tell_losses(number, end - start, damaged)
+        self.notes += [note for note in self._losses(read) if note not in self.notes]
 
-    def _tell_losses(self, number: int, seconds: float, damaged: list[int]) -> None:
-        """Note what the file promised and the decoder did not give. Files without a count may tell their duration."""
-        notes = []
-        if number and self.count and number < self.count:
-            notes.append(
-                f"{self.path} gave {number} of the {self.count} frames that its header promises: the file is cut off "
-                "or damaged, or an edit list in it hides the others."
+    def _losses(self, read: _Reading) -> Iterator[str]:
+        """What the file promised and did not give."""
+        if not read.frames:
+            return
+        if self.count and read.packets < self.count:
+            yield (
+                f"{self.path} gave {read.frames} of the {self.count} frames that its header promises: the file is cut "
+                "off or damaged, or an edit list in it hides the others."
             )
-        elif number and self.fps and self._seconds and seconds < self._seconds - 1.5 / self.fps:
-            notes.append(
-                f"{self.path} gave {number} frames and ends after {seconds:.1f} of the {self._seconds:.1f} seconds "
-                "that its header promises: the file is cut off or damaged."
+        elif self.fps and self._seconds and read.end < self._seconds - 0.75 / self.fps:
+            yield (
+                f"{self.path} gave {read.frames} frames and ends after {read.end:.2f} of the {self._seconds:.2f} "
+                "seconds that its header promises: the file is cut off or damaged."
             )
-        if damaged:
-            notes.append(
-                f"{self.path} is damaged: of its {number} frames {len(damaged)} could be decoded only in part, the "
-                f"first is frame {damaged[0]}, so check the masks there."
+        elif read.frames < read.packets - read.hidden and not read.interlaced:
+            yield (
+                f"{self.path} is damaged: only {read.frames} of its {read.packets - read.hidden} frames could be "
+                "decoded, and the masks are numbered without the others."
             )
-        self.notes += [note for note in notes if note not in self.notes]
+        if read.damaged:
+            yield (
+                f"{self.path} is damaged: of its {read.frames} frames {len(read.damaged)} could be decoded only in "
+                f"part, the first is frame {read.damaged[0]}, so check the masks there."
+            )
+
+
+@dataclass
+class _Reading:
+    """What came of a video file so far.
+
+    Attributes:
+        packets: Compressed frames.
+        hidden: Those of them that are not to be shown.
+        frames: Decoded frames.
+        damaged: Numbers of frames that were decoded only in part.
+        start: When the first frame is shown, in seconds.
+        end: When the latest frame ends.
+        interlaced: Whether two packets can make one frame.
+    """
+
+    packets: int = 0
+    hidden: int = 0
+    frames: int = 0
+    damaged: list[int] = field(default_factory=list)
+    start: float = 0.0
+    end: float = 0.0
+    interlaced: bool = False
+
+    def add(self, frame: Any, fps: float | None) -> float:
+        """Count a frame; when it is shown, in seconds from the first one."""
+        self.frames += 1
+        time = self.end if frame.time is None else frame.time
+        if self.frames == 1:
+            self.start = time
+        told = getattr(frame, "duration", 0) * frame.time_base if frame.time_base else 0  # the last may stay longer
+        self.end = time + max(float(told), 1 / fps if fps else 0)
+        self.interlaced |= frame.interlaced_frame
+        if frame.is_corrupt:
+            self.damaged.append(self.frames)
+        return time - self.start
+
+
+def _is_hidden(packet: Any) -> bool:
+    """Whether a packet holds no picture to show: one before an edit list's start, or a mere reference of VP8."""
+    vp8 = packet.size > 0 and packet.stream.codec_context.name == "vp8"
+    return bool(packet.is_discard) or (vp8 and not bytes(packet)[0] & 0x10)  # RFC 6386, 9.1: show_frame
 
 
 def _main_stream(container: Any) -> Any:

@@ -252,10 +252,23 @@ def test_video_that_ends_too_early_is_told_with_counts(tmp_path, suffix):
         number = len(list(frames))
         assert 10 < number < 28
         promised = (
-            "of the 30 frames" if suffix in (".mp4", ".avi") else r"frames and ends after \d\.\d of the 3.0 seconds"
+            "of the 30 frames" if suffix in (".mp4", ".avi") else r"frames and ends after \d\.\d\d of the 3.00 seconds"
         )
         assert [bool(re.search(f"gave {number} {promised}", note)) for note in frames.notes][:1] == [True]
         assert len(frames.notes) == 1 + any("only in part" in note for note in frames.notes)
+
+
+def test_frame_that_the_decoder_does_not_give_is_told(tmp_path):
+    file = write_video(tmp_path / "v.mp4")
+    with av.open(str(file)) as container:
+        last = [packet for packet in container.demux(video=0) if packet.size][-1]
+    data = bytearray(file.read_bytes())
+    data[last.pos : last.pos + last.size] = bytes(last.size)
+    file.write_bytes(data)
+    frames = open_frames(file)
+    assert len(list(frames)) == 11
+    assert len(frames.notes) == 1
+    assert "only 11 of its 12 frames could be decoded" in frames.notes[0]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
