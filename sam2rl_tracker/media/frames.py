@@ -45,6 +45,10 @@ class FrameSource(ABC):
     def _frames(self) -> Iterator[Frame]:
         """Decode from the first frame on."""
 
+    @abstractmethod
+    def may_name(self, name: str) -> bool:
+        """Whether a frame has this name; of a video file, whose length nobody knows for sure, whether one could."""
+
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order.
 
@@ -113,11 +117,15 @@ class _FolderSource(FrameSource):
 
     def __init__(self, folder: Path) -> None:
         self.files = list_frames(folder)
+        self._names = {file.stem for file in self.files}
         super().__init__(folder, count=len(self.files), fps=None)
 
     def _frames(self) -> Iterator[Frame]:
         for file in self.files:
             yield Frame(file.stem, read_image(file))
+
+    def may_name(self, name: str) -> bool:
+        return name in self._names
 
 
 def list_frames(folder: StrPath) -> list[Path]:
@@ -181,6 +189,9 @@ class _VideoSource(FrameSource):
                     f"{self.path} cannot be decoded after frame {number} ({error.strerror}): the file may be damaged, "
                     "re-encode it or give a folder of frames."
                 ) from error
+
+    def may_name(self, name: str) -> bool:
+        return re.fullmatch(r"[0-9]{8,}", name) is not None
 
 
 def _upright(frame: Any) -> Image:
