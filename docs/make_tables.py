@@ -3,7 +3,7 @@
 python docs/make_tables.py            rewrite what stands between markers in README.md, docs/ and nano's card
 python docs/make_tables.py --check    change nothing, name what is out of date, and end with 1
 
-The numbers lie in docs/benchmark/, as `sam2rl benchmark` wrote them, and in docs/numbers/, a file for each measurement:
+The numbers are in docs/benchmark/, as `sam2rl benchmark` wrote them, and in docs/numbers/, a file for each measurement:
 commands, model, machine, the day on which the numbers were entered, the rows as they were printed, and under `facts`
 single numbers that sentences name. To enter a new measurement, change the file with its date, and run this script.
 
@@ -24,10 +24,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
+from math import prod
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-from sam2rl_tracker.report.standings import to_markdown
+from safetensors import safe_open
+
+from sam2rl_tracker.report.benchmark_tables import to_markdown
 
 DOCS = Path(__file__).resolve().parent
 CARD = DOCS.parent / "sam2rl_tracker" / "models" / "nano" / "MODEL_CARD.md"
@@ -36,6 +40,7 @@ BLOCK = re.compile(r"(<!-- (table|measured): (\S+) -->\n).*?(<!-- end -->)", re.
 NUMBER = re.compile(r"(<!-- n: (\S+) -->).*?(<!-- /n -->)", re.DOTALL)
 OPENING = re.compile(r"<!-- (?:table|measured|n): \S+ -->")
 SEES_TRUTH = " (trained on the ground truth it is scored on)"
+ABSENT = "Absent frames without a mask"
 
 
 def main(arguments: Sequence[str] | None = None) -> str | None:
@@ -106,7 +111,7 @@ def read(name: str) -> dict[str, Any]:
 
 @cache
 def benchmark() -> dict[str, Any]:
-    """What `sam2rl benchmark` wrote: its fields are told in `sam2rl_tracker.experiments.benchmark`."""
+    """What `sam2rl benchmark` wrote: its fields are described in `sam2rl_tracker.experiments.benchmark`."""
     return dict(json.loads((DOCS / "benchmark" / "default.json").read_text(encoding="utf-8")))
 
 
@@ -160,7 +165,7 @@ def trackers(name: str, sequences: bool = False, extra: str = "") -> list[str]:
 
     Args:
         name: Of the measurement.
-        sequences: Whether Quality on each sequence stands beside.
+        sequences: Whether to add Quality on each sequence.
         extra: Another column of Quality, by the measurement's field `nano`, and its head.
     """
     rows = read(name)["rows"]
@@ -179,10 +184,11 @@ def trackers(name: str, sequences: bool = False, extra: str = "") -> list[str]:
 
 METHODS = {
     "SAM2RL": "SAM2RL" + SEES_TRUTH,
-    "never": "control: never (the prompted frame alone)",
-    "stride": "control: stride (every 5th frame)",
-    "random rule": "control: random rule (any action)",
+    "never": "baseline: never (the prompted frame alone)",
+    "stride": "baseline: stride (every 5th frame)",
+    "random rule": "baseline: random rule (any action)",
 }
+SEQUENCES = ("bmx-bumps", "bmx-trees", "libby")  # the real videos
 SEARCHED = ("random", "greedy", "beam", "best found")  # these ran on the first videos only
 
 
@@ -217,22 +223,27 @@ def changed_videos() -> list[str]:
     return table(heads, lines)
 
 
+@cache
+def full_trainings() -> dict[str, dict[str, str]]:
+    """The last iteration of each agent of the paper's budget, by sequence."""
+    with (DOCS / "benchmark" / "full-budget.csv").open(newline="") as file:
+        return {row["sequence"]: row for row in csv.DictReader(file) if row["training"].startswith("default method")}
+
+
 def full_budget() -> list[str]:
     """The benchmark's first videos: what it reached there, beside agents of the paper's budget."""
     document = benchmark()
-    with (DOCS / "benchmark" / "full-budget.csv").open(newline="") as file:
-        last = {row["sequence"]: row for row in csv.DictReader(file) if row["training"].startswith("default method")}
     keys = ("SAM2", "DAM4SAM", "SAMURAI", "beam", "SAM2RL")
     qualities, lines = [], []
     for timed in read("full-budget")["rows"]:
         name = timed["sequence"]
-        full = last[name]
+        full = full_trainings()[name]
         qualities.append([*(document["videos"][name][key] for key in keys), float(full["best_greedy"])])
         reuse = 1 - int(full["evaluated"]) / int(full["steps"])
         lines.append([name, *map(percent, qualities[-1]), f"{100 * reuse:.0f} %", str(timed["minutes"])])
-    means = [sum(column) / len(column) for column in zip(*qualities, strict=True)]
+    means = [mean(column) for column in zip(*qualities, strict=True)]
     lines.append(["mean", *map(percent, means), "", ""])
-    lines.append(["difference to SAM 2", "", *(signed(100 * (mean - means[0])) for mean in means[1:]), "", ""])
+    lines.append(["difference to SAM 2", "", *(signed(100 * (value - means[0])) for value in means[1:]), "", ""])
     heads = ["", "SAM 2", "DAM4SAM", "SAMURAI", "beam search, 79 000 steps (on the ground truth it is scored on)"]
     heads += [f"agent, {steps} steps{SEES_TRUTH}" for steps in ("87 000", "2.49 million")]
     return table([*heads, "steps known", "minutes"], lines)
@@ -242,9 +253,9 @@ def generated(before: bool = False) -> list[str]:
     """Rules on 64 generated videos.
 
     Args:
-        before: Whether Quality with nano's earlier weights stands beside.
+        before: Whether to add Quality with nano's earlier weights.
     """
-    heads = ["Rule", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent frames left empty"]
+    heads = ["Rule", "Quality", "95 % interval", "Accuracy", "Robustness", ABSENT]
     lines = []
     for row in read("generated-64")["rows"]:
         name = f"{row['rule']} ({row['what']})" if "what" in row else row["rule"]
@@ -253,6 +264,25 @@ def generated(before: bool = False) -> list[str]:
         rest += [fraction(row["before"]) if "before" in row else "-"] if before else []
         lines.append([name, fraction(row["quality"]), interval, *rest])
     return table([*heads, *(["Quality, earlier weights"] if before else [])], lines)
+
+
+def mosam_parts() -> list[str]:
+    """What each part of MoSAM-style does, between SAM 2's rule and the whole, on the videos of `generated`."""
+    whole = {row["rule"]: row for row in read("generated-64")["rows"]}
+    rows = [{**whole["recency"], "rule": "`recency`"}, *read("mosam-64")["rows"]]
+    return _parts([*rows, {**whole["MoSAM"], "rule": "default: all but dense"}])
+
+
+def _parts(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Rules and their measures; behind Quality the mean difference to SAM 2's and its standard error, if there."""
+    lines = []
+    for row in rows:
+        quality, *rest = (fraction(row[key]) for key in ("quality", "accuracy", "robustness", "absent"))
+        if "difference" in row:
+            difference, error = row["difference"]
+            quality += f" ({'-' if difference < 0 else '+'}{fraction(abs(difference))} ± {fraction(error)})"
+        lines.append([row["rule"], quality, *rest])
+    return table(["", "Quality", "Accuracy", "Robustness", ABSENT], lines)
 
 
 def nano_goals() -> list[str]:
@@ -295,6 +325,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "full-budget": full_budget,
     "generated-64": generated,
     "generated-64-card": partial(generated, before=True),
+    "mosam-64": mosam_parts,
+    "mosam-earlier": lambda: _parts(read("mosam-earlier")["rows"]),
     "nano-goals": nano_goals,
     "speed": speed,
     "simulation": simulation,
@@ -318,7 +350,28 @@ def numbers() -> dict[str, str]:
     stock, batched, memoised = read("simulation")["rows"]
     several, long = row_of("speed", "objects", 5), row_of("speed", "frames", 2001)
     seeds = {name: list(qualities.values()) for name, qualities in document["seeds"].items()}
+    videos = document["videos"]
+    seed_gains = [mean(100 * (seeds[name][k] - videos[name]["SAM2"]) for name in seeds) for k in range(3)]
+    best_gain = mean(100 * (max(seeds[name]) - videos[name]["SAM2"]) for name in seeds)
+    full_gain = mean(
+        100 * (float(full["best_greedy"]) - videos[name]["SAM2RL"]) for name, full in full_trainings().items()
+    )
+    sam2 = row_of("real-videos", "tracker", "SAM2")
+    now, before = sam2["sequences"], sam2["before"]
+    costs = {row["rule"]: row for row in read("rule-cost")["rows"]}
+    others = [row for rule, row in costs.items() if rule != "recency"]
     found |= {
+        "nano.parameters": f"{_nano_parameters() / 1e6:.2f} M",
+        "benchmark.seed_gains": "{:.1f}, {:.1f} and {:.1f} points".format(*seed_gains),
+        "benchmark.best_seed_gain": f"{best_gain:.1f}",
+        "full-budget.more": f"{full_gain:.1f} points",
+        "real-videos.before": f"{before['quality']}: {', '.join(f'{key} {before[key]}' for key in SEQUENCES)}",
+        "real-videos.card": ", ".join(
+            f"{key} {fraction(now[key] / 100)} ({fraction(before[key] / 100)})" for key in SEQUENCES
+        ),
+        "rule-cost.all": _range(min(row["low"] for row in others), max(row["high"] for row in others)),
+        **{f"rule-cost.{rule}": _range(row["low"], row["high"]) for rule, row in costs.items()},
+        **{f"rule-cost.{rule}_five": _range(row["five"]) for rule, row in costs.items() if "five" in row},
         "benchmark.times": f"{times:.1f} times (95 % interval {low:.1f} to {high:.1f})",
         "benchmark.excess": _mean_and_span(rules["excess"]),
         "benchmark.searched": signed(100 * claims["searched_gain"][0]),
@@ -340,6 +393,17 @@ def numbers() -> dict[str, str]:
         "speed.late": f"{long['late']:.2f}",
     }
     return found
+
+
+def _nano_parameters() -> int:
+    with safe_open(CARD.parent / "model.safetensors", "numpy") as file:
+        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  (it is no dict)
+
+
+def _range(low: float, high: float | None = None) -> str:
+    """Two numbers with two digits, or one; a plain 1 for what is 1 by definition."""
+    values = dict.fromkeys("1" if value == 1 else f"{value:.2f}" for value in (low, high) if value is not None)
+    return " to ".join(values)
 
 
 def _mean_and_span(values: Sequence[float]) -> str:

@@ -16,7 +16,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("source", nargs="?", default="0", help="number of a camera, or a video file")
 parser.add_argument("--box", help="X,Y,W,H of the object on the first frame, in pixels; without it, draw the box")
 parser.add_argument("--policy", default="recency", help="memory policy: see `sam2rl track --list-policies`")
-parser.add_argument("--model", default="nano", help="real scenes want a real model, such as sam2.1_hiera_small")
+parser.add_argument("--model", default="nano", help="for real scenes, use SAM 2.1: sam2.1_hiera_small")
 parser.add_argument("--device", help="cpu, cuda or mps; by default the best there is")
 parser.add_argument("--no-window", action="store_true", help="only print what is found")
 options = parser.parse_args()

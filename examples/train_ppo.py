@@ -10,7 +10,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecMonitor
 
 import sam2rl_tracker.training  # noqa: F401  (registers the environment)
-from sam2rl_tracker.training.environment import MemoryVecEnv
+from sam2rl_tracker.training.environment import MemoryVecEnv, RelativeRewards
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("workspace")
@@ -25,8 +25,8 @@ env = gymnasium.make(
     "sam2rl/MemoryControl-v0", workspace=options.workspace, sequence=options.sequence, device=options.device
 )
 simulator = env.unwrapped.simulator
-# Several rollouts in lockstep. A rollout is rewarded with how much better than the others it does: `relative`.
-rollouts = VecMonitor(MemoryVecEnv(simulator, options.rollouts, relative=True))
+# Several rollouts in lockstep. `RelativeRewards` rewards a rollout with how much better than the others it does.
+rollouts = VecMonitor(RelativeRewards(MemoryVecEnv(simulator, options.rollouts)))
 model = PPO("MlpPolicy", rollouts, n_steps=simulator.decisions, batch_size=simulator.decisions, gamma=1.0, device="cpu")
 
 

@@ -10,7 +10,7 @@ __all__ = ["Tracker", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    # Lazy: PyTorch takes seconds to import, and `sam2rl --help` and the VOT side need none of it.
+    # Lazy: PyTorch takes seconds to import; `sam2rl --help` and the VOT tracker's handshake need none of it.
     if name == "Tracker":
         from sam2rl_tracker.tracking.tracker import Tracker
 

@@ -1,4 +1,8 @@
-"""The error that a user can cause, and the house's one way to say so."""
+"""The one kind of error that a user can cause, and how it is worded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class Sam2rlError(Exception):
@@ -10,3 +14,8 @@ class Sam2rlError(Exception):
 
 def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def join_sentences(texts: Iterable[object]) -> str:
+    """Texts one after the other, each ended by a full stop if it has none: what a tracker said last may have one."""
+    return " ".join(f"{str(text).rstrip('.')}." for text in texts)

@@ -22,6 +22,12 @@ HEIGHT, WIDTH = 48, 64
 SCRIPTED = {"Perfect": "perfect", "Mixed": "mixed", "Dies": "late-death", "Refuses": "refuse"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "evaluated" in getattr(item, "fixturenames", ()):  # the toolkit's session takes 20 seconds
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def nano() -> Model:
     return load_model("nano", "cpu")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Model
+from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.engine.configuration import build_network
 from sam2rl_tracker.media.frames import open_frames
 from sam2rl_tracker.media.masks import read_index_mask
 
@@ -50,6 +51,15 @@ def published_masks(video: str, golden: str) -> np.ndarray:
     """Masks bool [80, 128, 128] of the published code; frame 0 is the given mask."""
     packed = np.load(DATA / video / "published.npz")[golden]
     return np.unpackbits(packed, axis=-1).astype(bool)
+
+
+def nano_of(size: int) -> Model:
+    """A nano of its own, for another input size."""
+    model = load_model("nano", "cpu")
+    model.config.model.image_size = size
+    network = build_network(model.config).eval()
+    network.load_state_dict(model.network.state_dict())
+    return replace(model, network=network)
 
 
 def track_exactly(model: Model, video: Video, policy: str) -> Iterator[tuple[np.ndarray, Tracker]]:

@@ -1,8 +1,10 @@
-"""The house's order: imports run one way, from the command line down to media, and none is hidden in a function."""
+"""The layout: imports run one way, from the command line down to media; imports inside functions count."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -36,7 +38,24 @@ ORDER = [
     "errors",
 ]
 SAM2 = {"engine"}  # the rooms that import the packages `sam2`,
-TOOLKIT = {"vot"}  # and `trax` or `vot`
+TOOLKIT = {"vot"}  # `trax` or `vot`,
+LEARNER = {"training"}  # and `stable_baselines3`
+DICTIONARIES = {  # the public functions that take or give a `dict[str, Any]`, and why
+    "cli.options.print_json": "it writes JSON",
+    "engine.stock.stock_state": "SAM 2's own state, for SAM 2's own code",
+    "experiments.benchmark.document.document": "it makes a JSON document",
+    "experiments.benchmark.run.run_benchmark": "it gives the JSON document that it wrote",
+    "parameters.parse_parameters": "keyword arguments of a class that it does not know",
+    "report.style.Stroke.line": "Matplotlib's keyword arguments",
+    "report.style.Style.line": "Matplotlib's keyword arguments",
+    "runs.folder.RunFolder.load_checkpoint": "the content of a file, handed to the one who wrote it",
+    "runs.provenance.Provenance.settings": "fields of a JSON document",
+    "tracking.tracker.Tracker.revise": "a trace, whose lines are JSON for users",
+    "tracking.tracker.Tracker.trace": "a trace, whose lines are JSON for users",
+    "training.environment.MemoryControlEnv.reset": "gymnasium's interface",
+    "training.environment.MemoryControlEnv.step": "gymnasium's interface",
+    "vot.coco.decode_coco": "an entry of a JSON file",
+}
 
 
 def room(module: str) -> str:
@@ -105,7 +124,9 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize(("packages", "rooms"), [({"sam2"}, SAM2), ({"trax", "vot"}, TOOLKIT)])
+@pytest.mark.parametrize(
+    ("packages", "rooms"), [({"sam2"}, SAM2), ({"trax", "vot"}, TOOLKIT), ({"stable_baselines3"}, LEARNER)]
+)
 def test_only_one_room_imports(packages: set[str], rooms: set[str]) -> None:
     found = {
         module
@@ -113,6 +134,12 @@ def test_only_one_room_imports(packages: set[str], rooms: set[str]) -> None:
         if any(name.partition(".")[0] in packages for name in imported(tree)) and room(module) not in rooms
     }
     assert not found
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "report"])
+def test_reports_know_nothing_of_training(module: str) -> None:
+    """They read its files."""
+    assert not [name for name in own(MODULES[module]) if room(name) == "training"]
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "policies"])
@@ -133,3 +160,64 @@ def test_the_order_names_every_room_once() -> None:
     there = {entry.stem for entry in PACKAGE.iterdir() if entry.suffix == ".py" or (entry / "__init__.py").is_file()}
     assert {entry.partition(".")[0] for entry in ORDER} == there
     assert all(first != second for first, second in pairwise(sorted(ORDER)))
+
+
+# ------------------------------------------------------------------------------------------------ fresh interpreters
+
+
+def in_a_fresh_interpreter(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_any_folder_can_be_imported_first() -> None:
+    folders = sorted(f"sam2rl_tracker.{path.parent.name}" for path in PACKAGE.glob("*/__init__.py"))
+    assert "sam2rl_tracker.policies" in folders
+    in_a_fresh_interpreter(
+        f"""
+import importlib, sys
+for folder in {folders}:
+    importlib.import_module(folder)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sam2rl_tracker"]:
+        del sys.modules[name]
+"""
+    )
+
+
+def test_what_starts_often_starts_fast() -> None:
+    """Without PyTorch: the command line, and the tracker that the toolkit starts for each sequence."""
+    in_a_fresh_interpreter(
+        """
+import sys
+import sam2rl_tracker.cli.main, sam2rl_tracker.vot.tracker
+slow = {"torch", "sam2", "vot", "stable_baselines3", "gymnasium", "matplotlib", "scipy"} & set(sys.modules)
+assert not slow, slow
+"""
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ dictionaries
+
+
+def public_functions(module: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """(full name, function) of a module's functions and its classes' methods that are public."""
+    for node in MODULES[module].body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield f"{module}.{node.name}", node
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                    yield f"{module}.{node.name}.{method.name}", method
+
+
+def test_dictionaries_begin_where_json_is_written() -> None:
+    found = set()
+    for module in MODULES:
+        for name, function in public_functions(module):
+            arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+            annotations = [function.returns, *(argument.annotation for argument in arguments)]
+            mixed = any("dict[str, Any]" in ast.unparse(one) for one in annotations if one)
+            if mixed and function.name not in ("as_json", "to_json"):
+                found.add(name)
+    assert found == set(DICTIONARIES)

@@ -10,7 +10,10 @@ CAPACITY = MEMORY_SLOTS - 1
 """Memories that the bank holds beside the prompted frame."""
 
 DISCARD = 0
-"""The action that keeps nothing; action k puts the new memory in place of the k-th oldest (1 = the oldest)."""
+"""The action that keeps nothing; action k puts the new memory in place of the k-th oldest."""
+
+OLDEST = 1
+"""The action that puts the new memory in place of the oldest. While the bank is not full, all insert alike."""
 
 _Entry = TypeVar("_Entry")
 

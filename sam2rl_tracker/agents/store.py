@@ -12,9 +12,7 @@ from sam2rl_tracker.agents.files import agent_path, load_agent, save_agent
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
-
-AGENTS_VARIABLE = "SAM2RL_AGENTS"
-"""The environment's folder of agents, or agent file. The tracker reads it where it is told of no other."""
+from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
 
 
 def agents_folder(workspace: Path) -> Path:

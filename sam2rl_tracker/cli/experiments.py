@@ -1,7 +1,4 @@
-"""`sam2rl demo`, `sam2rl benchmark` and `sam2rl bench`.
-
-Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
-"""
+"""`sam2rl demo`, `sam2rl benchmark` and `sam2rl bench`."""
 
 from __future__ import annotations
 
@@ -31,10 +28,11 @@ def demo(
     out: Annotated[Path, typer.Option(help="A new folder; it becomes a VOT workspace.")] = Path("sam2rl-demo"),
     every: Annotated[bool, typer.Option("--all", help="SAM2Long and MoSAM too.")] = False,
 ) -> None:
-    """Generate videos, evaluate the trackers on them by the VOT toolkit, show the table and a video."""
-    from sam2rl_tracker.experiments.demo import ALL_TRACKERS, TRACKERS, run_demo
+    """Generate videos, train an agent on each, evaluate the trackers by the VOT toolkit, show the table and a video."""
+    from sam2rl_tracker.evaluation.methods import TRACKERS
+    from sam2rl_tracker.experiments.demo import SHOWN, run_demo
 
-    run_demo(out, Console(), ALL_TRACKERS if every else TRACKERS)
+    run_demo(out, Console(), TRACKERS if every else SHOWN)
 
 
 def benchmark(
@@ -49,7 +47,7 @@ def benchmark(
     ] = None,
     preset: Preset = "default",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
     ] = None,
     control_steps: Annotated[
         int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")
@@ -65,7 +63,7 @@ def benchmark(
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
-    from sam2rl_tracker.report.standings import to_markdown
+    from sam2rl_tracker.report.benchmark_tables import to_markdown
     from sam2rl_tracker.training.settings import parse_settings
 
     plan = PAPER if paper else DEFAULT
@@ -174,11 +172,13 @@ def bench_track(
     as_json: Json = False,
 ) -> None:
     """Speed and growth of memory beside stock SAM2VideoPredictor, and what policies cost, in turns in one run."""
-    from sam2rl_tracker.experiments import speed
+    from sam2rl_tracker.experiments import tracking_speed
 
-    cases = [speed.Case.parse(text) for text in case or []]
+    cases = [tracking_speed.Case.parse(text) for text in case or []]
     with console.status("Measuring") as status:
-        result = speed.bench_track(cases, model, policy or (), device, random_weights, seed, report=status.update)
+        result = tracking_speed.bench_track(
+            cases, model, policy or (), device, random_weights, seed, report=status.update
+        )
     if as_json:
         print_json(result.as_json())
         return

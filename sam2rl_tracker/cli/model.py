@@ -1,7 +1,4 @@
-"""`sam2rl model`: which models there are, and training one.
-
-Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
-"""
+"""`sam2rl model`: which models there are, and training one."""
 
 from __future__ import annotations
 
@@ -75,7 +72,7 @@ def model_train_nano(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Device = None,
 ) -> None:
-    """Train the packaged model from nothing on generated scenes. Resumes by itself."""
+    """Train the packaged model from scratch on generated scenes. Resumes by itself."""
     from sam2rl_tracker.nano.recipe import RECIPES
     from sam2rl_tracker.nano.train import Progress as State
     from sam2rl_tracker.nano.train import train_nano
@@ -108,7 +105,7 @@ def model_score(
     frames: Annotated[int, typer.Option(min=3)] = 80,
     objects: Annotated[int, typer.Option(min=1, max=8, help="Tracked at once in every scene.")] = 1,
     preset: Annotated[str, typer.Option(help="easy, default, busy or hard.")] = "default",
-    policy: Annotated[list[str] | None, typer.Option(help="Repeat it; by default the heuristics and controls.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help="Repeat it; by default heuristics and baselines.")] = None,
     beam: Annotated[list[int] | None, typer.Option(min=1, help="Width of a search for the best; repeat it.")] = None,
     jobs: Annotated[int, typer.Option(min=1)] = 1,
     device: Device = None,
@@ -123,7 +120,7 @@ def model_score(
     if as_json:
         print_json(result.as_json())
         return
-    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent answered empty", "Merged")
+    table = Table("Policy", "Quality", "95 % interval", "Accuracy", "Robustness", "Absent without a mask", "Merged")
     for policy_name, score in result.policies.items():
         cells = [f"{score.quality:.3f}", f"{score.low:.3f} to {score.high:.3f}", f"{score.accuracy:.3f}"]
         cells += ["-" if share is None else f"{share:.3f}" for share in (score.robustness, score.absent, score.merged)]

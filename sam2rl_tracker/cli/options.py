@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-ON_TEST = "on the ground truth that they are scored on"
+ON_OWN_TRUTH = "on the ground truth that they are scored on"
 console = Console(stderr=True)  # for people; stdout is for results
 Model = Annotated[str, typer.Option(help="A name, Hugging Face id or folder: see `sam2rl model list`.")]
 Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl track --list-policies`.")]

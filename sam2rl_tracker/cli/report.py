@@ -1,7 +1,4 @@
-"""`sam2rl report` and `sam2rl compare`: what was measured, as a table, a page and a video.
-
-Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
-"""
+"""`sam2rl report` and `sam2rl compare`: what was measured, as a table, a page and a video."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""`sam2rl train`, `sam2rl search` and `sam2rl agent`.
-
-Functions import what they call: `sam2rl --help` answers at once, though PyTorch takes seconds to load.
-"""
+"""`sam2rl train`, `sam2rl search` and `sam2rl agent`."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sam2rl_tracker.cli.options import (
-    ON_TEST,
+    ON_OWN_TRUTH,
     Device,
     Folder,
     Json,
@@ -48,7 +45,7 @@ def train(
         int | None, typer.Option(min=0, help="Stop after as many iterations without a better policy; 0 = never.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/training.md; repeat it.")
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option(min=0, help="Repeat it for several; the best agent stays.", show_default="0")
@@ -139,7 +136,7 @@ def search(
     from sam2rl_tracker.media.files import check_output_folder
     from sam2rl_tracker.report.search_curves import plot_curves
     from sam2rl_tracker.report.style import check_figure
-    from sam2rl_tracker.training.searcher import search_object
+    from sam2rl_tracker.training.search_object import search_object
     from sam2rl_tracker.training.settings import Settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.vot.clips import objects_of
@@ -157,7 +154,7 @@ def search(
     keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
     heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
     limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
-    table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_TEST}", caption=limits)
+    table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_OWN_TRUTH}", caption=limits)
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     with console.status("Searching") as status:
         for name, k in objects:
@@ -194,7 +191,7 @@ def agent_list(folder: Folder) -> None:
     from sam2rl_tracker.vot.workspace import open_workspace
 
     heads = ("Agent", "Sequence", "Object", "Model", "By", "Quality", "SAM 2's", "Steps")
-    table = Table(title=f"Trained or searched {ON_TEST}")
+    table = Table(title=f"Trained or searched {ON_OWN_TRUTH}")
     for head in heads:
         table.add_column(head, overflow="fold")
     found = list_agents(agents_folder(open_workspace(folder).folder))

@@ -1,1 +1,1 @@
-"""How well masks fit the truth: overlaps, measures and their intervals."""
+"""Measures and overlaps, intervals, clips, results of trackers, and evaluating a policy on a clip."""

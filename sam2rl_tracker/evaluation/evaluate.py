@@ -1,4 +1,4 @@
-"""The quality of a policy on a clip."""
+"""Running a policy on a clip: its quality, and what it attended to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.measures import quality
 from sam2rl_tracker.evaluation.overlaps import frame_overlaps
 from sam2rl_tracker.policies import Policy
+from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
 
 
@@ -22,3 +23,13 @@ def evaluate_policy(model: Model, clip: Clip, policy: Callable[[], Policy]) -> f
     overlaps = frame_overlaps(np.stack(masks), clip.masks, clip.known, clip.ignored)
     # `quality` leaves out its first frame.
     return quality(np.append(np.nan, overlaps) if clip.start_counts else overlaps)
+
+
+def trace_clip(tracker: Tracker, clip: Clip) -> list[TraceLine]:
+    """Track a clip's object from its first frame; the trace, a line a frame."""
+    tracker.initialize(clip.images[0], clip.masks[:1])
+    lines = tracker.trace_lines()
+    for image in clip.images[1:]:
+        tracker.track(image)
+        lines += tracker.trace_lines()
+    return lines

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-BASELINE = "SAM2"
+REFERENCE = "SAM2"
 """The tracker that the others are compared with."""
 
 AGENTS = "SAM2RL"
 """The tracker that is run by trained agents."""
 
 HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
+"""The trackers that are run by published rules."""
 
-CONTROLS = {"never": "never", "stride": "stride", "random rule": "random"}
+TRACKERS = (REFERENCE, *HEURISTICS, AGENTS)
+"""All that are registered with the VOT toolkit."""
+
+BASELINES = {"never": "never", "stride": "stride", "random rule": "random"}
 """{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
 
 SEARCHES = ("random", "greedy", "beam")

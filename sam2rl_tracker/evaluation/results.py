@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sam2rl_tracker.evaluation.intervals import bootstrap_interval
 from sam2rl_tracker.evaluation.measures import MEASURES, Measures
-from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.evaluation.tracks import ObjectTracks
 
 ROUNDING = 1e-6
@@ -75,12 +75,12 @@ class Results:
     @property
     def base(self) -> str | None:
         """The tracker that the others are compared with, where it is there."""
-        return BASELINE if BASELINE in self.trackers else None
+        return REFERENCE if REFERENCE in self.trackers else None
 
     def gains(self, tracker: str, measure: str = "quality") -> dict[str, float]:
         """{sequence: difference to the baseline}, where the measure is defined for both."""
         pairs = {
-            name: (getattr(row[tracker], measure), getattr(row[BASELINE], measure))
+            name: (getattr(row[tracker], measure), getattr(row[REFERENCE], measure))
             for name, row in self.by_sequence.items()
         }
         return {name: ours - theirs for name, (ours, theirs) in pairs.items() if None not in (ours, theirs)}
@@ -93,7 +93,7 @@ class Results:
             table[tracker] = {}
             for name in MEASURES:
                 values = list(self.gains(tracker, name).values())
-                if tracker != BASELINE and values:
+                if tracker != REFERENCE and values:
                     interval = bootstrap_interval(values) if len(values) > 1 else None
                     table[tracker][name] = Difference(float(np.mean(values)), interval, len(values))
         return table

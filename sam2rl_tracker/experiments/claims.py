@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.evaluation.intervals import FEW, bootstrap_interval, bootstrap_ratio
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, HEURISTICS, SEARCHES
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, HEURISTICS, REFERENCE, SEARCHES
 from sam2rl_tracker.experiments.transfer import Transfer
 
 FACTOR = 3  # the paper's claim: the agents gain so many times what the best heuristic gains
@@ -61,7 +61,7 @@ class Claims:
         share_excess: The agents' gain less `SHARE` of the best found's, there.
         times_wanted: `FACTOR`.
         heuristics: The agents beside the best heuristic; None where there is none.
-        controls: The agents beside the best control; None where there is none.
+        controls: The agents beside the best baseline; None where there is none.
     """
 
     videos: int
@@ -122,7 +122,7 @@ def judge(gains: Mapping[str, Gains]) -> Claims:
         share_excess=spread(same - SHARE * best),
         times_wanted=FACTOR,
         heuristics=_beside(agent, {key: gains[key] for key in HEURISTICS if key in gains}),
-        controls=_beside(agent, {key: gains[key] for key in CONTROLS if key in gains}),
+        controls=_beside(agent, {key: gains[key] for key in BASELINES if key in gains}),
     )
 
 
@@ -173,7 +173,7 @@ def difference(sequences: Mapping[str, Mapping[str, Mapping[str, float | None]]]
     Args:
         sequences: {sequence: {tracker: {measure: value}}}.
     """
-    pairs = [(row[key][name], row[BASELINE][name]) for row in sequences.values() if key in row]
+    pairs = [(row[key][name], row[REFERENCE][name]) for row in sequences.values() if key in row]
     defined = np.array([mine - base for mine, base in pairs if mine is not None and base is not None])
     return spread(defined) if defined.size else None
 

@@ -98,11 +98,9 @@ class Source:
 
 
 @contextmanager
-def open_source(
-    seed: int, size: int, presets: tuple[str, ...], window: int, steps_per_block: int, workers: int = 1
-) -> Iterator[Source]:
+def open_source(seed: int, size: int, presets: tuple[str, ...], window: int, steps_per_block: int) -> Iterator[Source]:
     """Scenes of the presets in turn: `window` blocks of 16, of which one is replaced every `steps_per_block` steps."""
-    with process_pool(workers) as pool:
+    with process_pool(1) as pool:
         yield Source(seed, size, presets, window, steps_per_block, pool)
 
 

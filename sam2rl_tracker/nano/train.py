@@ -1,4 +1,4 @@
-"""Train `nano`, a complete SAM 2 of small dimensions, from nothing on generated scenes.
+"""Train `nano`, a complete SAM 2 of small dimensions, from scratch on generated scenes.
 
 First single images (a point or a box in, a mask out) teach the encoder and the decoder to see. Then clips that grow
 longer teach memory: the first frame's mask is given, every later one is predicted from memories of earlier ones. Those

@@ -30,7 +30,8 @@ def bank_selection(
 class BankPolicy(Policy):
     """A policy that controls the bank by one action a frame; subclasses say which.
 
-    Source: SAM2RL; pointers are those of the stored frames, so that (frame, bank) is the whole state.
+    Source: SAM2RL (Adamyan et al., arXiv:2507.08548). Pointers are those of the stored frames, so that (frame, bank) is
+    the whole state.
     """
 
     capacity = CAPACITY  # no parameter: an agent brings its own

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam2rl_tracker.agents.action import DISCARD
+from sam2rl_tracker.agents.action import DISCARD, OLDEST
 from sam2rl_tracker.policies.bank import BankPolicy
 from sam2rl_tracker.policies.base import Start
-
-_OLDEST = 1
 
 
 @dataclass
@@ -37,7 +35,7 @@ class Stride(BankPolicy):
             raise ValueError("stride must be at least 1.")
 
     def decide(self, t: int, bank: Sequence[int]) -> int:
-        return _OLDEST if t % self.stride == 0 else DISCARD
+        return OLDEST if t % self.stride == 0 else DISCARD
 
 
 @dataclass

@@ -17,10 +17,11 @@ from sam2rl_tracker.policies.base import Start
 class Sam2Rl(BankPolicy):
     """An agent trained on this very video, and so on the ground truth that it is scored on, controls the bank.
 
-    Source: SAM2RL. The observation holds no image: the greedy agent is an open-loop list of decisions.
+    Source: SAM2RL (Adamyan et al., arXiv:2507.08548). The observation holds no image: the greedy agent is an open-loop
+    list of decisions.
 
     Attributes:
-        agents: folder of agent files, or one file; by default the environment's SAM2RL_AGENTS.
+        agents: Folder of agent files, or one file; empty = where the tracker was told to look.
         agent: instead, an agent in memory, whatever it was trained on. No parameter of `--policy`.
         stride: frames of the agent's own video from one frame of this one to the next: 2 where every second frame was
             left out. No parameter of `--policy`.

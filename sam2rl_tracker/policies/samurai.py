@@ -13,9 +13,6 @@ from sam2rl_tracker.policies.base import Choice, PointerWindow, Policy, Predicti
 from sam2rl_tracker.policies.kalman import BoxFilter, box_iou
 from sam2rl_tracker.policies.recency import ranked
 
-# The published walk back through the video stops after as many good frames as there are pointers, less one.
-_MAX_KEPT = 15
-
 
 @dataclass
 class Samurai(Policy):
@@ -56,9 +53,8 @@ class Samurai(Policy):
     def begin(self, start: Start) -> None:
         self._filter: BoxFilter | None = None
         self._stable = 0
-        self._motion: float | None = (
-            None  # motion score of the current frame: `choose` measures it, `store` judges by it
-        )
+        # Motion score of the current frame: `choose` measures it, `store` judges by it.
+        self._motion: float | None = None
         self._good: list[FrameRecord] = []  # newest first
         self._previous: FrameRecord | None = None
         super().begin(start)

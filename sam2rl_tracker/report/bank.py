@@ -1,4 +1,4 @@
-"""The memory bank over time, as a picture."""
+"""`plot_banks` for traces as dictionaries, for docs/draw_policies.py until that passes `trace_clip`'s lines."""
 
 from __future__ import annotations
 
@@ -7,31 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.report.style import BLUE, ORANGE, house_style, new_figure, save
+from sam2rl_tracker.report import bank_plot
+from sam2rl_tracker.tracking.trace import TraceLine
 
-_SQUARE: Any = {"s": 4, "marker": "s", "linewidths": 0}
 
-
-@house_style()
 def plot_banks(traces: Mapping[str, Sequence[Mapping[str, Any]]], path: StrPath, title: str) -> Path:
-    """Draw which frames each tracker attended to, frame by frame.
-
-    Args:
-        traces: {tracker: lines of its trace for one object, as `Tracker.trace` gives them}.
-        path: A .png, .pdf or .svg to write.
-        title: Above the picture.
-
-    Raises:
-        Sam2rlError: The file cannot be written.
-    """
-    figure = new_figure(4 * len(traces), 4)
-    panels = figure.subplots(1, len(traces), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (name, lines) in zip(panels, traces.items(), strict=True):
-        dots = [(line["frame"], frame) for line in lines for frame, _ in line["memories"]]
-        axes.scatter(*zip(*dots, strict=True), color=BLUE, **_SQUARE)
-        absent = [line["frame"] for line in lines if line["area"] == 0]
-        axes.scatter(absent, [-2] * len(absent), color=ORANGE, **_SQUARE)
-        axes.set(title=name, xlabel="frame")
-    panels[0].set_ylabel("frames in the bank (orange: said to be absent)")
-    figure.suptitle(title)
-    return save(figure, path)
+    """As `bank_plot.plot_banks`, of lines as `Tracker.trace` gives them."""
+    records = {name: [TraceLine(**line) for line in lines] for name, lines in traces.items()}
+    return bank_plot.plot_banks(records, path, title)

@@ -12,11 +12,12 @@ from sam2rl_tracker.evaluation.overlaps import Overlaps
 from sam2rl_tracker.media.images import Image, Labels
 from sam2rl_tracker.media.overlay import overlay
 from sam2rl_tracker.report.panels import AREA, BLACK, BORDER, RED, load_font
+from sam2rl_tracker.report.style import BLUE
 
 _CAPTION = 16  # pixels, below a picture of the bank
 _WRONG = 0.5  # IoU below which a remembered mask is called wrong
 _LINE = 17  # pixels, of the legend
-_BLUE, _GRAY = (0, 114, 178), (190, 190, 190)
+_PALE = (190, 190, 190)
 _LEGEND = (
     "Under each tracker: the frames this prediction attended to,",
     "with its own masks there, if it saw any. First: the prompted one.",
@@ -68,11 +69,11 @@ class BankRow:
             x, y = 2 + k * self._width // self._count + 3, 4
             frame = row[k] if k < len(row) else None
             if frame is None:
-                pen.rectangle((x, y, x + width - 1, y + height - 1), outline=_GRAY)
+                pen.rectangle((x, y, x + width - 1, y + height - 1), outline=_PALE)
                 continue
             canvas.paste(PILImage.fromarray(self._pictures[frame]), (x, y))
             if frame not in before and frame != self._prompted:
-                pen.rectangle((x - 3, y - 3, x + width + 2, y + height + 2), outline=_BLUE, width=3)
+                pen.rectangle((x - 3, y - 3, x + width + 2, y + height + 2), outline=BLUE, width=3)
             color = RED if self._overlaps[frame] < _WRONG else BLACK
             pen.text((x + width // 2, y + height + 3), str(frame), fill=color, font=load_font(11), anchor="ma")
         if self._last.get(t, -1) > t:

@@ -12,7 +12,7 @@ from sam2rl_tracker.evaluation.results import Results
 from sam2rl_tracker.report.style import GRAY, INK, Styles, draw_grid, new_figure
 from sam2rl_tracker.report.words import legend_label, points
 
-_FEW = 12  # sequences whose names fit under a plot
+_MOST_NAMES = 12  # sequences whose names fit under a plot
 _TITLES = {"nre": "NRE ↓", "dre": "DRE ↓", "adq": "ADQ"}
 
 
@@ -97,7 +97,7 @@ def draw_differences(results: Results, styles: Styles) -> Figure | None:
         return None
     columns = min(3, len(others))
     lines = -(-len(others) // columns)
-    few = len(results.by_sequence) <= _FEW
+    few = len(results.by_sequence) <= _MOST_NAMES
     figure = new_figure(2.7 * columns + 0.6, (2.6 if few else 2.1) * lines)
     panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for axes in panels.flat[len(others) :]:

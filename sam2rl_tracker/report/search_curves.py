@@ -7,9 +7,8 @@ from pathlib import Path
 
 from sam2rl_tracker.evaluation.curves import Curve
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.report.style import GRAY, draw_grid, hex_color, house_style, new_figure, save
+from sam2rl_tracker.report.style import GRAY, INK, SEARCH_STROKES, draw_grid, house_style, new_figure, save
 
-_COLORS = [hex_color(k) for k in (5, 6, 3, 7, 1, 2)]  # Okabe-Ito without yellow
 _MARKERS = "osD^vP"  # so that nothing depends on colour alone
 _LABEL = 0.055  # height of a label, in heights of the axes
 
@@ -36,7 +35,8 @@ def plot_curves(
     right = 1.15 * max(curve[-1][0] for curve in curves.values())
     labels = []  # (quality, text, colour)
     for k, (name, curve) in enumerate(curves.items()):
-        color, marker = _COLORS[k % len(_COLORS)], _MARKERS[k % len(_MARKERS)]
+        color = SEARCH_STROKES[name].color if name in SEARCH_STROKES else INK
+        marker = _MARKERS[k % len(_MARKERS)]
         steps, qualities = zip(*curve, strict=True)
         axes.step(steps, qualities, where="post", color=color, linewidth=2)
         axes.plot(steps[-1], qualities[-1], color=color, marker=marker)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.methods import TRACKERS
 from sam2rl_tracker.media.files import StrPath, atomic_path
 from sam2rl_tracker.media.overlay import object_color
 
@@ -39,7 +40,7 @@ _SETTINGS: Any = {  # Matplotlib would have its keys typed as literals
     "text.parse_math": False,  # a name may hold dollars
     "pdf.fonttype": 42,
 }
-_KNOWN = {"SAM2": 5, "SAMURAI": 1, "DAM4SAM": 3, "SAM2Long": 2, "MoSAM": 7, "SAM2RL": 6}  # -> Okabe-Ito colour
+_KNOWN = dict(zip(TRACKERS, (5, 1, 3, 2, 7, 6), strict=True))  # -> Okabe-Ito colour
 _DASHES = {5: (), 1: (7.0, 2.0), 3: (2.0, 2.0), 2: (9.0, 2.0, 2.0, 2.0), 7: (4.0, 4.0), 6: ()}
 _MARKERS = {5: "o", 1: "s", 3: "D", 2: "^", 7: "v", 6: "*"}
 _OTHERS = "PXh<>p8d"
@@ -94,7 +95,7 @@ class Stroke:
         return {"color": self.color, "linewidth": width, "linestyle": self.dash}
 
 
-SEARCHES = {"random": Stroke("#56B4E9", ":"), "greedy": Stroke("#CC79A7", "-."), "beam": Stroke(GREEN, "--")}
+SEARCH_STROKES = {"random": Stroke("#56B4E9", ":"), "greedy": Stroke("#CC79A7", "-."), "beam": Stroke(GREEN, "--")}
 """{search: stroke}"""
 
 
@@ -110,7 +111,7 @@ def tracker_styles(trackers: Sequence[str]) -> dict[str, Style]:
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in the house's style inside; what else uses Matplotlib in this process keeps its own."""
+    """Draw in this module's style inside; what else uses Matplotlib in this process keeps its own."""
     with matplotlib.rc_context(_SETTINGS):
         yield
 

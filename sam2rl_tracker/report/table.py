@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.toolkit import Scores
 
@@ -18,13 +18,13 @@ def render(report: Report, console: Console) -> None:
     """Print the measures over all sequences, as differences to SAM 2 too, the qualities by sequence, and failures."""
     trackers = report.analysis.trackers
     if trackers:
-        table = Table(title="All sequences, % (difference to SAM 2)" if BASELINE in trackers else "All sequences, %")
+        table = Table(title="All sequences, % (difference to SAM 2)" if REFERENCE in trackers else "All sequences, %")
         table.add_column("Tracker")
         for measure in ("Quality", "Accuracy", "Robustness"):
             table.add_column(measure, justify="right")
-        base = trackers.get(BASELINE)
+        base = trackers.get(REFERENCE)
         for name, scores in trackers.items():
-            compared = base if name != BASELINE else None
+            compared = base if name != REFERENCE else None
             label = f"{name} *" if name in report.trained else name
             table.add_row(
                 escape(label), *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness"))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sam2rl_tracker.evaluation.curves import Search, Training, interpolated_mean, search_gains
 from sam2rl_tracker.evaluation.methods import AGENTS
-from sam2rl_tracker.report.style import GRAY, INK, SEARCHES, Stroke, Styles, draw_grid, new_figure
+from sam2rl_tracker.report.style import GRAY, INK, SEARCH_STROKES, Stroke, Styles, draw_grid, new_figure
 
 _COLUMNS = {  # of progress.csv -> (label, factor)
     "mean": ("mean return of the rollouts, %", 100),
@@ -17,7 +17,7 @@ _COLUMNS = {  # of progress.csv -> (label, factor)
     "reuse": ("states reused, %", 100),
     "frames_per_second": ("simulated frames/s", 1),
 }
-_FEW = 9  # trainings whose iterations are marked
+_MOST_MARKED = 8  # trainings whose iterations are marked, at most
 
 
 def draw_training(trainings: Sequence[Training], styles: Styles) -> Figure | None:
@@ -38,7 +38,7 @@ def draw_training(trainings: Sequence[Training], styles: Styles) -> Figure | Non
             for training in trainings
             if key in training.columns
         ]
-        marker = "." if len(curves) < _FEW else None
+        marker = "." if len(curves) <= _MOST_MARKED else None
         for curve in curves:
             axes.plot(*zip(*curve, strict=True), color=color, linewidth=0.8, alpha=0.55, marker=marker)
         if mean := interpolated_mean(curves):
@@ -61,7 +61,7 @@ def draw_searches(searches: Sequence[Search], trainings: Sequence[Training], sty
     agents = Stroke(styles[AGENTS].color if AGENTS in styles else INK, "-")
     for name, curve in curves.items():
         steps, gains = zip(*curve, strict=True)
-        stroke = SEARCHES.get(name, agents)
+        stroke = SEARCH_STROKES.get(name, agents)
         percent = [100 * gain for gain in gains]
         axes.step(steps, percent, where="post", color=stroke.color, linestyle=stroke.dash, label=name)
         axes.plot(steps[-1], percent[-1], "o", color=stroke.color)

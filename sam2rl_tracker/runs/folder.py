@@ -26,6 +26,23 @@ SETTINGS = "settings.json"
 CHECKPOINT = "checkpoint.pt"
 PROGRESS = "progress.csv"
 
+TRAININGS = "training"
+"""Folder of a workspace: a run folder for each training of an agent."""
+
+SEARCHES = "search"
+"""Folder of a workspace: a JSON file for each object that was searched on."""
+
+
+def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Write a JSON file, all of it or nothing; its folder is made if need be.
+
+    Raises:
+        Sam2rlError: The file cannot be written.
+    """
+    path.parent.mkdir(exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent))
+
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
@@ -78,7 +95,7 @@ class RunFolder:
 
         Args:
             settings: What a run's result depends on, as JSON.
-            older: Values of settings that folders begun before there were such do not name.
+            older: Values to assume for settings that did not exist when the folder was written.
 
         Returns:
             What differs, such as "epochs=2" as the run was begun with; empty for a run that begins.
@@ -88,8 +105,7 @@ class RunFolder:
         """
         path = self.path / SETTINGS
         if not (path.is_file() and (self.path / CHECKPOINT).is_file()):
-            with atomic_path(path) as temporary:
-                temporary.write_text(json.dumps(settings, indent=2))
+            write_json(path, settings)
             return []
         try:
             begun = {**older, **json.loads(path.read_text())}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from sam2rl_tracker.agents.agent import Agent
-from sam2rl_tracker.agents.store import AGENTS_VARIABLE, find_agent
+from sam2rl_tracker.agents.store import find_agent
 from sam2rl_tracker.engine import (
     Chosen,
     Engine,
@@ -32,6 +32,7 @@ from sam2rl_tracker.engine import (
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.policies import Encoding, Policy, Start, make_policy
+from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
 from sam2rl_tracker.tracking import checks, steps
 from sam2rl_tracker.tracking.hindsight import Hindsight, Revised
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line

@@ -1,7 +1,8 @@
 """The memory control problem as reinforcement learning environments, on one simulator.
 
-Source: SAM2RL. An episode is one object in one video of T frames with T - 2 decisions. The observation holds no image:
-it is the set of stored frames and the current one. Rewards sum, undiscounted, to the video's VOTS quality.
+Source: SAM2RL (Adamyan et al., arXiv:2507.08548). An episode is one object in one video of T frames with T - 2
+decisions. The observation holds no image: it is the set of stored frames and the current one. Rewards sum,
+undiscounted, to the video's VOTS quality.
 """
 
 from __future__ import annotations
@@ -176,10 +177,8 @@ class RelativeRewards(VecEnvWrapper):
     """Rewards relative to what all rollouts get on the same frame: how much more than their mean, times T.
 
     What is taken off depends on the frame only, so that the same decisions are best. But decisions differ by little
-    beside what is left of the video, and an estimate of the value need not learn the latter.
-
-    Args:
-        venv: A `MemoryVecEnv` of two rollouts or more.
+    beside what is left of the video, and an estimate of the value need not learn the latter. It wraps a `MemoryVecEnv`
+    of two rollouts or more.
     """
 
     def reset(self) -> VecEnvObs:

@@ -45,14 +45,12 @@ def successors(simulator: Simulator, state: State) -> list[int]:
 # ------------------------------------------------------------------------------------------------------------ random
 
 
-def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64, distinct: bool = True) -> Found:
-    """The best of as many random rollouts as the budget allows.
+def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64) -> Found:
+    """The best of as many random rollouts as the budget allows, each step drawn from the distinct successors.
 
     Args:
         budget: in steps.
         batch: rollouts in lockstep; it changes nothing but the speed.
-        distinct: draw uniformly from the distinct successors. Otherwise from all actions, as a policy before training
-            does: while the bank is not full, it then inserts with a probability of capacity / (capacity + 1).
 
     Raises:
         Sam2rlError: the budget is less than one rollout.
@@ -72,7 +70,7 @@ def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64,
         for column in draws.T:
             states = [path[-1] for path in paths]
             for state, draw, row in zip(states, column, taken, strict=True):
-                choices = successors(simulator, state) if distinct else range(simulator.capacity + 1)
+                choices = successors(simulator, state)
                 row.append(choices[int(draw * len(choices))])
             for path, state in zip(paths, simulator.step(states, [row[-1] for row in taken]), strict=True):
                 path.append(state)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2rl_tracker.agents.action import CAPACITY, DISCARD, act
+from sam2rl_tracker.agents.action import CAPACITY, DISCARD, OLDEST, act
 from sam2rl_tracker.engine import MAX_POINTERS, Chosen, Engine, FixedShape, FrameRecord
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
@@ -34,7 +34,7 @@ _Item = TypeVar("_Item")
 State = int
 """A state is the number of the node that it led to: frame t as predicted under a bank."""
 
-INSERT = 1
+INSERT = OLDEST
 """The action that stands for all that insert while the bank is not full."""
 
 

@@ -12,8 +12,10 @@ import numpy as np
 
 from sam2rl_tracker.agents.agent import Agent, fingerprint
 from sam2rl_tracker.engine import Engine, Model, load_model
+from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies.sam2rl import Sam2Rl
+from sam2rl_tracker.runs.folder import TRAININGS
 from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
@@ -49,7 +51,7 @@ class Task:
     @property
     def folder(self) -> Path:
         """Where its training lives: what it needs to go on, and its curves."""
-        return self.workspace / "training" / f"{self.sequence}_{self.object_id}_seed{self.settings.seed}"
+        return self.workspace / TRAININGS / f"{self.sequence}_{self.object_id}_seed{self.settings.seed}"
 
     def load_model(self) -> Model:
         """Its model.
@@ -58,6 +60,15 @@ class Task:
             Sam2rlError: See `engine.load_model`.
         """
         return load_model(self.model, self.device)
+
+    def fingerprint(self, model: Model, clip: Clip) -> str:
+        """The key of its agent: see `agents.fingerprint`.
+
+        Args:
+            model: Its model.
+            clip: Its video and truth.
+        """
+        return fingerprint(clip.images[0], clip.masks[0], model.hash)
 
     def simulator(self, model: Model) -> Simulator:
         """A simulator of its clip.
@@ -89,7 +100,6 @@ def make_agent(
         "versions": versions(AGENT_PACKAGES),
         "python": python_version(),
     }
-    key = fingerprint(clip.images[0], clip.masks[0], model.hash)
-    agent = Agent(key, len(clip), simulator.capacity, tensors, {**about, **record})
+    agent = Agent(task.fingerprint(model, clip), len(clip), simulator.capacity, tensors, {**about, **record})
     agent.record["quality"] = evaluate_policy(model, clip, partial(Sam2Rl, agent=agent))
     return agent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
 from sam2rl_tracker.vot.results import Failure, find_failure, made_with, tracked_names
@@ -45,7 +45,7 @@ def collect(folder: StrPath) -> Report:
     """
     workspace = checked_workspace(folder)
     known = registered_trackers(workspace)
-    order = [BASELINE, *known]
+    order = [REFERENCE, *known]
     names = sorted(
         tracked_names(workspace), key=lambda name: (order.index(name) if name in order else len(order), name)
     )

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.measures import quality
-from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.evaluation.overlaps import Overlaps
 from sam2rl_tracker.evaluation.tracks import overlap_spread
 from sam2rl_tracker.media.files import StrPath
@@ -67,7 +67,7 @@ def find_difference(
     names = workspace.names()
     if sequence is not None and sequence not in names:
         raise Sam2rlError(f"{workspace.folder} has no sequence {sequence!r}: give one of {_listed(names)}.")
-    known = sorted(tracked_names(workspace), key=lambda name: (name != BASELINE, name))
+    known = sorted(tracked_names(workspace), key=lambda name: (name != REFERENCE, name))
     for name in trackers:
         if name not in known:
             raise Sam2rlError(

@@ -67,22 +67,24 @@ def write_sequence(folder: StrPath, frames: Iterable[AnnotatedFrame], fps: float
             a mask has another size, or no object is ever seen.
     """
     folder = Path(folder)
-    there = f"{folder} exists already, expected a new sequence: delete it or take another workspace."
-    if folder.exists():
-        raise Sam2rlError(there)
+    _refuse_taken(folder)
     temporary = temporary_path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         (temporary / "color").mkdir(parents=True)
         try:
             _write(temporary, folder.name, frames, fps, suffix)
-            if folder.exists():  # another command was faster
-                raise Sam2rlError(there)
+            _refuse_taken(folder)  # another command may have been faster
             os.rename(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
+
+
+def _refuse_taken(folder: Path) -> None:
+    if folder.exists():
+        raise Sam2rlError(f"{folder} exists already, expected a new sequence: delete it or take another workspace.")
 
 
 def _write(folder: Path, name: str, frames: Iterable[AnnotatedFrame], fps: float, suffix: str) -> None:

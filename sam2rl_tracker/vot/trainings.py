@@ -7,13 +7,13 @@ import math
 from pathlib import Path
 
 from sam2rl_tracker.evaluation.curves import Search, Training
-from sam2rl_tracker.runs.folder import PROGRESS, SETTINGS, read_progress
+from sam2rl_tracker.runs.folder import PROGRESS, SEARCHES, SETTINGS, TRAININGS, read_progress
 
 
 def read_trainings(folder: Path) -> list[Training]:
     """What is legible of the trainings that a workspace keeps."""
     found = []
-    for path in sorted(folder.glob(f"training/*/{PROGRESS}")):
+    for path in sorted(folder.glob(f"{TRAININGS}/*/{PROGRESS}")):
         table = read_progress(path, "iteration")
         columns = {name: values.tolist() for name, values in table.columns.items()}
         if not columns.keys() >= {"steps", "mean"}:
@@ -34,7 +34,7 @@ def read_trainings(folder: Path) -> list[Training]:
 def read_searches(folder: Path) -> list[Search]:
     """What is legible of the searches that a workspace keeps."""
     found = []
-    for path in sorted(folder.glob("search/*.json")):
+    for path in sorted(folder.glob(f"{SEARCHES}/*.json")):
         try:
             result = json.loads(path.read_text())
             curves = {

@@ -138,6 +138,11 @@ def test_a_better_agent_stays(agent: Agent, tmp_path: Path) -> None:
     assert load_agent(path).record["quality"] == 0.1
 
 
+def test_a_damaged_file_is_no_rival(agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / f"{agent.fingerprint}.safetensors").write_bytes(b"damaged")
+    assert load_agent(publish(agent, tmp_path)).record == agent.record
+
+
 # --------------------------------------------------------------------------------------------------------- the file
 
 
@@ -155,6 +160,9 @@ def test_files_that_are_no_agents(tmp_path: Path) -> None:
     with pytest.raises(Sam2rlError, match=r"does not exist: see `sam2rl agent list`\.$"):
         load_agent(path)
     path.write_bytes(b"not safetensors")
+    with pytest.raises(Sam2rlError, match="is no agent file"):
+        load_agent(path)
+    save_file(actions, path)  # no agent's, but safetensors
     with pytest.raises(Sam2rlError, match="is no agent file"):
         load_agent(path)
     for change, message in (

@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import Run, commands
 from PIL import Image
 from reference import DATA
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.cli import main
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.vot.sequences import read_sequence
@@ -37,8 +36,6 @@ BENCHMARK = (
 LAST_BITS = 2e-5
 """How far weights may be from those trained on another processor: 2e-6 was seen; one iteration moves them by 6e-4."""
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
@@ -51,18 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     (tmp_path / "model").symlink_to(DATA / "model")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sam2rl", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, " ".join(err.split())
-
-    return call
+    return commands(monkeypatch, capsys)
 
 
 def test_an_agent_is_found_and_decides_as_it_did(reference_model: Model) -> None:
@@ -83,6 +69,30 @@ def test_an_agents_record_is_told(run: Run) -> None:
     assert status == 0, said
     about = json.loads(out)
     assert (about["sequence"], about["settings"]["hidden"], about["quality"]) == (SCENE, 16, 0.6000322458644852)
+
+
+def test_agents_are_listed(run: Run) -> None:
+    status, out, said = run("agent", "list", "workspace")
+    assert status == 0, said
+    (path,) = Path("workspace/agents").iterdir()
+    (line,) = (line for line in out.splitlines() if path.stem in line)
+    assert [word for word in line.split() if word.startswith("0.")] == ["0.600", "0.595"]  # its quality, and SAM 2's
+
+
+@pytest.mark.slow
+def test_a_search_finds_what_it_found(run: Run) -> None:
+    """And the same of the agent that is there."""
+    kept = Path("workspace/search/scene-930001_1.json")
+    before = json.loads(kept.read_text())
+    status, out, said = run("search", "workspace", "--model", "model", "--budget", 300, "--json")
+    assert status == 0, said
+    (found,) = json.loads(out)["sequences"]
+    after = json.loads(kept.read_text())
+    assert set(after) == set(before)
+    for document in (found, after):
+        for method in ("random", "greedy", "beam", "ceiling", "agent", "always", "sam2"):
+            assert document[method] == pytest.approx(before[method], abs=1e-4), method
+        assert document["agent_method"] == "ppo"
 
 
 @pytest.mark.slow

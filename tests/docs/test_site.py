@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import os
 import re
@@ -43,6 +44,20 @@ def test_every_page_is_built(site: Path) -> None:
     for page in PAGES[1:]:
         assert (site / page.relative_to(ROOT / "docs").with_suffix(".html")).is_file()
     assert not list(site.rglob("*.py"))
+
+
+def test_the_examples_are_shown(site: Path) -> None:
+    """Each script is on the page, and no page shows the line that would take a file in."""
+    shown = "".join((html.unescape(re.sub(r"<[^>]+>", "", (site / "examples.html").read_text()))).split())
+    for script in sorted((ROOT / "examples").glob("*.py")):
+        assert "".join(script.read_text().split()) in shown, script.name
+    for page in site.rglob("*.html"):
+        assert "--8" not in re.sub(r"<[^>]+>", "", page.read_text()), page.name
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_nothing_is_left_to_be_written(page: Path) -> None:
+    assert not re.findall(r"\b[A-Z]+_PLACEHOLDER\b|\bTODO\b", page.read_text())
 
 
 @pytest.mark.parametrize("module", ["sam2rl_tracker.engine", "sam2rl_tracker.policies", "sam2rl_tracker.agents"])
@@ -88,8 +103,9 @@ def commands(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path) -> None:
+    root = typer.main.get_command(app)
     for words in commands(page.read_text()):
-        command = typer.main.get_command(app)
+        command = root
         for word in words:
             known = getattr(command, "commands", {})
             if not known:

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from reference import load_video
+from reference import load_video, nano_of
 from torch import Tensor
 
-from sam2rl_tracker.engine import Engine, ExactEngine, FrameRecord, MemorySelection, Model, load_model
-from sam2rl_tracker.engine.configuration import build_network
+from sam2rl_tracker.engine import Engine, ExactEngine, FrameRecord, MemorySelection, Model
 from sam2rl_tracker.engine.operations import to_tokens
 from sam2rl_tracker.engine.positions import fix_positions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def nano_of(size: int) -> Model:
-    """A nano of its own, for another input size."""
-    model = load_model("nano", "cpu")
-    model.config.model.image_size = size
-    network = build_network(model.config).eval()
-    network.load_state_dict(model.network.state_dict())
-    return replace(model, network=network)
 
 
 def track(engine: Engine) -> Tensor:
@@ -48,16 +37,6 @@ def test_the_network_stays_as_it_is(size: int) -> None:
     for engine in (Engine(model), ExactEngine(model, math_attention=True)):
         track(engine)
     assert pickle.dumps(model.network) == before
-
-
-@pytest.mark.parametrize("size", [128, 160])
-def test_two_engines_on_one_model(size: int) -> None:
-    alone = track(Engine(nano_of(size)))
-    model = nano_of(size)
-    one, other = Engine(model), Engine(model)
-    assert torch.equal(track(other), alone)
-    assert torch.equal(track(one), alone)
-    assert torch.equal(track(Engine(model)), alone)
 
 
 @torch.inference_mode()

@@ -5,6 +5,7 @@ import pytest
 from sam2rl_tracker.evaluation.memory import memory_use, used_frames
 
 
+@pytest.mark.slow
 def test_memories(made):
     assert used_frames([(), (0,), (0, 1), (0, 1)], 0).tolist() == [True, True, False, False]
     recent, agent = (memory_use(made.results.objects, name) for name in ("SAM2", "SAM2RL"))

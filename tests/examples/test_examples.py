@@ -24,7 +24,7 @@ PUBLIC = {  # the names that README and docs use: scripts of users may rest on t
     "sam2rl_tracker.engine": {"MemorySelection", "load_model"},
     "sam2rl_tracker.policies": {"PointerWindow", "Policy", "ranked"},
     "sam2rl_tracker.synthetic": {"generate_scene"},
-    "sam2rl_tracker.training.environment": {"MemoryVecEnv"},
+    "sam2rl_tracker.training.environment": {"MemoryVecEnv", "RelativeRewards"},
 }
 
 Example = Callable[..., list[str]]

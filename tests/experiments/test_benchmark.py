@@ -15,12 +15,12 @@ import pytest
 
 from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import CONTROLS
+from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.benchmark import Plan, run_benchmark
 from sam2rl_tracker.experiments.benchmark.parts import Parts
 from sam2rl_tracker.experiments.claims import difference, judge, survival
 from sam2rl_tracker.experiments.transfer import Transfer
-from sam2rl_tracker.report import standings
+from sam2rl_tracker.report import benchmark_tables
 from sam2rl_tracker.runs.provenance import processor
 from sam2rl_tracker.training.settings import Settings
 
@@ -59,8 +59,12 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         run_benchmark(folder, replace(TINY, count=2))
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert json.loads((folder / "benchmark.json").read_text()) == json.loads(json.dumps(document))
-    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", *CONTROLS, "best found"}
-    assert {key for key, row in document["methods"].items() if not row["sees_truth"]} == {"SAM2", "SAMURAI", *CONTROLS}
+    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", *BASELINES, "best found"}
+    assert {key for key, row in document["methods"].items() if not row["sees_truth"]} == {
+        "SAM2",
+        "SAMURAI",
+        *BASELINES,
+    }
     for name, row in document["videos"].items():
         # The agent's quality inside `vot evaluate` is the one that its training replayed.
         trained = json.loads((folder / "benchmark" / f"train-{name}-0.json").read_text())
@@ -89,7 +93,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     text = (folder / "benchmark.md").read_text()
     assert f"model nano ({settings['model_hash']})" in text
     assert f"torch {version('torch')}" in text
-    assert "distilled from its best rollout" in text
+    assert "trained by behaviour cloning on its best rollout" in text
     with (folder / "benchmark.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(document["methods"]) - 2 * 4  # searches, and the best found, on one video
@@ -164,7 +168,7 @@ def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
 
 
 def text_of(claims: dict[str, Any]) -> str:
-    return "\n".join(standings._sentences(claims))
+    return "\n".join(benchmark_tables._sentences(claims))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.experiments.demo import ALL_TRACKERS, SEEDS, run_demo
+from sam2rl_tracker.evaluation.methods import TRACKERS
+from sam2rl_tracker.experiments.demo import SEEDS, run_demo
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.vot.registry import registered_trackers
@@ -32,10 +33,10 @@ def test_objects_go_away_and_come_back() -> None:
 def test_all_trackers_on_one_video(tmp_path: Path) -> None:
     said = io.StringIO()
     training = Settings(iterations=1, samples=8, beam=1)
-    report = run_demo(tmp_path / "demo", Console(file=said), ALL_TRACKERS, 8, SEEDS[:1], training)
+    report = run_demo(tmp_path / "demo", Console(file=said), TRACKERS, 8, SEEDS[:1], training)
     assert not report.failures
-    assert list(report.analysis.trackers) == list(ALL_TRACKERS)
-    assert list(registered_trackers(open_workspace(tmp_path / "demo"))) == list(ALL_TRACKERS)
+    assert list(report.analysis.trackers) == list(TRACKERS)
+    assert list(registered_trackers(open_workspace(tmp_path / "demo"))) == list(TRACKERS)
     # The truth and six trackers: in two rows in the video, in one in the picture.
     (video,) = (tmp_path / "demo").glob("*.mp4")
     with av.open(str(video)) as container:

@@ -14,6 +14,7 @@ from sam2rl_tracker.synthetic import generate_scene
 SCENES = Scenes(count=2, seed=5, frames=8)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_scores_are_the_trackers(nano: Model) -> None:
     said: list[str] = []

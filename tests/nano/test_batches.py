@@ -93,6 +93,7 @@ def test_moved_frames_keep_their_objects() -> None:
     assert len(places) > 10
 
 
+@pytest.mark.slow
 def test_blocks_come_from_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real thing, in another process: as many clips as asked for, from scenes of the real length."""
     monkeypatch.undo()

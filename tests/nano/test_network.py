@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
-from reference import load_video
+from reference import load_video, nano_of
 from torch import Tensor
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Engine, ExactEngine, FrameRecord, MemorySelection, Model, load_model
-from sam2rl_tracker.engine.configuration import build_network
+from sam2rl_tracker.engine import Engine, ExactEngine, FrameRecord, MemorySelection, Model
 from sam2rl_tracker.nano.network import Remembered, attend, decode, encode_images, remember, remember_prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -85,15 +83,6 @@ def test_memories_are_the_engines(nano: Model) -> None:
     assert torch.allclose(absent.pointer, network.no_obj_ptr)
 
 
-def nano_of(size: int) -> Model:
-    """A nano of its own, for another input size."""
-    model = load_model("nano", "cpu")
-    model.config.model.image_size = size
-    network = build_network(model.config).eval()
-    network.load_state_dict(model.network.state_dict())
-    return replace(model, network=network)
-
-
 def track(engine: Engine) -> Tensor:
     """Logits of the reference video's second frame, from a memory of the first."""
     video = load_video()
@@ -128,6 +117,7 @@ def make(user: str, model: Model) -> Callable[[], Tensor]:
 
 
 # With 160 pixels, rotary attention finds another number of places than nano's configuration says.
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [128, 160])
 def test_users_of_one_model_do_not_notice_each_other(size: int) -> None:
     """Bit for bit what each gives alone, in whichever order they are made and used."""

@@ -53,6 +53,15 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path, mon
 
 
 @pytest.mark.slow
+def test_the_same_training_twice_gives_the_same_weights(tmp_path: Path) -> None:
+    short = dataclasses.replace(TINY, steps=2, validate_every=2)
+    one, other = (train_nano(tmp_path / name, short, "cpu") for name in ("one", "other"))
+    assert one.validation == other.validation
+    first, second = (load_model(str(tmp_path / name), "cpu") for name in ("one", "other"))
+    assert first.hash == second.hash != load_model("nano", "cpu").hash
+
+
+@pytest.mark.slow
 def test_trouble_with_a_folder(tmp_path: Path) -> None:
     done = dataclasses.replace(TINY, steps=1, stages=TINY.stages[:1])
     train_nano(tmp_path, done, "cpu")

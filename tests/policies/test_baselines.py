@@ -1,4 +1,4 @@
-"""The controls keep the frames that they say."""
+"""The baselines keep the frames that they say."""
 
 from __future__ import annotations
 

@@ -199,6 +199,7 @@ def test_all_switched_off_it_is_recency(nano: Model, video: Video) -> None:
     assert np.array_equal(masks(nano, video, f"mosam:{OFF}", 80), masks(nano, video, "recency", 80))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["sparse", "dense", "frame_selection,memory_iou=0.9", "pixel_selection"])
 def test_every_part_does_something(nano: Model, video: Video, part: str) -> None:
     name, *more = part.split(",")

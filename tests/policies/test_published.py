@@ -44,8 +44,13 @@ def kept_trace(golden: str, scene: str) -> list[Step] | None:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("golden", PUBLISHED)
-@pytest.mark.parametrize("scene", [SCENES[0], *(pytest.param(scene, marks=pytest.mark.slow) for scene in SCENES[1:])])
+@pytest.mark.parametrize(
+    ("golden", "scene"),
+    [
+        pytest.param(golden, scene, marks=() if scene == SCENES[0] and "stress" not in golden else pytest.mark.slow)
+        for golden, scene in EVERY_VIDEO
+    ],
+)
 def test_masks_and_decisions_are_the_published_codes(
     reference_model: Model, scene: str, golden: str, record_property: Callable[[str, object], None]
 ) -> None:

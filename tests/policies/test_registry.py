@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import describe_policies, make_policy, policy_names
 
@@ -105,43 +102,3 @@ def test_each_factory_call_gives_a_fresh_policy() -> None:
 def test_bad_specs_say_what_exists(spec: str, message: str) -> None:
     with pytest.raises(Sam2rlError, match=message):
         make_policy(spec)
-
-
-def test_the_contract_carries_several_hypotheses_and_prompts(nano: Model) -> None:
-    """A rule with two hypotheses, one of them prompted by a mask, runs through the same tracker."""
-    import torch
-    from reference import load_video
-
-    from sam2rl_tracker import Tracker
-    from sam2rl_tracker.engine import FrameRecord, MemorySelection
-    from sam2rl_tracker.engine.types import Prompt
-    from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction
-
-    @dataclass
-    class Twofold(Policy):
-        def store(self, t: int, records: Sequence[FrameRecord]) -> None:
-            if t == 0:
-                self.first = records[0]
-            assert t == 0 or [record.memory is None for record in records] == [False, True]
-
-        def select(self, t: int) -> list[MemorySelection]:
-            plain = MemorySelection(((self.first, 6),), ((self.first, t),))
-            quarter = torch.full((32, 32), -10.0)
-            return [plain, MemorySelection(plain.memories, plain.pointers, prompt=Prompt(mask=quarter))]
-
-        def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
-            assert len(predictions) == 2
-            return [Choice(0, True, hypothesis=1), Choice(0, True, hypothesis=0)]
-
-        def observe(self, t: int, outcomes: Sequence[Outcome]) -> list[Encoding]:
-            assert not (outcomes[0].mask == outcomes[1].mask).all()  # the prompt did something
-            return [Encoding.SOFT, Encoding.NONE]
-
-        def reachable(self) -> set[FrameRecord]:
-            return {self.first}
-
-    video = load_video()
-    tracker = Tracker(nano, Twofold)
-    tracker.initialize(video.images[0], video.truth[:1])
-    assert tracker.track(video.images[1]).shape == (1, 128, 128)
-    assert tracker.trace()[0]["stored"] is False

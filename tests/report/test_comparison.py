@@ -10,9 +10,7 @@ import pytest
 from compared import BOX, LENGTH, write_results
 from conftest import scripted_frames
 from PIL import Image
-from typer.testing import CliRunner
 
-from sam2rl_tracker.cli.main import app
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.vot.workspace import Workspace, create
@@ -48,15 +46,6 @@ def test_no_comparison_takes_the_place_of_anything(compared: Workspace, tmp_path
     refuse(compared.sequences / "several" / "color" / "o.mp4", "lies in the input folder")
     assert (tmp_path / "photo.png").read_bytes() == b"mine"
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["photo.png", "taken.png"]
-
-
-def test_the_command(compared: Workspace, tmp_path: Path):
-    file = tmp_path / "out.mp4"
-    result = CliRunner().invoke(app, ["compare", str(compared.folder), "--object", "9", "--out", str(file)])
-    assert result.exit_code == 0
-    assert "several, object 9: quality SAM2 0." in result.stderr
-    assert file.is_file()
-    assert file.with_suffix(".png").is_file()
 
 
 def test_large_images_are_made_smaller(tmp_path: Path):

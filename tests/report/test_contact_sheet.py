@@ -1,13 +1,7 @@
-"""Contact sheets, and the command that writes them."""
+"""Contact sheets."""
 
-import sys
-from pathlib import Path
-
-import numpy as np
 import pytest
-from PIL import Image
 
-from sam2rl_tracker.cli.main import main
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.overlay import object_color
 from sam2rl_tracker.report.contact_sheet import contact_sheet
@@ -37,44 +31,3 @@ def test_no_more_columns_than_frames():
     assert contact_sheet([0], frames=2, size=32).shape[1] < 3 * 34
     with pytest.raises(Sam2rlError, match="0 rows"):
         contact_sheet([])
-
-
-@pytest.fixture
-def preview(monkeypatch, capsys, tmp_path):
-    """Run `sam2rl workspace preview ARGUMENTS` in an empty folder: (exit status, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["sam2rl", "workspace", "preview", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, " ".join(capsys.readouterr().err.split())
-
-    return call
-
-
-def test_preview_writes_a_contact_sheet(preview):
-    options = ("--count", 2, "--seed", 5, "--preset", "hard", "--frames", 6, "--size", 40, "--objects", 2)
-    status, said = preview("out.png", *options)
-    assert (status, said) == (0, "out.png: 2 scenes")
-    expected = contact_sheet([5, 6], "hard", frames=6, size=40, objects=2)
-    assert np.array_equal(np.asarray(Image.open("out.png")), expected)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("out.png", "--preset", "x"), "Preset 'x' is unknown: give one of easy, default, busy, hard"),
-        (("out.jpg",), "out.jpg does not end in .png"),
-        (("none/out.png", "--count", 1, "--frames", 2, "--size", 32), "none/out.png cannot be written"),
-    ],
-)
-def test_preview_of_what_cannot_be_is_one_sentence(preview, arguments, message):
-    status, said = preview(*arguments)
-    assert status == 2
-    assert said.startswith("error: ")
-    assert message in said
-    assert not list(Path().iterdir())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,7 +13,6 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from sam2rl_tracker.cli.main import main
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import output_folder
 from sam2rl_tracker.report.page import check_page_folder, write_page
@@ -192,25 +189,6 @@ def test_no_page_goes_among_the_data(made, place):
     assert sorted(workspace.rglob("*")) == before
 
 
-@pytest.mark.slow
-def test_the_command(made, tmp_path, monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sam2rl", "report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return (int(end.value.code or 0), *capsys.readouterr())
-
-    status, out, said = run(made.workspace.folder, "--json", "--out", tmp_path / "page")
-    assert status == 1  # a tracker failed
-    assert set(json.loads(out)["trackers"]) == set(made.results.trackers)
-    assert "page/index.html" in "".join(said.split())
-    assert (tmp_path / "page" / "index.html").is_file()
-    status, out, said = run(made.workspace.folder, "--no-html", "--out", tmp_path / "none")
-    assert "All sequences" in out
-    assert "index.html" not in said
-    assert not (tmp_path / "none").exists()
-
-
 # ---------------------------------------------------------------- browser
 
 
@@ -227,47 +205,47 @@ def browser() -> Iterator[object]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_in_a_browser(made, browser, width, scheme):
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+def test_the_page_in_a_browser(page: Path, browser, width, scheme):
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     complaints: list[str] = []
     requests: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(page.as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.evaluate("document.querySelectorAll('details').length") == 3
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-    page.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    boxes = page.evaluate("[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height)")
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(page.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    assert tab.evaluate("document.querySelectorAll('details').length") == 3
+    tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert tab.evaluate("document.documentElement.scrollWidth") == width
+    tab.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    tab.wait_for_function("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    boxes = tab.evaluate("[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height)")
     assert len(boxes) == 7
     assert min(boxes) > 100
-    ink = page.evaluate("getComputedStyle(document.body).color")
+    ink = tab.evaluate("getComputedStyle(document.body).color")
     assert (int(re.findall(r"\d+", ink)[0]) > 128) == (scheme == "dark")
 
     first = "#table tbody tr:first-child th"
-    assert page.inner_text(first) == "SAM2"
-    page.click("#table thead th:nth-child(2) button")
-    assert page.inner_text(first) == "SAM2RL (trained on this truth)"
-    page.click("#table thead th:nth-child(2) button")
-    assert page.inner_text(first) == "SAM2"
-    page.click("#table thead th:nth-child(1) button")
-    assert page.inner_text(first) == "SAM2"
+    assert tab.inner_text(first) == "SAM2"
+    tab.click("#table thead th:nth-child(2) button")
+    assert tab.inner_text(first) == "SAM2RL (trained on this truth)"
+    tab.click("#table thead th:nth-child(2) button")
+    assert tab.inner_text(first) == "SAM2"
+    tab.click("#table thead th:nth-child(1) button")
+    assert tab.inner_text(first) == "SAM2"
 
-    page.click("[data-toggle=Other]")
-    assert page.evaluate("document.querySelectorAll('.line.off').length") == 3
+    tab.click("[data-toggle=Other]")
+    assert tab.evaluate("document.querySelectorAll('.line.off').length") == 3
     assert complaints == []
     assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]
-    page.close()
+    tab.close()
 
 
-def test_the_page_without_javascript(made, browser):
+def test_the_page_without_javascript(page: Path, browser):
     context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    page.goto(page.as_uri())
-    assert page.locator("#table tbody tr").count() == 3
-    assert page.locator("#sequences a").first.get_attribute("href") == "#one_1"
-    assert page.locator("details[open]").count() == 1
+    tab = context.new_page()
+    tab.goto(page.as_uri())
+    assert tab.locator("#table tbody tr").count() == 3
+    assert tab.locator("#sequences a").first.get_attribute("href") == "#one_1"
+    assert tab.locator("details[open]").count() == 1
     context.close()

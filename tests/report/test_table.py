@@ -20,10 +20,8 @@ def text_of(report: Report) -> str:
 
 
 @pytest.mark.slow
-def test_collect_measures_the_complete_and_names_the_failed(evaluated):
+def test_the_document_and_the_failures(evaluated):
     report = collect(evaluated.workspace.folder)
-    assert list(report.analysis.trackers) == ["SAM2", "Perfect", "Mixed"]
-    assert {failure.tracker for failure in report.failures} == {"Dies", "Refuses"}
     document = json.loads(json.dumps(to_json(report)))
     assert document["trackers"]["Perfect"] == {"quality": 1.0, "accuracy": 1.0, "robustness": 1.0}
     assert set(document["sequences"]) == {"single", "several"}
@@ -56,7 +54,6 @@ def test_results_of_different_models_are_told(evaluated, nano):
     report = collect(evaluated.workspace.folder)
     (made,) = report.made_with["SAM2"]
     assert made.startswith(f"nano {nano.hash}, cpu, sam2rl_tracker ")
-    assert list(report.made_with) == ["SAM2"]  # scripted trackers do not tell
     assert f"Made with {made}\n" in text_of(report)
     assert "differences need not come from the rules" not in text_of(report)
     other = replace(report, made_with={"SAM2": [made], "Mixed": [made], "Perfect": ["tiny 0123"]})

@@ -203,6 +203,7 @@ def test_unknown_preset():
         generate_scene(0, preset="brutal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_targets_are_as_large_as_the_preset_says(name):
     least, most = PRESETS[name].area

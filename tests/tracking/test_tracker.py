@@ -5,15 +5,19 @@ from __future__ import annotations
 import gc
 import os
 import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 from reference import Video, load_video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Model
+from sam2rl_tracker.engine import FrameRecord, MemorySelection, Model
+from sam2rl_tracker.engine.types import Prompt
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies import policy_by_name
+from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, policy_by_name
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +151,38 @@ def test_bfloat16_tracks_alike(nano: Model, video: Video) -> None:
     for image in video.images[1:5]:
         a, b = full.track(image), half.track(image)
     assert (a & b).sum() / (a | b).sum() > 0.8
+
+
+def test_the_contract_carries_several_hypotheses_and_prompts(nano: Model, video: Video) -> None:
+    """A rule with two hypotheses, one of them prompted by a mask, runs through the same tracker."""
+
+    @dataclass
+    class Twofold(Policy):
+        def store(self, t: int, records: Sequence[FrameRecord]) -> None:
+            if t == 0:
+                self.first = records[0]
+            assert t == 0 or [record.memory is None for record in records] == [False, True]
+
+        def select(self, t: int) -> list[MemorySelection]:
+            plain = MemorySelection(((self.first, 6),), ((self.first, t),))
+            quarter = torch.full((32, 32), -10.0)
+            return [plain, MemorySelection(plain.memories, plain.pointers, prompt=Prompt(mask=quarter))]
+
+        def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
+            assert len(predictions) == 2
+            return [Choice(0, True, hypothesis=1), Choice(0, True, hypothesis=0)]
+
+        def observe(self, t: int, outcomes: Sequence[Outcome]) -> list[Encoding]:
+            assert not (outcomes[0].mask == outcomes[1].mask).all()  # the prompt did something
+            return [Encoding.SOFT, Encoding.NONE]
+
+        def reachable(self) -> set[FrameRecord]:
+            return {self.first}
+
+    tracker = Tracker(nano, Twofold)
+    tracker.initialize(video.images[0], video.truth[:1])
+    assert tracker.track(video.images[1]).shape == (1, 128, 128)
+    assert tracker.trace()[0]["stored"] is False
 
 
 # ----------------------------------------------------------------------------------------------------- bad input

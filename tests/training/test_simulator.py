@@ -10,7 +10,6 @@ import pytest
 from reference import load_video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.agents.action import act
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
@@ -38,16 +37,6 @@ def simulator(model: Model, clip: Clip, **settings: object) -> Simulator:
 
 def random_actions(seed: int, rollouts: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 7, (rollouts, FRAMES - 2))
-
-
-def test_actions_on_a_bank() -> None:
-    assert act((), "a", 0) == ()
-    assert act(("a", "b"), "c", 1) == ("a", "b", "c")  # not full: any action inserts
-    full = tuple("abcdef")
-    assert act(full, "g", 1) == tuple("bcdefg")
-    assert act(full, "g", 6) == tuple("abcdeg")
-    assert act(full, "g", 0) == full
-    assert act(("a", "b"), "c", 2, capacity=2) == ("a", "c")
 
 
 @dataclass
@@ -95,6 +84,7 @@ def returns(simulated: Simulator, actions: np.ndarray, trim: bool = False) -> li
     return rewards
 
 
+@pytest.mark.slow
 def test_results_depend_neither_on_the_store_nor_on_the_order(nano: Model, clip: Clip) -> None:
     actions = random_actions(1, rollouts=20)
     plain = returns(simulator(nano, clip), actions)
@@ -160,13 +150,7 @@ def test_misuse_is_an_error(nano: Model, clip: Clip) -> None:
         simulated.step([start, last], [0, 0])
 
 
-def test_clips_that_teach_nothing_are_refused(nano: Model, clip: Clip) -> None:
-    with pytest.raises(Sam2rlError, match="the video has 2 frames"):
-        Clip(clip.images[:2], clip.masks[:2], clip.known[:2])
-    with pytest.raises(Sam2rlError, match="not visible on the first frame"):
-        Clip(clip.images, np.zeros_like(clip.masks), clip.known)
-    with pytest.raises(Sam2rlError, match="no frame after the first one has a known truth"):
-        Clip(clip.images, clip.masks, np.arange(FRAMES) == 0)
+def test_what_cannot_be_simulated(nano: Model, clip: Clip) -> None:
     with pytest.raises(Sam2rlError, match=r"A store of 0\.01 MB is too small for one batch of 8"):
         simulator(nano, clip, store_mb=0.01)
     with pytest.raises(Sam2rlError, match="holds 1 to 6 memories"):

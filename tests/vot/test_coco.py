@@ -27,16 +27,19 @@ def test_forms_of_counts():
 
 
 @pytest.mark.parametrize(
-    "rle",
+    ("rle", "message"),
     [
-        {},
-        {"size": [2, 2], "counts": [3]},
-        {"size": [2, 2], "counts": [5, -1]},
-        {"size": [2, 2], "counts": "T"},
-        {"size": [2, 2], "counts": "3"},  # here pycocotools returns whatever lay in memory,
-        {"size": [100_000, 100_000], "counts": "426"},  # and here it crashes
+        ({}, r"^an RLE mask needs the fields size and counts \('size'\)$"),
+        ({"size": [2, 2]}, r"^an RLE mask needs the fields size and counts \('counts'\)$"),
+        ({"size": [2, 2], "counts": [3]}, "^runs of 3 pixels do not fill 2x2$"),
+        ({"size": [2, 2], "counts": [5, -1]}, "^runs of 4 pixels do not fill 2x2$"),
+        ({"size": [2, 2], "counts": "T"}, "^the last run of a compressed mask is cut off$"),
+        # Here pycocotools returns whatever lay in memory,
+        ({"size": [2, 2], "counts": "3"}, "^runs of 3 pixels do not fill 2x2$"),
+        # and here it crashes.
+        ({"size": [100_000, 100_000], "counts": "426"}, "^runs of 12 pixels do not fill 100000x100000$"),
     ],
 )
-def test_damaged(rle):
-    with pytest.raises(ValueError, match=r"."):
+def test_damaged(rle, message):
+    with pytest.raises(ValueError, match=message):
         decode_coco(rle)

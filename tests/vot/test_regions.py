@@ -73,7 +73,18 @@ def test_what_lies_outside_the_image_is_cut_off():
     assert Region(30, 30, 2, 2, (0, 4)).full((3, 3)).sum() == 0
 
 
-@pytest.mark.parametrize("line", ["", "m1,2", "m0,0,2,2,9", "m0,0,2,2,-1,5", "1,2,3", "0,0,9,0,9,9", "x"])
-def test_damaged_lines(line):
-    with pytest.raises(ValueError, match=r"."):
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("", "could not convert string to float: ''"),
+        ("x", "could not convert string to float: 'x'"),
+        ("m1,2", "not enough values to unpack"),
+        ("m0,0,2,2,9", "^runs of 9 pixels do not fit 2x2$"),
+        ("m0,0,2,2,-1,5", "^runs of 4 pixels do not fit 2x2$"),
+        ("1,2,3", "^3 numbers are neither a mask nor a rectangle$"),
+        ("0,0,9,0,9,9", "^6 numbers are neither a mask nor a rectangle$"),
+    ],
+)
+def test_damaged_lines(line, message):
+    with pytest.raises(ValueError, match=message):
         parse_line(line)

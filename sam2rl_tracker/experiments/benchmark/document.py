@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from sam2rl_tracker.evaluation.curves import mean_curve
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, SEARCHES
-from sam2rl_tracker.experiments.benchmark.parts import ControlsPart, SearchPart, TrainingPart, TransferPart
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES
+from sam2rl_tracker.experiments.benchmark.parts import BaselinesPart, SearchPart, TrainingPart, TransferPart
 from sam2rl_tracker.experiments.benchmark.plan import Plan
 from sam2rl_tracker.experiments.claims import Spread, difference, judge, spread, survival
 from sam2rl_tracker.experiments.transfer import VARIANTS
@@ -32,7 +32,7 @@ class Results:
         tasks: {sequence: what its first seed's agent was trained on}, in the order of the plan.
         trained: All trainings, those of other seeds included.
         searched: {sequence: searches}, of the first sequences.
-        controls: {sequence: controls}.
+        controls: {sequence: baselines}.
         moved: {sequence: the agent on changed versions of the video}.
     """
 
@@ -42,7 +42,7 @@ class Results:
     tasks: Mapping[str, Task]
     trained: Mapping[Task, TrainingPart]
     searched: Mapping[str, SearchPart]
-    controls: Mapping[str, ControlsPart]
+    controls: Mapping[str, BaselinesPart]
     moved: Mapping[str, TransferPart]
 
     def trained_on(self, name: str) -> TrainingPart:
@@ -57,7 +57,7 @@ class Method:
     Attributes:
         gain: Mean difference to SAM 2 over videos, for searches and the best found over those that were searched.
         low: Of its 95 % bootstrap interval; None for too few videos, as `high`.
-        accuracy_gain: The same of Accuracy; None for what the toolkit did not run: searches and controls.
+        accuracy_gain: The same of Accuracy; None for what the toolkit did not run: searches and baselines.
         steps: Simulated, mean over videos; None where nothing was simulated.
         fps: In `vot evaluate`, on one CPU thread; None for what the toolkit did not run.
         sees_truth: Whether it was made on the ground truth that it is scored on.
@@ -94,7 +94,7 @@ def document(results: Results, settings: Mapping[str, Any]) -> dict[str, Any]:
     videos = _qualities(results, measured["sequences"])
     # The first video was searched, as were the first others: what a method lacks is at the end.
     gains = {
-        key: np.array([row[key] - row[BASELINE] for row in videos.values() if key in row]) for key in videos[names[0]]
+        key: np.array([row[key] - row[REFERENCE] for row in videos.values() if key in row]) for key in videos[names[0]]
     }
     steps = {name: {AGENTS: results.trained_on(name).result.steps} for name in names}
     for name, part in results.searched.items():
@@ -132,7 +132,7 @@ def document(results: Results, settings: Mapping[str, Any]) -> dict[str, Any]:
             for name in names[: plan.subset]
         },
         "transfer": {variant: asdict(row) for variant, row in transfer.items()},
-        "curves": _curves(results, {name: row[BASELINE] for name, row in videos.items()}),
+        "curves": _curves(results, {name: row[REFERENCE] for name, row in videos.items()}),
         "settings": {
             **plan.as_json(),
             "seconds": _seconds(results),
@@ -150,7 +150,7 @@ def _qualities(results: Results, sequences: Mapping[str, Mapping[str, Any]]) -> 
     videos = {}
     for name in results.tasks:
         row = {key: scores["quality"] for key, scores in sequences[name].items()}
-        row |= {control: results.controls[name].qualities[control] for control in CONTROLS}
+        row |= {control: results.controls[name].qualities[control] for control in BASELINES}
         if name in results.searched:
             row |= {search: results.searched[name].replayed[search] for search in SEARCHES}
             row[BEST] = max(*row.values(), results.trained_on(name).result.best_rollout_replayed)

@@ -1,4 +1,4 @@
-"""The parts of a benchmark: trainings, searches, controls and changed videos.
+"""The parts of a benchmark: trainings, searches, baselines and changed videos.
 
 A part that has ended lies in a JSON file of its own and is not done again.
 """
@@ -15,13 +15,13 @@ from typing import Any
 from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
-from sam2rl_tracker.evaluation.methods import CONTROLS
+from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.transfer import VARIANTS, Transfer, transfer_agent
-from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import process_pool
+from sam2rl_tracker.runs.folder import write_json
 from sam2rl_tracker.training.ppo import Progress, read_curve
-from sam2rl_tracker.training.searcher import search_object
+from sam2rl_tracker.training.search_object import search_object
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all
 from sam2rl_tracker.vot.clips import load_clip
@@ -65,11 +65,11 @@ class SearchPart:
 
 
 @dataclass(frozen=True)
-class ControlsPart:
-    """The controls on one video.
+class BaselinesPart:
+    """The baselines on one video.
 
     Attributes:
-        qualities: {control: quality through the tracker}.
+        qualities: {baseline: quality through the tracker}.
         seconds: That they took.
     """
 
@@ -155,12 +155,12 @@ class Parts:
             for content in self._once(works, "searching")
         ]
 
-    def replay_controls(self, tasks: Sequence[Task]) -> list[ControlsPart]:
-        """Evaluate the controls on videos."""
-        works = {self.folder / f"controls-{task.sequence}.json": (_replay_controls, task) for task in tasks}
+    def evaluate_baselines(self, tasks: Sequence[Task]) -> list[BaselinesPart]:
+        """Evaluate the baselines on videos."""
+        works = {self.folder / f"controls-{task.sequence}.json": (_evaluate_baselines, task) for task in tasks}
         return [
-            ControlsPart({name: content[name] for name in CONTROLS}, content["seconds"])
-            for content in self._once(works, "replaying controls")
+            BaselinesPart({name: content[name] for name in BASELINES}, content["seconds"])
+            for content in self._once(works, "evaluating baselines")
         ]
 
     def transfer(self, agents: Mapping[Task, Path]) -> list[TransferPart]:
@@ -170,7 +170,7 @@ class Parts:
         }
         return [
             TransferPart({name: Transfer(**content[name]) for name in VARIANTS}, content["seconds"])
-            for content in self._once(works, "replaying on changed videos")
+            for content in self._once(works, "evaluating on changed videos")
         ]
 
     def _once(self, works: Mapping[Path, tuple[Any, ...]], what: str) -> list[dict[str, Any]]:
@@ -211,17 +211,11 @@ def _search(task: Task, budget: int) -> dict[str, Any]:
 
 
 @one_thread()
-def _replay_controls(task: Task) -> dict[str, float]:
+def _evaluate_baselines(task: Task) -> dict[str, float]:
     model = task.load_model()
     clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
-    return {name: evaluate_policy(model, clip, make_policy(policy)) for name, policy in CONTROLS.items()}
+    return {name: evaluate_policy(model, clip, make_policy(policy)) for name, policy in BASELINES.items()}
 
 
 def _transfer(task: Task, agent: Path) -> dict[str, Any]:
     return {name: asdict(one) for name, one in transfer_agent(task, agent).items()}
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2))

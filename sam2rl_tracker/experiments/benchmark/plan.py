@@ -10,13 +10,12 @@ from typing import Any
 
 from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, HEURISTICS
-from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.evaluation.methods import TRACKERS
+from sam2rl_tracker.runs.folder import write_json
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.training.search import most_steps
 from sam2rl_tracker.training.settings import PRESETS, Settings
 
-TRACKERS = (BASELINE, *HEURISTICS, AGENTS)
 SEED = 960_000  # of the first video: no training of the model and no study of settings has used these
 GROWING = ("count", "searched")  # what may change from one run to the next
 MADE_ON = "made_on"  # in a plan's file and the document: the machines, with the number of jobs
@@ -107,8 +106,7 @@ def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) ->
             raise Sam2rlError(f"{path} is damaged: give another folder.") from error
         _compare(path.parent.parent, begun, wanted)
         machines = list(dict.fromkeys([*begun.get(MADE_ON, []), machine]))
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({**wanted, MADE_ON: machines}, indent=2))
+    write_json(path, {**wanted, MADE_ON: machines})
     return machines
 
 

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.agents.files import load_agent
-from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder, publish
+from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Model, load_model
-from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.experiments.benchmark.document import Results, document
-from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart, write_json
+from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
 from sam2rl_tracker.media.files import atomic_path
-from sam2rl_tracker.report.standings import to_markdown, write_csv
-from sam2rl_tracker.report.standings_plots import plot_gains, plot_steps
+from sam2rl_tracker.report.benchmark_plots import plot_gains, plot_steps
+from sam2rl_tracker.report.benchmark_tables import to_markdown, write_csv
 from sam2rl_tracker.report.table import to_json
-from sam2rl_tracker.runs.folder import locked
+from sam2rl_tracker.runs.folder import locked, write_json
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
+from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken
@@ -126,21 +127,21 @@ def _measure(
     searched = names[: plan.searched]
     budgets = {first[name]: plan.control_steps or trained[first[name]].result.steps for name in searched}
     found = dict(zip(searched, parts.search(budgets), strict=True))
-    controls = dict(zip(names, parts.replay_controls(list(first.values())), strict=True))
+    controls = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
     moved = dict(zip(names, parts.transfer(agents), strict=True))
 
     say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
     source = str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model
     environment = {
-        "SAM2RL_MODEL": source,
-        "SAM2RL_DEVICE": device,
+        MODEL_VARIABLE: source,
+        DEVICE_VARIABLE: device,
         AGENTS_VARIABLE: str(parts.folder / "agents"),
         "OMP_NUM_THREADS": "1",  # agents and published rules run on one thread: so do all, for their speeds' sake
     }
     discard_broken(folder, plan.trackers)
     failures = evaluate(folder, plan.trackers, environment, jobs)
     if failures:
-        raise Sam2rlError("; ".join(str(failure) for failure in failures))
+        raise Sam2rlError(join_sentences(failures))
     say("vot analysis")
     report = collect(folder)
     _check_made_with(folder, plan, report, Provenance.of(model).result_line())

@@ -8,14 +8,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST
-from sam2rl_tracker.report.standings import SEARCHED, method_name
+from sam2rl_tracker.evaluation.methods import AGENTS, BEST, REFERENCE
+from sam2rl_tracker.report.benchmark_tables import SEARCHED, method_name
 from sam2rl_tracker.report.style import (
     BLUE,
     GRAY,
     INK,
     ORANGE,
-    SEARCHES,
+    SEARCH_STROKES,
     Stroke,
     draw_grid,
     house_style,
@@ -27,7 +27,7 @@ _COLORS = {False: BLUE, True: ORANGE}  # whether a method sees the truth that it
 _MARKERS = {False: "o", True: "D"}
 _NOTES = {False: "does not see the ground truth", True: "sees the ground truth it is scored on"}
 _DOTS: Any = {"s": 12, "color": GRAY, "alpha": 0.6, "linewidths": 0}
-_STROKES = {AGENTS: Stroke(ORANGE, "-"), **SEARCHES}
+_STROKES = {AGENTS: Stroke(ORANGE, "-"), **SEARCH_STROKES}
 
 
 @house_style()
@@ -44,7 +44,7 @@ def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
         Sam2rlError: The file cannot be written.
     """
     claims, methods = document["claims"], document["methods"]
-    spans = {key: [row["gain"], row["low"], row["high"]] for key, row in methods.items() if key != BASELINE}
+    spans = {key: [row["gain"], row["low"], row["high"]] for key, row in methods.items() if key != REFERENCE}
     every = {key: span for key, span in spans.items() if key not in SEARCHED}
     searched = {AGENTS: claims["searched_gain"], **{key: spans[key] for key in SEARCHED}}
     rows = list(document["videos"].values())
@@ -70,7 +70,7 @@ def _draw_gains(
     order = sorted(spans, key=lambda key: spans[key][0])
     for y, key in enumerate(order):
         gain, low, high = spans[key]
-        axes.scatter([100 * (row[key] - row[BASELINE]) for row in videos], [y] * len(videos), **_DOTS)
+        axes.scatter([100 * (row[key] - row[REFERENCE]) for row in videos], [y] * len(videos), **_DOTS)
         error = None if low is None else [[100 * (gain - low)], [100 * (high - gain)]]
         sees = methods[key]["sees_truth"]
         axes.errorbar(100 * gain, y, xerr=error, color=_COLORS[sees], marker=_MARKERS[sees], capsize=4)
@@ -101,7 +101,7 @@ def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
     for key, dash in (("heuristics", (0, (1, 3))), ("controls", (0, (5, 5)))):
         if rule := document["claims"][key]:
             name, rows = rule["best"], [row for row in document["videos"].values() if BEST in row]
-            gain = 100 * sum(row[name] - row[BASELINE] for row in rows) / len(rows)
+            gain = 100 * sum(row[name] - row[REFERENCE] for row in rows) / len(rows)
             axes.axhline(gain, color=GRAY, linewidth=1, linestyle=dash, label=f"{name}, no steps")
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(

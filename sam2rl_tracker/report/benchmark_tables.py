@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINE, BEST, CONTROLS, SEARCHES
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.words import points
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES
@@ -35,7 +35,7 @@ def write_csv(path: Path, document: Mapping[str, Any]) -> None:
             for key, value in row.items():
                 scores = document["sequences"][name].get(key, {})
                 rest = (scores.get("accuracy"), scores.get("robustness"), document["methods"][key]["sees_truth"])
-                writer.writerow([name, key, value, value - row[BASELINE], *rest])
+                writer.writerow([name, key, value, value - row[REFERENCE], *rest])
 
 
 def to_markdown(document: Mapping[str, Any]) -> str:
@@ -55,9 +55,9 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 def _main_table(document: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Means over {len(document['videos'])} videos, in %. Differences are to SAM 2. Intervals are 95 % bootstrap "
-        f"intervals over videos. The controls ({', '.join(CONTROLS)}) were replayed by the tracker. Frames/s are those "
-        f"of `vot evaluate` with one thread on {document['settings']['device']}, with as many trackers at a time as "
-        "there were jobs.",
+        f"intervals over videos. The baselines ({', '.join(BASELINES)}) were evaluated by the tracker alone. "
+        f"Frames/s are those of `vot evaluate` with one thread on {document['settings']['device']}, with "
+        "as many trackers at a time as there were jobs.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
@@ -66,11 +66,11 @@ def _main_table(document: Mapping[str, Any]) -> list[str]:
         if key in SEARCHED:
             continue
         scores = document["trackers"].get(key, {})
-        difference = ["", ""] if key == BASELINE else [points(row["gain"]), _interval(row["low"], row["high"])]
+        difference = ["", ""] if key == REFERENCE else [points(row["gain"]), _interval(row["low"], row["high"])]
         cells = [_percent(row["quality"]), *difference]
         for name in ("accuracy", "robustness"):
             gain = row[f"{name}_gain"]
-            cells.append(_percent(scores.get(name)) + (f" ({points(gain[0])})" if gain and key != BASELINE else ""))
+            cells.append(_percent(scores.get(name)) + (f" ({points(gain[0])})" if gain and key != REFERENCE else ""))
         cells += [_number(row["steps"]), _number(row["fps"])]
         lines.append(f"| {_labelled(key, row)} | {' | '.join(cells)} |")
     return lines
@@ -81,13 +81,13 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
     claims = document["claims"]
     searched = [name for name, row in document["videos"].items() if BEST in row]
     lines = [
-        f"Searches on the first {len(searched)} videos, and the agents there. All were replayed by the tracker."
+        f"Searches on the first {len(searched)} videos, and the agents there. All were evaluated by the tracker."
         + " Bootstrap intervals over so few videos are rather too narrow." * (len(searched) < _MANY),
         "",
         "| | Quality | difference | 95 % interval | simulated steps |",
         "|--|--|--|--|--|",
     ]
-    gains = {BASELINE: None, AGENTS: claims["searched_gain"]}
+    gains = {REFERENCE: None, AGENTS: claims["searched_gain"]}
     for key, row in document["methods"].items():
         if key in SEARCHED:
             gains[key] = [row["gain"], row["low"], row["high"]]
@@ -103,7 +103,7 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
 
 def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = [
-        "The agents replayed on changed versions of the videos they were trained on. Where every second frame is left "
+        "The agents on changed versions of the videos they were trained on. Where every second frame is left "
         "out, so is every second decision: what remains is another rule.",
         "",
         "| | SAM 2 | agent (trained on the first row's ground truth) | difference | 95 % interval | of the gain kept |",
@@ -131,19 +131,19 @@ def _seeds_table(document: Mapping[str, Any]) -> list[str]:
     ]
     lines += ["| | SAM 2 | " + " | ".join(f"seed {seed}" for seed in seeds) + " |", "|--" * (len(seeds) + 2) + "|"]
     for name, qualities in document["seeds"].items():
-        cells = [_percent(value) for value in (document["videos"][name][BASELINE], *qualities.values())]
+        cells = [_percent(value) for value in (document["videos"][name][REFERENCE], *qualities.values())]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
 def _videos_table(document: Mapping[str, Any]) -> list[str]:
-    methods = {key: row for key, row in document["methods"].items() if key != BASELINE}
+    methods = {key: row for key, row in document["methods"].items() if key != REFERENCE}
     heads = [_labelled(key, row, "this truth") for key, row in methods.items()]
     lines = ["SAM 2's Quality on each video, in %, and the differences of the others to it.", ""]
     lines += [f"| | SAM 2 | {' | '.join(heads)} |", "|--" * (len(heads) + 2) + "|"]
     for name, row in document["videos"].items():
-        cells = [_percent(row[BASELINE])]
-        cells += [points(row[key] - row[BASELINE]) if key in row else "-" for key in methods]
+        cells = [_percent(row[REFERENCE])]
+        cells += [points(row[key] - row[REFERENCE]) if key in row else "-" for key in methods]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
@@ -152,7 +152,7 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     """How the numbers came about."""
     ppo, seconds = settings["settings"], settings["seconds"]
     begin = (
-        f"each started from the best of a beam of {ppo['beam']} and distilled from its best rollout "
+        f"each started from the best of a beam of {ppo['beam']} and trained by behaviour cloning on its best rollout "
         f"(imitation={ppo['imitation']})"
         if ppo["imitation"]
         else "PPO alone"
@@ -188,10 +188,10 @@ def _plain(key: str) -> str:
 def _sentences(claims: Mapping[str, Any]) -> list[str]:
     """What the numbers say of the claims."""
     lines = [
-        "Agents and searches see the ground truth they are scored on. Heuristics and controls do not.",
+        "Agents and searches see the ground truth they are scored on. Heuristics and baselines do not.",
         f"The agents gain {_span(claims['agent_gain'])} points over SAM 2.",
     ]
-    for key, what in (("heuristics", "heuristic"), ("controls", "control")):
+    for key, what in (("heuristics", "heuristic"), ("controls", "baseline")):
         if claims[key]:
             lines += _beside(claims[key], what, claims["times_wanted"])
     against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims["against"].items())

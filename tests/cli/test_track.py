@@ -1,4 +1,4 @@
-"""The command line as a user types it: results, and one sentence with a non-zero exit for each mistake."""
+"""`sam2rl track`: what it writes, and one sentence with a non-zero exit for each mistake."""
 
 from __future__ import annotations
 
@@ -7,45 +7,19 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from commands import Run
 from PIL import Image
-from reference import Video, load_video
+from reference import Video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.cli.main import main
 from sam2rl_tracker.engine import Model
-from sam2rl_tracker.vot.regions import encode
 
 FRAMES = 6
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run `sam2rl ARGUMENTS` in an empty folder: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sam2rl", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        out, err = capsys.readouterr()
-        return status, out, " ".join(err.split())
-
-    return call
-
-
-@pytest.fixture(scope="module")
-def video() -> Video:
-    return load_video()
 
 
 @pytest.fixture
@@ -255,61 +229,6 @@ def test_a_black_and_white_mask_is_one_object(run: Run, clip: Path, video: Video
     assert np.array_equal(np.asarray(Image.open("masks/8.png")), video.truth[0])
 
 
-@pytest.mark.slow
-def test_train_search_and_agents(run: Run) -> None:
-    assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
-    assert "has no agents" in run("agent", "list", "w")[2]
-    status, out, said = run("train", "w", "--iterations", 2, "--samples", 32, "--set", "beam=1", "--json")
-    assert status == 0, said
-    (agent,) = json.loads(out)["agents"]
-    assert (agent["sequence"], agent["object"], agent["steps"]) == (
-        "scene-00002",
-        1,
-        92,
-    )  # the beam 8, imitation 4, then 2 * (32 + 4 + 4)
-    assert "on the video it was trained on" in said
-    assert "scene-00002, object 1: 1/2 SAM 2 0." in said  # where nobody sees bars
-    assert "Trained or searched on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
-    about = json.loads(run("agent", "info", agent["file"])[1])
-    assert about["quality"] == agent["quality"]
-    assert about["settings"]["seed"] == 0
-    status, out, said = run("search", "w", "--budget", 100, "--width", 3, "--plots", "p", "--save", "best", "--json")
-    assert status == 0, said
-    (found,) = json.loads(out)["sequences"]
-    assert found["ceiling"] >= max(found["random"], found["greedy"], found["beam"])
-    assert found["agent"] == pytest.approx(agent["batched_quality"], abs=1e-6)
-    assert Path("p/scene-00002_1.png").stat().st_size > 0
-    assert [path.name for path in Path("best").iterdir()] == [Path(agent["file"]).name]
-    assert run("train", "w", "--sequence", "nothing")[0] == 2
-
-    min(Path("w/sequences/scene-00002/color").iterdir()).write_bytes(b"broken")
-    for command in (("train", "--seed", 1), ("search",)):
-        status, out, said = run(command[0], "w", *command[1:], "--json")
-        assert status == 1
-        assert "FAILED scene-00002" in said
-        (failure,) = json.loads(out)["failures"]
-        assert (failure["sequence"], failure["object"]) == ("scene-00002", 1)
-        assert "is not an image" in failure["error"]
-
-
-def test_where_search_may_not_write(run: Run) -> None:
-    assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
-    Path("file").write_text("in the way")
-    Path("p").mkdir()
-    Path("p/scene-00002_1.png").write_text("mine")
-    for arguments, message in {
-        ("--plots", "w/sequences/plots"): "lies in the input folder",
-        ("--save", "w/results"): "is an input|lies in",
-        ("--save", "w/sequences/scene-00002/color"): "lies in the input folder",
-        ("--save", "file"): "file is a file, expected a folder",
-        ("--plots", "p"): "p/scene-00002_1.png is there already and is no figure",
-    }.items():
-        status, out, said = run("search", "w", *arguments)
-        assert (status, out) == (2, ""), said
-        assert re.search(message, said), said
-    assert Path("p/scene-00002_1.png").read_text() == "mine"
-
-
 def test_missing_source_and_unwritable_output(run: Run, clip: Path) -> None:
     status, _, said = run("track", "nowhere", "--init", "init.png")
     assert status == 2
@@ -318,101 +237,3 @@ def test_missing_source_and_unwritable_output(run: Run, clip: Path) -> None:
     status, _, said = run("track", clip, "--init", "init.png", "--out", "file/masks")
     assert status == 2
     assert "cannot be written" in said or "is a file" in said
-
-
-def test_workspace_commands(run: Run, tmp_path: Path, video: Video) -> None:
-    assert run("workspace", "generate", "made", "--count", 2, "--frames", 5, "--seed", 3)[0] == 0
-    assert Path("made/sequences/list.txt").read_text() == "scene-00003\nscene-00004\n"
-    (tmp_path / "mine" / "color").mkdir(parents=True)
-    (tmp_path / "mine" / "masks").mkdir()
-    for t in range(3):
-        Image.fromarray(video.images[t]).save(f"mine/color/{t}.png")
-        Image.fromarray(video.truth[t].astype(np.uint8)).save(f"mine/masks/{t}.png")
-    assert run("workspace", "import", "frames", "mine", "made")[0] == 0
-    assert Path("made/sequences/list.txt").read_text().endswith("mine\n")
-    truth = Path("made/sequences/mine/groundtruth_1.txt").read_text().splitlines()
-    assert truth[1] == encode(video.truth[1]).line()
-    status, _, said = run("workspace", "create", "made")
-    assert status == 2
-    assert "not empty" in said
-    status, _, said = run("report", "made")
-    assert status == 2
-    assert "has no results" in said
-    status, _, said = run("report", "mine")
-    assert status == 2
-    assert "is not a VOT workspace" in said
-
-
-def test_model_commands(run: Run) -> None:
-    status, out, _ = run("model", "list")
-    assert status == 0
-    assert "nano" in out
-    assert "sam2.1_hiera_large" in out
-    status, out, _ = run("model", "info", "nano")
-    assert status == 0
-    assert "128 x 128 pixels" in out
-    assert run("model", "info", "nonsense")[0] == 2
-
-
-def test_version_policies_and_usage(run: Run) -> None:
-    assert run("--version")[1].startswith("sam2rl ")
-    listed = run("track", "--list-policies")[1]
-    assert "dam4sam:iou_threshold=0.8" in listed
-    assert run("track")[0] == 2
-
-
-@pytest.mark.slow
-def test_bench_track_prints_json_alone(run: Run) -> None:
-    status, out, said = run("bench", "track", "--case", "2x61", "--json", "--device", "cpu")
-    assert status == 0, said
-    (line,) = json.loads(out)["track"]
-    assert (line["policy"], line["objects"], line["frames"], line["growth_mb"]) == ("recency", 2, 61, None)
-    assert line["ratio"] > 0
-    assert abs(line["ratio"] / (line["fps"] / line["stock_fps"]) - 1) < 0.5
-    assert line["cost"] == 1
-    assert run("bench", "track", "--case", "many")[0] == 2
-
-
-@pytest.mark.slow
-def test_bench_track_shows_what_policies_cost(run: Run) -> None:
-    policies = ("--policy", "sam2long:uncertainty=1000", "--policy", "mosam")
-    status, out, said = run("bench", "track", "--case", "1x41", *policies, "--json", "--device", "cpu")
-    assert status == 0, said
-    lines = json.loads(out)["track"]
-    assert [line["policy"] for line in lines] == ["sam2long:uncertainty=1000", "mosam"]
-    assert all(line["cost"] > 0 for line in lines)
-    assert run("bench", "track", "--policy", "nonsense")[0] == 2
-
-
-def test_bench_simulate(run: Run) -> None:
-    arguments = ("--frames", 8, "--rows", 4, "--iterations", 2, "--samples", 24, "--json", "--device", "cpu")
-    status, out, said = run("bench", "simulate", *arguments)
-    assert status == 0, said
-    numbers = json.loads(out)["simulate"]
-    assert numbers["ratio_batched"] == pytest.approx(numbers["batched_fps"] / numbers["stock_fps"], rel=0.02)
-    assert len(numbers["curve"]) == 2
-    assert 0 < numbers["reuse_rate"] < 1
-
-
-def test_bench_predict(run: Run) -> None:
-    status, out, said = run("bench", "predict", "--rows", 1, "--rows", 8, "--json", "--device", "cpu")
-    assert status == 0, said
-    result = json.loads(out)
-    one, eight = result["predict"]
-    assert (one["rows"], eight["rows"], one["peak_mb"]) == (1, 8, None)
-    # 7 memories of 64 tokens: nano's own arithmetic, counted by PyTorch.
-    assert 5e-5 < result["tflop_per_frame"] < 5e-4
-    assert eight["tflops"] == pytest.approx(eight["fps"] * result["tflop_per_frame"], rel=0.1, abs=0.002)
-    assert "not for 'nano'" in run("bench", "predict", "--random-weights")[2]
-    large = ("--model", "sam2.1_hiera_tiny", "--random-weights", "--input-size", 100)
-    assert "a multiple of 32 pixels, not 100" in run("bench", "predict", *large)[2]
-
-
-@pytest.mark.slow
-def test_bench_measures_memory_in_processes_of_its_own() -> None:
-    from sam2rl_tracker.experiments.speed import Case, _endure
-    from sam2rl_tracker.runs.executors import run_apart
-
-    endured = run_apart(_endure, "recency", "nano", "cpu", False, Case(1, 401), 0)
-    assert endured.growth_mb is not None
-    assert abs(endured.growth_mb) < 20

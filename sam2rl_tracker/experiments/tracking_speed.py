@@ -26,8 +26,8 @@ from sam2rl_tracker.tracking.tracker import Tracker
 TURN = 5  # frames that one of the runs tracks before it is the next one's turn
 WARM_UP = 4  # turns
 STOCK = "stock SAM 2"  # stands among the names of policies
-BASELINE = "recency"  # what a policy's cost is measured against
-POLICIES = (BASELINE, "samurai", "dam4sam", "sam2long", "mosam")  # the published rules; they need no agent
+REFERENCE_POLICY = "recency"  # what a policy's cost is measured against
+POLICIES = (REFERENCE_POLICY, "samurai", "dam4sam", "sam2long", "mosam")  # the published rules; they need no agent
 SETTLED = 200  # frames after which memory must be flat; growth counts from here
 
 
@@ -61,7 +61,7 @@ class TrackSpeed:
         fps: Frames over the median time of a turn.
         stock_fps: The same of stock SAM 2.
         ratio: Median over turns of stock's time over ours.
-        cost: Median over turns of the policy's time over the baseline's.
+        cost: Median over turns of the policy's time over that of `REFERENCE_POLICY`.
         growth_mb: Memory gained after frame 200; None for videos of up to 400 frames, as are the next three.
         stock_growth_mb: The same of stock SAM 2.
         late_cost: Time of a frame after the last over that of one after frame 200, two runs in turns.
@@ -119,7 +119,8 @@ def bench_track(
     Args:
         cases: By default `DEFAULT_CASES`.
         model: As `load_model` takes it.
-        policies: To measure on every case; by default `BASELINE`, and without cases all `POLICIES` on the first.
+        policies: To measure on every case; by default `REFERENCE_POLICY`. Without cases, all `POLICIES` on the
+            first.
         device: Where the model runs; None = the best there is.
         random_weights: Build a named hub model with random weights: its speed without its download.
         seed: Of the generated video, and of random weights.
@@ -129,14 +130,14 @@ def bench_track(
         Sam2rlError: See `measured_model`; or a policy is unknown.
     """
     loaded = measured_model(model, device, random_weights, seed)
-    plan = [(case, list(dict.fromkeys(policies)) or [BASELINE]) for case in cases or DEFAULT_CASES]
+    plan = [(case, list(dict.fromkeys(policies)) or [REFERENCE_POLICY]) for case in cases or DEFAULT_CASES]
     if not cases and not policies:
         plan[0] = (plan[0][0], list(POLICIES))
     lines = []
     for case, named in plan:
         title = f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames"
         report(f"{title}: speed")
-        times = _interleaved(loaded, dict.fromkeys([*named, BASELINE]), case, seed)
+        times = _interleaved(loaded, dict.fromkeys([*named, REFERENCE_POLICY]), case, seed)
         stock = times[STOCK]
         endured = dict.fromkeys([*named, STOCK], _Endurance())
         if case.frames > 2 * SETTLED:
@@ -151,7 +152,7 @@ def bench_track(
                 fps=round(TURN / statistics.median(times[policy]), 2),
                 stock_fps=round(TURN / statistics.median(stock), 2),
                 ratio=round(_ratio(stock, times[policy]), 3),
-                cost=round(_ratio(times[policy], times[BASELINE]), 3),
+                cost=round(_ratio(times[policy], times[REFERENCE_POLICY]), 3),
                 growth_mb=endured[policy].growth_mb,
                 stock_growth_mb=endured[STOCK].growth_mb,
                 late_cost=endured[policy].late_cost,

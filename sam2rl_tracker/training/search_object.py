@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sam2rl_tracker.agents.agent import Agent, fingerprint
-from sam2rl_tracker.agents.files import load_agent
+from sam2rl_tracker.agents.action import OLDEST
+from sam2rl_tracker.agents.agent import Agent
+from sam2rl_tracker.agents.files import agent_path, load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
-from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.policies import make_policy
+from sam2rl_tracker.runs.folder import SEARCHES, write_json
 from sam2rl_tracker.training.search import Found, compare
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task, make_agent
@@ -80,12 +80,12 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
     simulator = task.simulator(model)
     clip = simulator.clip
     found = compare(simulator, budget, task.settings.seed, width)
-    path = agents_folder(task.workspace) / f"{fingerprint(clip.images[0], clip.masks[0], model.hash)}.safetensors"
+    path = agent_path(agents_folder(task.workspace), task.fingerprint(model, clip))
     trained = load_agent(path) if path.is_file() else None
     if trained and trained.frames != len(clip):  # the video was shorter or longer then
         trained = None
     simulated = _simulate(simulator, trained) if trained else None
-    always = simulator.quality(simulator.rollout([1] * simulator.decisions))
+    always = simulator.quality(simulator.rollout([OLDEST] * simulator.decisions))
     sam2 = evaluate_policy(model, clip, make_policy("recency"))
     agents = {}
     for one in found:
@@ -105,10 +105,7 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
         always=always,
         sam2=sam2,
     )
-    kept = task.workspace / "search" / f"{task.sequence}_{task.object_id}.json"
-    kept.parent.mkdir(exist_ok=True)
-    with atomic_path(kept) as temporary:
-        temporary.write_text(json.dumps(result.as_json()))
+    write_json(task.workspace / SEARCHES / f"{task.sequence}_{task.object_id}.json", result.as_json(), indent=None)
     return result
 
 

@@ -1,0 +1,12 @@
+"""The environment's variables that configure trackers, which `vot evaluate` starts without arguments."""
+
+from __future__ import annotations
+
+MODEL_VARIABLE = "SAM2RL_MODEL"
+"""Which SAM 2, as `load_model` takes it."""
+
+DEVICE_VARIABLE = "SAM2RL_DEVICE"
+"""Where it runs."""
+
+AGENTS_VARIABLE = "SAM2RL_AGENTS"
+"""The folder of agents, or one agent's file. The tracker reads it where it is told of no other."""

@@ -1,0 +1,44 @@
+"""`sam2rl report` and `compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import Run
+from handwritten import Made
+
+from sam2rl_tracker.vot.workspace import Workspace
+
+
+@pytest.mark.slow
+def test_report_prints_the_table_and_writes_the_page(run: Run, made: Made) -> None:
+    status, out, said = run("report", made.workspace.folder, "--json", "--out", "page")
+    assert status == 1  # a tracker failed
+    assert set(json.loads(out)["trackers"]) == set(made.results.trackers)
+    assert "page/index.html" in said.replace(" ", "")
+    assert Path("page/index.html").is_file()
+    status, out, said = run("report", made.workspace.folder, "--no-html", "--out", "none")
+    assert "All sequences" in out
+    assert "index.html" not in said
+    assert not Path("none").exists()
+
+
+def test_there_is_nothing_to_report(run: Run) -> None:
+    assert run("workspace", "generate", "made", "--count", 1, "--frames", 4)[0] == 0
+    status, _, said = run("report", "made")
+    assert status == 2
+    assert "has no results" in said
+    Path("mine").mkdir()
+    status, _, said = run("report", "mine")
+    assert status == 2
+    assert "is not a VOT workspace" in said
+
+
+def test_compare_writes_a_video_and_stills(run: Run, compared: Workspace) -> None:
+    status, _, said = run("compare", compared.folder, "--object", 9, "--out", "out.mp4")
+    assert status == 0
+    assert "several, object 9: quality SAM2 0." in said
+    assert Path("out.mp4").is_file()
+    assert Path("out.png").is_file()
