@@ -28,11 +28,11 @@ def defaults_of(source: Any, what: str) -> dict[str, Value]:
     """The parameters of a dataclass, or of an instance of one, with their defaults.
 
     Args:
-        source: of an instance, its values are the defaults. A class that is no dataclass has no parameters.
-        what: begins the sentence of an error, such as "Policy 'samurai'".
+        source: Of an instance, its values are the defaults. A class that is no dataclass has no parameters.
+        what: Begins the sentence of an error, such as "Policy 'samurai'".
 
     Raises:
-        Sam2rlError: a field that is no parameter: it has another type, or no default.
+        Sam2rlError: A field that is no parameter: it has another type, or no default.
     """
     defaults: dict[str, Value] = {}
     for name, parameter in _fields(source).items():
@@ -49,10 +49,10 @@ def parse_parameters(source: Any, texts: Iterable[str], what: str) -> dict[str, 
     Numbers are read as Python reads them. A bool is true, yes, on or 1, or false, no, off or 0.
 
     Args:
-        source, what: as in `defaults_of`.
+        source, what: As in `defaults_of`.
 
     Raises:
-        Sam2rlError: an unknown key, a value of another type, or a number that is not finite.
+        Sam2rlError: An unknown key, a value of another type, or a number that is not finite.
 
     Example:
         >>> from dataclasses import dataclass

@@ -24,8 +24,8 @@ def act(bank: tuple[_Entry, ...], entry: _Entry, action: int, capacity: int = CA
     While the bank is not full, every action but `DISCARD` inserts into a free place.
 
     Args:
-        bank: oldest first.
-        entry: of the newest frame.
+        bank: Oldest first.
+        entry: Of the newest frame.
     """
     return bank if action == DISCARD else (*make_room(bank, action, capacity), entry)
 

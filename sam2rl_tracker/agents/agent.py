@@ -18,12 +18,12 @@ class Agent:
     """A trained agent: a network of one hidden layer, or a list of actions found by search.
 
     Attributes:
-        fingerprint: of the first image, the initial mask and the model that it belongs to.
+        fingerprint: Of the first image, the initial mask and the model that it belongs to.
         frames: T, the length of its video.
-        capacity: memories in its bank.
+        capacity: Memories in its bank.
         tensors: `hidden.weight` [units, T], `hidden.bias`, `output.weight` [capacity + 1, units], `output.bias`; or
             `actions` [T - 2], those after frames 1 to T - 2.
-        record: what is known of its making: sequence, object, qualities, seed, settings, versions.
+        record: What is known of its making: sequence, object, qualities, seed, settings, versions.
     """
 
     fingerprint: str
@@ -36,10 +36,10 @@ class Agent:
         """The greedy action after frame t.
 
         Args:
-            bank: indices of the stored frames, without the prompted one.
+            bank: Indices of the stored frames, without the prompted one.
 
         Raises:
-            Sam2rlError: frame t lies beyond the video that the agent was trained on.
+            Sam2rlError: Frame t lies beyond the video that the agent was trained on.
         """
         if not 1 <= t <= self.frames - 1:
             raise Sam2rlError(

@@ -27,7 +27,7 @@ def save_agent(agent: Agent, folder: StrPath) -> Path:
     """Write an agent to `FINGERPRINT.safetensors` in a folder, which is made if need be.
 
     Raises:
-        Sam2rlError: the file cannot be written.
+        Sam2rlError: The file cannot be written.
     """
     folder = Path(folder)
     try:
@@ -51,7 +51,7 @@ def load_agent(path: StrPath) -> Agent:
     """Read an agent; its tensors are checked against what it says about itself.
 
     Raises:
-        Sam2rlError: no agent file, a damaged one, or one of another format.
+        Sam2rlError: No agent file, a damaged one, or one of another format.
     """
     try:
         with safe_open(path, framework="numpy") as file:

@@ -22,7 +22,12 @@ def agents_folder(workspace: Path) -> Path:
 
 @dataclass(frozen=True)
 class Listing:
-    """The agents of a folder, in the order of their files, and what is wrong with the files that could not be read."""
+    """What a folder holds.
+
+    Attributes:
+        agents: Those that could be read, in the order of their files.
+        errors: What is wrong with the files that could not.
+    """
 
     agents: list[Agent]
     errors: list[Sam2rlError]
@@ -43,13 +48,13 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
     """The agent of an object.
 
     Args:
-        agents: a folder of agent files, or one file; "" where the user gave none.
+        agents: A folder of agent files, or one file; "" where the user gave none.
         image: uint8 [height, width, 3], the first one.
         mask: bool [height, width], of the object on it.
-        num_frames: length of the video, if known.
+        num_frames: Length of the video, if known.
 
     Raises:
-        Sam2rlError: there is none, the file given is another object's, or the video is longer than the agent's.
+        Sam2rlError: There is none, the file given is another object's, or the video is longer than the agent's.
     """
     if not str(agents):
         raise Sam2rlError(

@@ -74,8 +74,7 @@ def model_train_nano(
 ) -> None:
     """Train the packaged model from scratch on generated scenes. Resumes by itself."""
     from sam2rl_tracker.nano.recipe import RECIPES
-    from sam2rl_tracker.nano.train import Progress as State
-    from sam2rl_tracker.nano.train import train_nano
+    from sam2rl_tracker.nano.train import NanoProgress, train_nano
     from sam2rl_tracker.report.nano_curves import plot_training
 
     recipe = replace(RECIPES["quick" if quick else "nano"], seed=seed)
@@ -85,7 +84,7 @@ def model_train_nano(
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=recipe.steps, said="")
 
-        def on_step(state: State) -> None:
+        def on_step(state: NanoProgress) -> None:
             said = "  ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
             progress.update(bar, completed=state.step, said=f"{said}  quality {state.validation:.3f}")
 

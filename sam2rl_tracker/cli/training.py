@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sam2rl_tracker.cli.options import (
@@ -23,6 +24,11 @@ from sam2rl_tracker.cli.options import (
     say,
 )
 from sam2rl_tracker.errors import Sam2rlError
+
+if TYPE_CHECKING:
+    from sam2rl_tracker.training.progress import TrainingProgress
+    from sam2rl_tracker.training.task import Task
+    from sam2rl_tracker.training.trainer import TrainingResult
 
 agent_app = typer.Typer(no_args_is_help=True, help="Trained agents.")
 
@@ -55,8 +61,6 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
-    from sam2rl_tracker.training.ppo import Progress as State
-    from sam2rl_tracker.training.ppo import read_training
     from sam2rl_tracker.training.settings import parse_settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import train_all
@@ -71,51 +75,87 @@ def train(
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
-    told: dict[Task, int] = {}
-    begin = f"begins with a beam of {chosen.beam}" if chosen.imitation else ""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[said]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        bars = {
-            one: progress.add_task(
-                escape(f"{one.sequence}:{one.object_id} seed {one.settings.seed}"),
-                total=chosen.iterations,
-                said="goes on" if read_training(one.folder) else begin,
-            )
-            for one in tasks
-        }
-
-        def on_iteration(one: Task, state: State) -> None:
-            said = (
-                f"SAM 2 {state.sam2:.3f}  mean {state.mean:.3f}  agent {state.best_greedy:.3f}  best {state.best:.3f}"
-            )
-            said += f"  {state.speed:.0f} frames/s  reuse {state.reuse:.0%}"
-            progress.update(bars[one], completed=state.iteration, said=said)
-            if not console.is_terminal and told.get(one) != state.iteration:  # a log has no bars
-                told[one] = state.iteration
-                say(f"{one.sequence}, object {one.object_id}: {state.iteration}/{state.iterations}  {said}")
-
+    with _Bars(tasks) as bars:
         try:
-            for outcome in train_all(tasks, jobs, on_iteration):
-                one, result = outcome.task, outcome.result
-                name = f"{one.sequence}, object {one.object_id}, seed {one.settings.seed}"
-                if isinstance(result, Sam2rlError):
-                    about = {"sequence": one.sequence, "object": one.object_id, "seed": one.settings.seed}
-                    failures.append({**about, "error": str(result)})
-                    say(f"FAILED {name}: {result}", style="red")
-                    continue
-                results.append(result.as_json())
-                say(
-                    f"{name}: quality {result.quality:.3f} on the video it was trained on "
-                    f"(SAM 2 {result.sam2_quality:.3f}, best rollout {result.best_rollout:.3f}), "
-                    f"{result.steps} steps, {result.seconds:.0f} s"
-                )
-        except KeyboardInterrupt:  # each training keeps the iterations that have ended: see `training.ppo`
+            for outcome in train_all(tasks, jobs, bars.update):
+                if isinstance(outcome.result, Sam2rlError):
+                    failures.append(_failed(outcome.task, outcome.result))
+                else:
+                    results.append(_trained(outcome.task, outcome.result))
+        except KeyboardInterrupt:  # each training keeps the iterations that have ended: see `training.trainer`
             say("Interrupted: what is finished is kept. Repeat the command to go on.")
             raise
     if as_json:
         print_json({"agents": results, "failures": failures})
     if failures:
         raise typer.Exit(1)
+
+
+class _Bars:
+    """Progress bars of trainings, one for each; lines of a log where there is no terminal.
+
+    Args:
+        tasks: To train.
+    """
+
+    def __init__(self, tasks: Sequence[Task]):
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=console, transient=True)
+        self._bars = {task: self._add(task) for task in tasks}
+        self._told: dict[Task, int] = {}
+
+    def _add(self, task: Task) -> TaskID:
+        from sam2rl_tracker.training.progress import read_training
+
+        settings = task.settings
+        begin = f"begins with a beam of {settings.beam}" if settings.imitation else ""
+        return self._progress.add_task(
+            escape(f"{task.sequence}:{task.object_id} seed {settings.seed}"),
+            total=settings.iterations,
+            said="goes on" if read_training(task.folder) else begin,
+        )
+
+    def __enter__(self) -> _Bars:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, task: Task, now: TrainingProgress) -> None:
+        """Show where a training stands."""
+        said = f"SAM 2 {now.sam2:.3f}  mean {now.mean:.3f}  agent {now.best_greedy:.3f}  best {now.best:.3f}"
+        said += f"  {now.speed:.0f} frames/s  reuse {now.reuse:.0%}"
+        self._progress.update(self._bars[task], completed=now.iteration, said=said)
+        if not console.is_terminal and self._told.get(task) != now.iteration:  # a log has no bars
+            self._told[task] = now.iteration
+            say(f"{task.sequence}, object {task.object_id}: {now.iteration}/{now.iterations}  {said}")
+
+
+def _failed(task: Task, error: Sam2rlError) -> dict[str, Any]:
+    """Say that a training failed; its entry in the JSON document."""
+    say(f"FAILED {_name(task)}: {error}", style="red")
+    return {"sequence": task.sequence, "object": task.object_id, "seed": task.settings.seed, "error": str(error)}
+
+
+def _trained(task: Task, result: TrainingResult) -> dict[str, Any]:
+    """Say what came of a training; its entry in the JSON document."""
+    say(
+        f"{_name(task)}: quality {result.quality:.3f} on the video it was trained on "
+        f"(SAM 2 {result.sam2_quality:.3f}, best rollout {result.best_rollout:.3f}), "
+        f"{result.steps} steps, {result.seconds:.0f} s"
+    )
+    return result.as_json()
+
+
+def _name(task: Task) -> str:
+    return f"{task.sequence}, object {task.object_id}, seed {task.settings.seed}"
 
 
 def search(

@@ -15,6 +15,7 @@ from sam2rl_tracker.engine.types import (
     Features,
     FixedShape,
     FrameRecord,
+    Masks,
     MemorySelection,
     Prompt,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Features",
     "FixedShape",
     "FrameRecord",
+    "Masks",
     "MemorySelection",
     "Model",
     "Network",

@@ -19,13 +19,21 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class BankTokens:
-    """What a batch of rows attends to: n tokens per row, of which memories come first and pointers last."""
+    """What a batch of rows attends to: n tokens per row, of which memories come first and pointers last.
 
-    values: Tensor  # [rows, n, D]
-    positions: Tensor  # [rows, n, D] position encodings, which the keys get and the values do not
-    rotated: int  # how many of the n tokens are places of memories: rotary encoding leaves pointers out
-    mask: Tensor | None  # bool [rows, n] True = attend; None = attend to all
-    key_scale: Tensor | None  # [rows, n, 1] a factor on the keys; None = none
+    Attributes:
+        values: [rows, n, D].
+        positions: [rows, n, D] position encodings, which the keys get and the values do not.
+        rotated: How many of the n tokens are places of memories: rotary encoding leaves pointers out.
+        mask: bool [rows, n], True = attend; None = attend to all.
+        key_scale: [rows, n, 1], a factor on the keys; None = none.
+    """
+
+    values: Tensor
+    positions: Tensor
+    rotated: int
+    mask: Tensor | None
+    key_scale: Tensor | None
 
 
 class BankAttention:

@@ -20,7 +20,7 @@ from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, encode_memory, resize, to_tokens
 from sam2rl_tracker.engine.positions import fix_positions
-from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, MemorySelection, Prompt
+from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection, Prompt
 
 BLANK = -1024.0
 """The logit of every pixel of an object that is said to be absent."""
@@ -56,30 +56,19 @@ class Engine:
 
     # ---------------------------------------------------------------------------------------------- images
 
+    @torch.inference_mode()
     def encode_image(self, image: np.ndarray) -> Features:
         """Encode one RGB image, uint8 [height, width, 3], at any size."""
-        return self.encode_images([image])[0]
-
-    @torch.inference_mode()
-    def encode_images(self, images: Sequence[np.ndarray]) -> list[Features]:
-        """Encode several images of one video in one batch."""
         network = self._network
         with self._autocast():
-            out = network.forward_image(torch.stack([self.preprocess(image) for image in images]))
-            maps = out["backbone_fpn"]  # levels of [images, ., ., .], finest first
+            out = network.forward_image(self.preprocess(image)[None])
+            maps = out["backbone_fpn"]  # levels of [1, ., ., .], finest first
             top = maps[-1]
             with self._attention_kernel():
                 query = self._attention.self_attend(to_tokens(top), self._image_pos.to(top.dtype))
         high_res = maps[:-1] if network.use_high_res_features_in_sam else []
-        return [
-            Features(
-                map=top[i : i + 1].contiguous(),  # convolutions round by layout; stock SAM 2 has this one
-                query=query[i : i + 1],
-                high_res=tuple(level[i : i + 1] for level in high_res),
-                video_size=(image.shape[0], image.shape[1]),
-            )
-            for i, image in enumerate(images)
-        ]
+        # Convolutions round by layout, and stock SAM 2 has the contiguous one.
+        return Features(top.contiguous(), query, tuple(high_res), (image.shape[0], image.shape[1]))
 
     def preprocess(self, image: np.ndarray) -> Tensor:
         """Resampling and normalisation of SAM 2's own loader: uint8 [H, W, 3] -> float32 [3, S, S] on the device."""
@@ -126,13 +115,14 @@ class Engine:
         Args:
             rows: int64 [choices] on the engine's device, as are the next two.
             picks: int64 [choices].
-            visible: Bool [choices].
+            visible: bool [choices].
         """
         logits = torch.where(visible[:, None, None], candidates.logits[rows, picks], BLANK)
         scores = candidates.object_scores[rows]
         with self._autocast():
             pointers = self._network.obj_ptr_proj(candidates.tokens[rows, picks])
-        return Chosen(logits, blank_pointers(self._network, pointers.float(), visible, scores), scores)
+        pointers = blank_pointers(self._network, pointers.float(), visible, scores)
+        return Chosen(logits=logits, object_scores=scores, pointers=pointers)
 
     # --------------------------------------------------------------------------------------------- prompts
 
@@ -158,7 +148,8 @@ class Engine:
         scores = candidates.object_scores
         pointers = blank_pointers(network, pointers.float(), scores > 0, scores)
         scores = 20.0 * visible.float() - 10.0
-        return Chosen(logits, blank_pointers(network, pointers, visible, scores), scores)
+        pointers = blank_pointers(network, pointers, visible, scores)
+        return Chosen(logits=logits, object_scores=scores, pointers=pointers)
 
     @torch.inference_mode()
     def prompt_boxes(self, features: Features, boxes: np.ndarray) -> tuple[Chosen, Tensor]:
@@ -185,16 +176,16 @@ class Engine:
     # -------------------------------------------------------------------------------------------- memories
 
     @torch.inference_mode()
-    def encode_memory(self, features: Features, chosen: Chosen, binarise: Sequence[bool]) -> Tensor:
+    def encode_memory(self, features: Features, masks: Masks, binarise: Sequence[bool]) -> Tensor:
         """Encode masks into memories, [rows, h*w, D] bfloat16 (as SAM 2 stores them).
 
         Args:
             binarise: Per row, encode the mask as 0 and 1 (prompted frames) instead of its probabilities.
         """
-        if chosen.input_logits is not None:
-            logits = chosen.input_logits[:, None]  # [rows, 1, S, S]
+        if masks.input_logits is not None:
+            logits = masks.input_logits[:, None]  # [rows, 1, S, S]
         else:
-            logits = resize(chosen.logits[:, None], self.input_size)
+            logits = resize(masks.logits[:, None], self.input_size)
         if all(binarise):
             mask = (logits > 0).float()
         elif any(binarise):
@@ -203,7 +194,7 @@ class Engine:
         else:
             mask = torch.sigmoid(logits)
         with self._autocast():
-            memory = encode_memory(self._network, features.map, mask, chosen.object_scores > 0)
+            memory = encode_memory(self._network, features.map, mask, masks.object_scores > 0)
         return memory.to(torch.bfloat16).contiguous()
 
     # --------------------------------------------------------------------------------- reading the results

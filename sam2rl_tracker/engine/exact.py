@@ -18,11 +18,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sam2rl_tracker.engine.engine import BLANK, Engine
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import resize
-from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, MemorySelection
+from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection
 
 
 class ExactEngine(Engine):
-    """An `Engine` that takes one image and one row at a time, and resizes masks as stock SAM 2 does.
+    """An `Engine` that takes one row at a time, and resizes masks as stock SAM 2 does.
 
     Args:
         model: The loaded network.
@@ -34,12 +34,6 @@ class ExactEngine(Engine):
     def __init__(self, model: Model, dtype: torch.dtype = torch.float32, math_attention: bool = False):
         super().__init__(model, dtype)
         self._math_attention = math_attention
-
-    @torch.inference_mode()
-    def encode_images(self, images: Sequence[np.ndarray]) -> list[Features]:
-        if len(images) <= 1:
-            return super().encode_images(images)
-        return [self.encode_image(image) for image in images]
 
     @torch.inference_mode()
     def predict(
@@ -75,11 +69,11 @@ class ExactEngine(Engine):
         return Chosen.join(chosen), torch.cat(ious)
 
     @torch.inference_mode()
-    def encode_memory(self, features: Features, chosen: Chosen, binarise: Sequence[bool]) -> Tensor:
+    def encode_memory(self, features: Features, masks: Masks, binarise: Sequence[bool]) -> Tensor:
         if len(binarise) <= 1:
-            return super().encode_memory(features, chosen, binarise)
+            return super().encode_memory(features, masks, binarise)
         each = enumerate(binarise)
-        return torch.cat([self.encode_memory(features, chosen.take([i]), [binary]) for i, binary in each])
+        return torch.cat([self.encode_memory(features, masks.take([i]), [binary]) for i, binary in each])
 
     def _attention_kernel(self) -> AbstractContextManager[None]:
         return sdpa_kernel(SDPBackend.MATH) if self._math_attention else nullcontext()

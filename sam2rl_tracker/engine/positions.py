@@ -22,11 +22,17 @@ from sam2rl_tracker.engine.operations import to_tokens
 
 @dataclass(frozen=True, eq=False)
 class FixedPositions:
-    """A network that computes no position encodings, and what they would be. h = w = the input size / 16."""
+    """A network that computes no position encodings, and what they would be. h = w = the input size / 16.
 
-    network: Network  # a twin of the given one, around the same weights
-    image: Tensor  # [1, h*w, C] of an image's top features
-    memory: Tensor  # [slots, h*w, D] of a memory in each temporal slot: spatial + temporal
+    Attributes:
+        network: A twin of the given one, around the same weights.
+        image: [1, h*w, C] of an image's top features.
+        memory: [slots, h*w, D] of a memory in each temporal slot: spatial + temporal.
+    """
+
+    network: Network
+    image: Tensor
+    memory: Tensor
 
 
 def fix_positions(network: Network) -> FixedPositions:

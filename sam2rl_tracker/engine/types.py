@@ -109,13 +109,13 @@ class Rows:
 
     def take(self: _Rows, rows: slice | Sequence[int]) -> _Rows:
         """Some of the rows, in the order given."""
-        return type(self)(*(None if field is None else field[rows] for field in vars(self).values()))
+        return type(self)(**{name: None if field is None else field[rows] for name, field in vars(self).items()})
 
     @classmethod
     def join(cls: type[_Rows], parts: Sequence[_Rows]) -> _Rows:
         """The rows of one batch after those of another; at least one batch."""
-        fields = zip(*(vars(part).values() for part in parts), strict=True)
-        return cls(*(None if tensors[0] is None else torch.cat(tensors) for tensors in fields))
+        tensors = {name: [vars(part)[name] for part in parts] for name in vars(parts[0])}
+        return cls(**{name: None if each[0] is None else torch.cat(each) for name, each in tensors.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,20 +136,29 @@ class Candidates(Rows):
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen(Rows):
-    """One mask per row after the choice, blanked where the object was said to be absent.
+class Masks(Rows):
+    """One mask per row, blanked where the object was said to be absent: what a memory is encoded from.
 
     Attributes:
         logits: [rows, 4h, 4w] float32, -1024 where blanked.
-        pointers: [rows, C] float32.
         object_scores: [rows] logits.
         input_logits: [rows, S, S] the logits as stock SAM 2 resizes them, in exact mode; else None.
     """
 
     logits: Tensor
-    pointers: Tensor
     object_scores: Tensor
     input_logits: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Chosen(Masks):
+    """The masks of a choice, and what else the choice left.
+
+    Attributes:
+        pointers: [rows, C] float32.
+    """
+
+    pointers: Tensor
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class Claims:
         share_excess: The agents' gain less `SHARE` of the best found's, there.
         times_wanted: `FACTOR`.
         heuristics: The agents beside the best heuristic; None where there is none.
-        controls: The agents beside the best baseline; None where there is none.
+        baselines: The agents beside the best baseline; None where there is none.
     """
 
     videos: int
@@ -75,7 +75,11 @@ class Claims:
     share_excess: Spread
     times_wanted: int
     heuristics: Beside | None
-    controls: Beside | None
+    baselines: Beside | None
+
+    def as_json(self) -> dict[str, Any]:
+        """As a benchmark's document holds it."""
+        return {("controls" if name == "baselines" else name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def judge(gains: Mapping[str, Gains]) -> Claims:
         share_excess=spread(same - SHARE * best),
         times_wanted=FACTOR,
         heuristics=_beside(agent, {key: gains[key] for key in HEURISTICS if key in gains}),
-        controls=_beside(agent, {key: gains[key] for key in BASELINES if key in gains}),
+        baselines=_beside(agent, {key: gains[key] for key in BASELINES if key in gains}),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -68,12 +68,7 @@ def run_demo(
     chosen = " ".join(f"--{name} {getattr(training, name)}" for name in ("iterations", "samples", "patience"))
     chosen += f" --set beam={training.beam}"
     say(f"2/5 sam2rl train {out} {chosen}")
-    tasks = [Task(out, name, 1, settings=training) for name in names]
-    for outcome in train_all(tasks, jobs=min(len(seeds), os.cpu_count() or 1)):
-        task, result = outcome.task, outcome.result
-        if isinstance(result, Sam2rlError):
-            raise Sam2rlError(f"{task.sequence}: {result} Start again with a new folder.")
-        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
+    _train([Task(out, name, 1, settings=training) for name in names], say)
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
     failures = evaluate(out, trackers, {MODEL_VARIABLE: "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})
     if failures:
@@ -82,18 +77,8 @@ def run_demo(
     report = collect(out)
     render(report, console)
     say("5/5 Drawing where the agent gains most over SAM 2")
-    gains = {
-        name: scores[AGENTS].quality - scores[REFERENCE].quality for name, scores in report.analysis.sequences.items()
-    }
-    best = max(gains, key=lambda name: gains[name])
-    video = write_comparison(out, best, trackers, out / f"{best}.mp4")
-    policies = {REFERENCE: "recency", AGENTS: f"sam2rl:agents={agents_folder(out)}"}
-    clip = load_clip(open_workspace(out), best, 1)
-    banks = {
-        labelled(name, report.trained): trace_clip(Tracker(policy=policy, num_frames=len(clip)), clip)
-        for name, policy in policies.items()
-    }
-    picture = plot_banks(banks, out / f"{best}-bank.png", f"{best}: what the trackers remember")
+    best = _most_gained(report)
+    video, picture = _draw(out, best, trackers, report)
     page = write_page(out, report, defaults=PRESETS["default"].as_json())
     say(
         f"Done in {time.perf_counter() - started:.0f} s. In {out}:\n"
@@ -105,3 +90,34 @@ def run_demo(
         "the toolkit's own"
     )
     return report
+
+
+def _train(tasks: Sequence[Task], say: Callable[[str], None]) -> None:
+    """Train an agent for each task.
+
+    Raises:
+        Sam2rlError: A training failed.
+    """
+    for outcome in train_all(tasks, jobs=min(len(tasks), os.cpu_count() or 1)):
+        task, result = outcome.task, outcome.result
+        if isinstance(result, Sam2rlError):
+            raise Sam2rlError(f"{task.sequence}: {result} Start again with a new folder.")
+        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
+
+
+def _most_gained(report: Report) -> str:
+    """The sequence on which the agent gains most over SAM 2."""
+    sequences = report.analysis.sequences
+    return max(sequences, key=lambda name: sequences[name][AGENTS].quality - sequences[name][REFERENCE].quality)
+
+
+def _draw(out: Path, sequence: str, trackers: Sequence[str], report: Report) -> tuple[Path, Path]:
+    """The trackers side by side on a sequence, as a video, and the memory banks of SAM 2 and of the agent."""
+    video = write_comparison(out, sequence, trackers, out / f"{sequence}.mp4")
+    policies = {REFERENCE: "recency", AGENTS: f"sam2rl:agents={agents_folder(out)}"}
+    clip = load_clip(open_workspace(out), sequence, 1)
+    banks = {
+        labelled(name, report.trained): trace_clip(Tracker(policy=policy, num_frames=len(clip)), clip)
+        for name, policy in policies.items()
+    }
+    return video, plot_banks(banks, out / f"{sequence}-bank.png", f"{sequence}: what the trackers remember")

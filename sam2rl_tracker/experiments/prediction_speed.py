@@ -42,6 +42,7 @@ class PredictSpeeds:
         lines: One for each batch size.
         tflop_per_frame: What a row takes.
         ceiling_tflops: TFLOP/s of a product of large matrices in the same precision, measured in this run.
+        made_with: What the numbers depend on.
         input_size: Of the model, in pixels.
         dtype: "float32" or "bfloat16".
     """
@@ -58,7 +59,7 @@ class PredictSpeeds:
             "predict": [asdict(line) for line in self.lines],
             "tflop_per_frame": self.tflop_per_frame,
             "ceiling_tflops": self.ceiling_tflops,
-            "settings": {**self.made_with.settings(0), "input_size": self.input_size, "dtype": self.dtype},
+            "settings": {**self.made_with.as_json(0), "input_size": self.input_size, "dtype": self.dtype},
         }
 
 

@@ -71,7 +71,13 @@ class PolicyScore:
 
 @dataclass(frozen=True)
 class ModelScore:
-    """What `score_model` measured: {policy, or search: its score}."""
+    """What `score_model` measured.
+
+    Attributes:
+        policies: {policy, or search: its score}.
+        made_with: What the numbers depend on.
+        scenes: Those that were tracked.
+    """
 
     policies: dict[str, PolicyScore]
     made_with: Provenance
@@ -80,7 +86,7 @@ class ModelScore:
     def as_json(self) -> dict[str, Any]:
         return {
             "policies": {name: asdict(score) for name, score in self.policies.items()},
-            "settings": {**self.made_with.settings(self.scenes.seed), **asdict(self.scenes)},
+            "settings": {**self.made_with.as_json(self.scenes.seed), **asdict(self.scenes)},
         }
 
 

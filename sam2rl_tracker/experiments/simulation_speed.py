@@ -14,21 +14,33 @@ import numpy as np
 import psutil
 import torch
 
-from sam2rl_tracker.engine import Engine, load_model, one_thread
+from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.experiments.timing import REPEATS
 from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.synthetic import generate_scene
-from sam2rl_tracker.training.ppo import Progress, train
+from sam2rl_tracker.training.ppo import train
+from sam2rl_tracker.training.progress import TrainingProgress
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task
 
+Curve = tuple[tuple[int, float, float], ...]  # (steps, frames/s, reuse so far) each
+
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What `bench_simulate` was asked for."""
+    """What `bench_simulate` was asked for.
+
+    Attributes:
+        seed: Of the generated video, the rollouts and the training.
+        frames: Of the video.
+        rows: Batch size without memoisation.
+        memoised_rows: Batch size of the training.
+        iterations: Of the training.
+        samples: Of each iteration.
+    """
 
     seed: int
     frames: int
@@ -52,6 +64,8 @@ class SimulationSpeed:
         learning_share: Of the training's time that is not simulation.
         resident_mb: Memory of the process.
         curve: (steps, frames/s, reuse so far) after each iteration of the training.
+        made_with: What the numbers depend on.
+        settings: What was asked for.
     """
 
     stock_fps: float
@@ -62,13 +76,13 @@ class SimulationSpeed:
     reuse_rate: float
     learning_share: float
     resident_mb: int
-    curve: tuple[tuple[int, float, float], ...]
+    curve: Curve
     made_with: Provenance
     settings: SimulationSettings
 
     def as_json(self) -> dict[str, Any]:
         measured = asdict(self)
-        settings = {**self.made_with.settings(self.settings.seed), **measured.pop("settings")}
+        settings = {**self.made_with.as_json(self.settings.seed), **measured.pop("settings")}
         del measured["made_with"]
         return {"simulate": measured, "settings": settings}
 
@@ -106,37 +120,10 @@ def bench_simulate(
     loaded = load_model(model, device)
     scene = generate_scene(seed, frames=frames, size=loaded.network.image_size)
     clip = Clip(list(scene.images), scene.labels == 1, np.ones(frames, dtype=bool))
-    predictor = stock_predictor(loaded)
-    plain = Simulator(Engine(loaded), clip, rows=rows, memoise=False)
-    random = np.random.default_rng(seed)
-    stock_times, batched_times = [], []
-    for turn in range(REPEATS + 1):  # the first one warms up
-        report(f"stock and batched, turn {turn} of {REPEATS}")
-        start = time.perf_counter()
-        with torch.inference_mode():
-            state = stock_state(loaded, predictor, clip.images)
-            predictor.add_new_mask(state, 0, 1, clip.masks[0])
-            for _ in predictor.propagate_in_video(state):
-                pass
-        stock_times.append((time.perf_counter() - start) / (frames - 1))
-
-        start, states = time.perf_counter(), [plain.start()] * rows
-        for _ in range(plain.decisions):
-            states = plain.step(states, random.integers(0, plain.capacity + 1, rows).tolist())
-        batched_times.append((time.perf_counter() - start) / (plain.decisions * rows))
-        plain.trim()
-    stock_fps, batched_fps = (1 / statistics.median(times[1:]) for times in (stock_times, batched_times))
-
-    curve: list[tuple[int, float, float]] = []
-    memoised = Simulator(Engine(loaded), clip, rows=min(rows, Task.rows))  # as in training
-
-    def on_iteration(progress: Progress) -> None:
-        report(f"training, iteration {progress.iteration} of {progress.iterations}")
-        curve.append((progress.steps, round(progress.speed, 1), round(progress.reuse, 4)))
-
-    with TemporaryDirectory() as folder:
-        settings = Settings(iterations=iterations, samples=samples, seed=seed)
-        progress = train(memoised, settings, Path(folder), on_iteration).progress
+    stock_fps, batched_fps = _stock_and_batched(loaded, clip, rows, seed, report)
+    memoised_rows = min(rows, Task.rows)  # as in training
+    settings = Settings(iterations=iterations, samples=samples, seed=seed)
+    progress, curve = _memoised(loaded, clip, memoised_rows, settings, report)
     total = progress.simulating + progress.learning
     return SimulationSpeed(
         stock_fps=round(stock_fps, 1),
@@ -147,7 +134,49 @@ def bench_simulate(
         reuse_rate=round(progress.reuse, 4),
         learning_share=round(progress.learning / total, 3),
         resident_mb=round(psutil.Process().memory_info().rss / 2**20),
-        curve=tuple(curve),
+        curve=curve,
         made_with=Provenance.of(loaded),
-        settings=SimulationSettings(seed, frames, rows, min(rows, Task.rows), iterations, samples),
+        settings=SimulationSettings(seed, frames, rows, memoised_rows, iterations, samples),
     )
+
+
+def _stock_and_batched(
+    model: Model, clip: Clip, rows: int, seed: int, report: Callable[[str], None]
+) -> tuple[float, float]:
+    """Frames per second of stock SAM 2 and of the simulator without memoisation, which run in turns."""
+    predictor = stock_predictor(model)
+    plain = Simulator(Engine(model), clip, rows=rows, memoise=False)
+    random = np.random.default_rng(seed)
+    stock_times, batched_times = [], []
+    for turn in range(REPEATS + 1):  # the first one warms up
+        report(f"stock and batched, turn {turn} of {REPEATS}")
+        start = time.perf_counter()
+        with torch.inference_mode():
+            state = stock_state(model, predictor, clip.images)
+            predictor.add_new_mask(state, 0, 1, clip.masks[0])
+            for _ in predictor.propagate_in_video(state):
+                pass
+        stock_times.append((time.perf_counter() - start) / (len(clip) - 1))
+
+        start, states = time.perf_counter(), [plain.start()] * rows
+        for _ in range(plain.decisions):
+            states = plain.step(states, random.integers(0, plain.capacity + 1, rows).tolist())
+        batched_times.append((time.perf_counter() - start) / (plain.decisions * rows))
+        plain.trim()
+    return 1 / statistics.median(stock_times[1:]), 1 / statistics.median(batched_times[1:])
+
+
+def _memoised(
+    model: Model, clip: Clip, rows: int, settings: Settings, report: Callable[[str], None]
+) -> tuple[TrainingProgress, Curve]:
+    """Where a training ends, and its (steps, frames/s, reuse so far) after each iteration."""
+    curve: list[tuple[int, float, float]] = []
+
+    def on_iteration(progress: TrainingProgress) -> None:
+        report(f"training, iteration {progress.iteration} of {progress.iterations}")
+        curve.append((progress.steps, round(progress.speed, 1), round(progress.reuse, 4)))
+
+    with TemporaryDirectory() as folder:
+        simulator = Simulator(Engine(model), clip, rows=rows)
+        progress = train(simulator, settings, Path(folder), on_iteration).progress
+    return progress, tuple(curve)

@@ -33,7 +33,12 @@ SETTLED = 200  # frames after which memory must be flat; growth counts from here
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the benchmark."""
+    """What is tracked.
+
+    Attributes:
+        objects: At once.
+        frames: Of the video.
+    """
 
     objects: int
     frames: int
@@ -58,6 +63,9 @@ class TrackSpeed:
     """A policy on a case, beside stock SAM 2.
 
     Attributes:
+        policy: As `make_policy` takes it.
+        objects: Of the case.
+        frames: Of the case.
         fps: Frames over the median time of a turn.
         stock_fps: The same of stock SAM 2.
         ratio: Median over turns of stock's time over ours.
@@ -83,22 +91,33 @@ class TrackSpeed:
 
 @dataclass(frozen=True)
 class TrackSpeeds:
-    """What `bench_track` measured: a line for each case and policy."""
+    """What `bench_track` measured.
+
+    Attributes:
+        lines: One for each case and policy.
+        made_with: What the numbers depend on.
+        seed: Of the generated video.
+    """
 
     lines: tuple[TrackSpeed, ...]
     made_with: Provenance
     seed: int
 
     def as_json(self) -> dict[str, Any]:
-        return {"track": [asdict(line) for line in self.lines], "settings": self.made_with.settings(self.seed)}
+        return {"track": [asdict(line) for line in self.lines], "settings": self.made_with.as_json(self.seed)}
 
 
 @dataclass(frozen=True)
 class _Endurance:
-    """What becomes of a long run."""
+    """What becomes of a long run; None for a video that is too short to tell.
 
-    growth_mb: float | None = None  # of memory, between frame 200 and the last
-    late_cost: float | None = None  # of a frame at the end over that of one at 200
+    Attributes:
+        growth_mb: Of memory, between frame 200 and the last.
+        late_cost: Time of a frame at the end over that of one at 200.
+    """
+
+    growth_mb: float | None = None
+    late_cost: float | None = None
 
 
 def bench_track(

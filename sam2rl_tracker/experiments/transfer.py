@@ -1,6 +1,6 @@
 """Do an agent's decisions mean anything beyond the very pixels that it was trained on?
 
-An agent is replayed on its own video, changed: compressed again, a little brighter, or with every second frame left
+An agent is evaluated on its own video, changed: compressed again, a little brighter, or with every second frame left
 out. Its observation holds frame numbers only, so nothing but what SAM 2 makes of the images differs.
 """
 

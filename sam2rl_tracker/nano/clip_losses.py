@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sam2rl_tracker.engine import MEMORY_SLOTS
+from sam2rl_tracker.engine import MEMORY_SLOTS, Network
 from sam2rl_tracker.engine.operations import Normalisation, resize
 from sam2rl_tracker.nano.batches import OBJECTS, Clips
 from sam2rl_tracker.nano.losses import Losses, decoder_losses
 from sam2rl_tracker.nano.network import (
+    Decoded,
     Maps,
-    Network,
     Remembered,
     attend,
     decode,
@@ -37,10 +37,15 @@ def clip_losses(
     """Losses of a batch: `prompt` on the clips' first frames, and `clip` on the later ones if there are any.
 
     Args:
-        forced: probability that a memory is made from the true mask.
-        boxes: prompt by boxes instead of points.
-        clicks: probability that a later frame is given a point too, as a policy may do it: see `_clicks`.
-        wrong: probability that a memory is that of the clip's other object, as drift leaves them.
+        network: To learn.
+        clips: The batch.
+        forced: Probability that a memory is made from the true mask. Higher values are easier and less like tracking.
+        boxes: Prompt by boxes instead of points.
+        rng: Of all that is drawn.
+        clicks: Probability that a later frame is given a point too, as a policy may do it: see `_clicks`. Higher values
+            teach to follow points more, and memory less.
+        wrong: Probability that a memory is that of the clip's other object, as drift leaves them. Higher values teach
+            to trust single memories less.
     """
     device = network.no_mem_embed.device
     count, frames = clips.images.shape[:2]
@@ -66,26 +71,52 @@ def clip_losses(
         decoded = decode(network, conditioned, here, *_clicks(true, truth[:, t - 1], clicks, rng))
         parts.append(decoder_losses(decoded, true))
         if t < frames - 1:
-            picked = decoded.likeliest()
-            logits = decoded.logits[torch.arange(len(picked), device=device), picked]
-            own = resize(logits[:, None], true.shape[-1])[:, 0]
-            given = torch.from_numpy(rng.random(len(true)) < forced).to(device)
-            visible = torch.where(given, true.flatten(1).any(dim=1), decoded.scores > 0)
-            masks = torch.where(given[:, None, None], true.float(), (own * visible[:, None, None]).sigmoid())
-            # A frame without the object is blanked, as tracking does it.
-            masks = masks * visible[:, None, None]
-            made = remember(network, here, decoded, picked, masks, visible, times[:, t])
-            row = np.arange(len(true))
-            source = torch.from_numpy(np.where(rng.random(len(true)) < wrong, _other(row), row)).to(device)
-            bank.append(Remembered(made.memory[source], made.pointer[source], made.times))
-    losses["clip"] = Losses(
+            bank.append(_remember(network, here, decoded, true, times[:, t], forced, wrong, rng))
+    losses["clip"] = _sum(parts)
+    return losses
+
+
+def _remember(
+    network: Network,
+    here: Maps,
+    decoded: Decoded,
+    true: Tensor,
+    times: Tensor,
+    forced: float,
+    wrong: float,
+    rng: np.random.Generator,
+) -> Remembered:
+    """The memories of a frame, some of its true masks and some of another object: see `clip_losses`.
+
+    Args:
+        here: Features of the frame, for each row.
+        decoded: What was predicted there.
+        true: bool [rows, S, S].
+        times: [rows] the frame's numbers in the sources.
+    """
+    picked = decoded.likeliest()
+    logits = decoded.logits[torch.arange(len(picked), device=true.device), picked]
+    own = resize(logits[:, None], true.shape[-1])[:, 0]
+    given = torch.from_numpy(rng.random(len(true)) < forced).to(true.device)
+    visible = torch.where(given, true.flatten(1).any(dim=1), decoded.scores > 0)
+    masks = torch.where(given[:, None, None], true.float(), (own * visible[:, None, None]).sigmoid())
+    # A frame without the object is blanked, as tracking does it.
+    masks = masks * visible[:, None, None]
+    made = remember(network, here, decoded, picked, masks, visible, times)
+    row = np.arange(len(true))
+    source = torch.from_numpy(np.where(rng.random(len(true)) < wrong, _other(row), row)).to(true.device)
+    return Remembered(made.memory[source], made.pointer[source], made.times)
+
+
+def _sum(parts: Sequence[Losses]) -> Losses:
+    """The losses of several frames together."""
+    return Losses(
         sum_of(part.masks for part in parts),
         sum_of(part.ious for part in parts),
         sum_of(part.scores for part in parts),
         sum_of(part.shown for part in parts),
         sum(part.rows for part in parts),
     )
-    return losses
 
 
 def sum_of(values: Iterator[Tensor]) -> Tensor:

@@ -134,7 +134,7 @@ def attend(network: Network, maps: Maps, times: Tensor, bank: Sequence[Remembere
 
     Args:
         times: [rows] of these images.
-        bank: the prompted frame first.
+        bank: The prompted frame first.
         chosen: [rows, m] for each row which others, newest first, as places in `bank`; m may be 0.
     """
     rows, channels, height, width = maps.top.shape

@@ -33,9 +33,9 @@ class Recipe:
         stages: One after the other.
         seed: Of the first weights, the scenes and all sampling.
         presets: Of the generated scenes, in turn; see `synthetic.presets`.
-        learning_rate: Of AdamW: convolutions, embeddings, norms and biases.
-        matrix_rate: Learning rate of Muon: all other matrices.
-        warm_up: Steps over which the learning rates rise to these.
+        learning_rate: Of AdamW: convolutions, embeddings, norms and biases. Higher values learn faster and less stably.
+        matrix_rate: Learning rate of Muon: all other matrices. Higher values learn faster and less stably.
+        warm_up: Steps over which the learning rates rise to these. Higher values begin more gently.
         weight_decay: Of matrices and convolutions. Higher values keep weights smaller.
         clip_norm: Norm that gradients are cut to. Lower values make bad batches do less harm.
         average: Decay of the moving average of the weights, which is what ships. Higher values average over more steps.
@@ -43,7 +43,7 @@ class Recipe:
             trainings.
         clicks: Share of later frames that are given a point too, as a policy may do it.
         wrong: Share of memories that are another object's. Higher values teach to trust single memories less.
-        prompt_weight: Of the task on single images, beside clips.
+        prompt_weight: Of the task on single images, beside clips. Higher values favour it over them.
         window: Blocks of 16 scenes that clips are cut from. Higher values vary more, and take more memory.
         steps_per_block: After how many steps one of them is replaced. Lower values vary more, and generate more.
         validate_every: Steps between measurements of the quality on unseen scenes.

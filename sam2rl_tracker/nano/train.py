@@ -55,7 +55,7 @@ _LOSSES = [f"{task}_{kind}" for task in ("prompt", "clip") for kind in ("masks",
 
 
 @dataclass
-class Progress:
+class NanoProgress:
     """Where a training stands.
 
     Attributes:
@@ -77,8 +77,8 @@ def train_nano(
     folder: Path,
     recipe: Recipe,
     device: str | None = None,
-    on_step: Callable[[Progress], None] = lambda progress: None,
-) -> Progress:
+    on_step: Callable[[NanoProgress], None] = lambda progress: None,
+) -> NanoProgress:
     """Train, or continue a training that was interrupted.
 
     The folder gets `config.yaml` and `model.safetensors` (the averaged weights: a folder that `--model` takes),
@@ -115,10 +115,10 @@ class _Training:
         self.optimizers = make_optimizers(self.network, recipe)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.parts = _CPU_PARTS if device.type == "cpu" else 1
-        self.progress = Progress()
+        self.progress = NanoProgress()
         self.folder.load_checkpoint(self._restore, device)
 
-    def run(self, on_step: Callable[[Progress], None]) -> Progress:
+    def run(self, on_step: Callable[[NanoProgress], None]) -> NanoProgress:
         recipe, progress = self.recipe, self.progress
         source = open_source(
             recipe.seed, self.network.image_size, recipe.presets, recipe.window, recipe.steps_per_block
@@ -243,7 +243,7 @@ class _Training:
         self.network.load_state_dict(content["network"])
         for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        self.progress = Progress(**content["progress"])
+        self.progress = NanoProgress(**content["progress"])
         self.average.module.load_state_dict(content["averaged"])
         self.average.n_averaged.fill_(self.progress.step + 1)
 

@@ -18,8 +18,8 @@ def bank_selection(
     """What frame t attends to under a bank: its memories by rank, and the pointers of the same frames.
 
     Args:
-        bank: oldest first.
-        pointers: whether pointers take part at all.
+        bank: Oldest first.
+        pointers: Whether pointers take part at all.
     """
     newest_first = bank[::-1]
     pairs = tuple((record, t - record.frame) for record in (prompted, *newest_first)) if pointers else ()
@@ -46,7 +46,7 @@ class BankPolicy(Policy):
         """The action after frame t: `DISCARD`, or k = 1 to the capacity.
 
         Args:
-            bank: the stored frames' indices, oldest first, without the prompted frame.
+            bank: The stored frames' indices, oldest first, without the prompted frame.
         """
 
     def select(self, t: int) -> list[MemorySelection]:

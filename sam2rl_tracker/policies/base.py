@@ -46,9 +46,9 @@ class Prediction:
     Attributes:
         ious: [K] predicted IoU of each candidate.
         peaks: [K] highest logit of each candidate at low resolution.
-        object_score: a logit; SAM 2 takes the object to be in the picture above 0.
+        object_score: A logit; SAM 2 takes the object to be in the picture above 0.
         boxes: [K, 4] xmin, ymin, xmax, ymax at the model's input size; None unless the policy sets `needs_boxes`.
-        candidate_masks: fetches bool [K, height, width] at the video's size. Slow: ask seldom.
+        candidate_masks: Fetches bool [K, height, width] at the video's size. Slow: ask seldom.
     """
 
     ious: np.ndarray
@@ -63,9 +63,9 @@ class Choice:
     """One candidate that lives on. The first choice of a frame is the tracker's output.
 
     Attributes:
-        candidate: which of the K candidate masks.
-        visible: whether the object is in the picture. False blanks the mask and replaces the pointer.
-        hypothesis: which of this frame's selections the candidate came from.
+        candidate: Which of the K candidate masks.
+        visible: Whether the object is in the picture. False blanks the mask and replaces the pointer.
+        hypothesis: Which of this frame's selections the candidate came from.
     """
 
     candidate: int
@@ -78,10 +78,10 @@ class Outcome:
     """What became of a choice: its mask at the video's size, and the logits behind it.
 
     Attributes:
-        prediction: the one that the choice came from.
-        choice: the object that `choose` returned.
+        prediction: The one that the choice came from.
+        choice: The object that `choose` returned.
         mask: bool [height, width], all False when not visible.
-        area: pixels of the mask.
+        area: Pixels of the mask.
         logits: float32 [4h, 4w] on the model's device, where a memory is [h, w]; -1024 everywhere when not visible.
     """
 
@@ -97,12 +97,12 @@ class Start:
     """An object on its prompted frame.
 
     Attributes:
-        record: what the frame left behind. Its memory comes from the given mask.
-        num_frames: length of the video, or None for a stream, which is treated as long.
+        record: What the frame left behind. Its memory comes from the given mask.
+        num_frames: Length of the video, or None for a stream, which is treated as long.
         image: uint8 [height, width, 3].
         mask: bool [height, width].
-        model: the network. A policy made for one model may refuse another.
-        agent: the trained agent of this object, where the policy has an `agent_source`.
+        model: The network. A policy made for one model may refuse another.
+        agent: The trained agent of this object, where the policy has an `agent_source`.
     """
 
     record: FrameRecord

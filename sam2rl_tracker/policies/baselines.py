@@ -25,7 +25,8 @@ class Stride(BankPolicy):
     """Every n-th frame replaces the oldest: six memories that reach n times as far back as SAM 2's.
 
     Attributes:
-        stride: n. Higher values reach farther back, and leave the newest memory older.
+        stride: Frames from one memory to the next, n. Higher values reach farther back, and leave the newest memory
+            older.
     """
 
     stride: int = 5
@@ -43,7 +44,7 @@ class Random(BankPolicy):
     """After every frame any action, all equally likely.
 
     Attributes:
-        seed: of the random actions. All objects get the same ones.
+        seed: Of the random actions. All objects get the same ones.
     """
 
     seed: int = 0

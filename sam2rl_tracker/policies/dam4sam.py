@@ -34,16 +34,16 @@ class Dam4Sam(Policy):
     section 3, and its published code's defaults.
 
     Attributes:
-        iou_threshold: predicted IoU above which a frame may join the DRM. Higher values admit fewer frames.
-        area_low: least area of such a frame, over the recent median area. Higher values admit fewer frames.
-        area_high: greatest area of such a frame, over the recent median area. Higher values admit more frames.
-        min_gap: frames that must pass between two additions to the DRM. Higher values make additions rarer.
-        distractor_iou: an alternative candidate shows a distractor when the box around the mask and the alternative's
+        iou_threshold: Predicted IoU above which a frame may join the DRM. Higher values admit fewer frames.
+        area_low: Least area of such a frame, over the recent median area. Higher values admit fewer frames.
+        area_high: Greatest area of such a frame, over the recent median area. Higher values admit more frames.
+        min_gap: Frames that must pass between two additions to the DRM. Higher values make additions rarer.
+        distractor_iou: An alternative candidate shows a distractor when the box around the mask and the alternative's
             largest other part overlaps the mask's own box by at most this. Higher values see distractors more readily,
             and only frames with one join the DRM.
-        drm_size: conditioning frames that take part in a prediction, the prompted one included. Higher values leave
+        drm_size: Conditioning frames that take part in a prediction, the prompted one included. Higher values leave
             less room for the RAM.
-        ram_stride: the RAM holds the newest visible frame and visible frames at multiples of this. Higher values reach
+        ram_stride: The RAM holds the newest visible frame and visible frames at multiples of this. Higher values reach
             farther back.
     """
 

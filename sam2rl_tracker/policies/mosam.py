@@ -22,7 +22,7 @@ class _Verdict:
     """What of a frame is likely right.
 
     Attributes:
-        trusted: whether the frame as a whole is.
+        trusted: Whether the frame as a whole is.
         confident: bool [h*w], the places of its memory that are; None = all.
     """
 
@@ -47,16 +47,16 @@ class MoSam(Policy):
     off the rule is `recency`.
 
     Attributes:
-        sparse: prompt by the last mask's surest pixel, moved on by the motion.
-        dense: prompt by the last mask's logits, moved on by the motion. Off, as `nano` has never seen such prompts.
-        frame_selection: remember trusted frames only.
-        pixel_selection: attend only to those places of a memory where its mask is confident.
-        motion_frames: steps from frame to frame over which the motion is averaged. Higher values smooth it more, and
+        sparse: Prompt by the last mask's surest pixel, moved on by the motion.
+        dense: Prompt by the last mask's logits, moved on by the motion. Off, as `nano` has never seen such prompts.
+        frame_selection: Remember trusted frames only.
+        pixel_selection: Attend only to those places of a memory where its mask is confident.
+        motion_frames: Steps from frame to frame over which the motion is averaged. Higher values smooth it more, and
             follow a turn later.
-        memory_iou: predicted IoU above which a frame is trusted. Higher values trust fewer frames; after a frame that
+        memory_iou: Predicted IoU above which a frame is trusted. Higher values trust fewer frames; after a frame that
             is not trusted there is no prompt.
-        memory_object_score: object score (a logit) above which a frame is trusted. Higher values trust fewer frames.
-        pixel_confidence: mean of |2 p - 1| over the pixels of a memory's place above which the place counts, 0 to 1.
+        memory_object_score: Object score (a logit) above which a frame is trusted. Higher values trust fewer frames.
+        pixel_confidence: Mean of |2 p - 1| over the pixels of a memory's place above which the place counts, 0 to 1.
             Higher values leave out more places.
     """
 

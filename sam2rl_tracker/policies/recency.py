@@ -13,7 +13,7 @@ def ranked(prompted: Sequence[FrameRecord], recent: Sequence[FrameRecord]) -> tu
     """Memories with their temporal slots: conditioning frames first, then the others from oldest to newest.
 
     Args:
-        recent: at most six other memories, newest first; slot 0 is the newest (by rank, not by distance in time).
+        recent: At most six other memories, newest first; slot 0 is the newest (by rank, not by distance in time).
     """
     others = [(record, slot) for slot, record in enumerate(recent)]
     return (*((record, CONDITIONING_SLOT) for record in prompted), *reversed(others))

@@ -51,7 +51,7 @@ def summary_of(name: str) -> str:
     """What a policy does, in a line.
 
     Raises:
-        Sam2rlError: unknown name.
+        Sam2rlError: Unknown name.
     """
     return (policy_by_name(name).__doc__ or "").strip().partition("\n")[0]
 
@@ -60,7 +60,7 @@ def make_policy(spec: str) -> Callable[[], Policy]:
     """A factory of fresh policies from `NAME[:key=value,...]` or `module:Class[:key=value,...]`.
 
     Raises:
-        Sam2rlError: unknown name, class or parameter, or a value of the wrong type.
+        Sam2rlError: Unknown name, class or parameter, or a value of the wrong type.
     """
     name, parameters = _split(spec)
     policy_class = policy_by_name(name)

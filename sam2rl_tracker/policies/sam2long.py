@@ -50,9 +50,9 @@ class _Branching:
     """How the pathways go on from a frame.
 
     Attributes:
-        parents: of each of the frame's choices, the pathway that it continues.
-        scores: of each choice, what the continued pathway is worth.
-        survivors: which of the choices each of the next pathways is.
+        parents: Of each of the frame's choices, the pathway that it continues.
+        scores: Of each choice, what the continued pathway is worth.
+        survivors: Which of the choices each of the next pathways is.
     """
 
     parents: list[_Pathway]
@@ -68,10 +68,10 @@ class Sam2Long(Policy):
     (arXiv:2410.16268), section 3, and its published code's defaults.
 
     Attributes:
-        pathways: hypotheses that live on after every frame. Higher values explore more, and take more time.
-        memory_iou: predicted IoU above which a frame is remembered, if its object score is above 0. Higher values
+        pathways: Hypotheses that live on after every frame. Higher values explore more, and take more time.
+        memory_iou: Predicted IoU above which a frame is remembered, if its object score is above 0. Higher values
             remember fewer frames.
-        uncertainty: a frame is certain when some pathway's object score (a logit) is farther from 0 than this; then
+        uncertainty: A frame is certain when some pathway's object score (a logit) is farther from 0 than this; then
             the best candidates live on. On an uncertain frame those that do must differ in predicted IoU. Higher values
             make more frames uncertain.
         output: causal = on every frame the mask of the pathway that is the best so far; final = the masks of the
@@ -187,7 +187,7 @@ def survivors(
         totals: [pathways, K] score of each candidate.
         ious: [pathways, K] its predicted IoU.
         object_scores: [pathways]
-        uncertainty: when no object score is farther from 0, those that live on must differ in predicted IoU, to two
+        uncertainty: When no object score is farther from 0, those that live on must differ in predicted IoU, to two
             decimals, and in whether the object is seen at all.
     """
     count, candidates = totals.shape

@@ -22,8 +22,8 @@ class Sam2Rl(BankPolicy):
 
     Attributes:
         agents: Folder of agent files, or one file; empty = where the tracker was told to look.
-        agent: instead, an agent in memory, whatever it was trained on. No parameter of `--policy`.
-        stride: frames of the agent's own video from one frame of this one to the next: 2 where every second frame was
+        agent: Instead, an agent in memory, whatever it was trained on. No parameter of `--policy`.
+        stride: Frames of the agent's own video from one frame of this one to the next: 2 where every second frame was
             left out. No parameter of `--policy`.
     """
 

@@ -22,16 +22,16 @@ class Samurai(Policy):
     Memory" (arXiv:2411.11922), sections 4.1 and 4.2, and its published code's defaults.
 
     Attributes:
-        appear_score: object score (a logit) above which the object is in the picture; SAM 2 takes 0. Higher values
+        appear_score: Object score (a logit) above which the object is in the picture; SAM 2 takes 0. Higher values
             call it absent more often.
-        kalman_weight: weight of the overlap with the predicted box, against the predicted IoU, 0 to 1. Higher values
+        kalman_weight: Weight of the overlap with the predicted box, against the predicted IoU, 0 to 1. Higher values
             trust the motion more.
-        stable_frames: frames of reliable masks before the motion takes part in the choice. Higher values wait longer.
-        stable_iou: predicted IoU below which the motion model starts anew. Higher values give it up more readily.
-        memory_iou: predicted IoU above which a frame is remembered. Higher values remember fewer frames.
-        memory_object_score: object score (a logit) above which a frame is remembered. Higher values remember fewer
+        stable_frames: Frames of reliable masks before the motion takes part in the choice. Higher values wait longer.
+        stable_iou: Predicted IoU below which the motion model starts anew. Higher values give it up more readily.
+        memory_iou: Predicted IoU above which a frame is remembered. Higher values remember fewer frames.
+        memory_object_score: Object score (a logit) above which a frame is remembered. Higher values remember fewer
             frames.
-        memory_motion: overlap with the predicted box above which a frame is remembered, where motion took part in the
+        memory_motion: Overlap with the predicted box above which a frame is remembered, where motion took part in the
             choice. Higher values remember fewer frames.
     """
 

@@ -157,8 +157,8 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
         if ppo["imitation"]
         else "PPO alone"
     ) + ", on relative rewards" * ppo["relative"]
-    controls = settings["control_steps"]
-    steps = f"{controls:,} steps each" if controls else "as many steps as the agent of the video took"
+    given = settings["control_steps"]
+    steps = f"{given:,} steps each" if given else "as many steps as the agent of the video took"
     spent = ", ".join(f"{name} {value / 60:.0f}" for name, value in seconds.items())
     versions = ", ".join(f"{name} {settings[name]}" for name in (*BENCHMARK_PACKAGES, "python"))
     return [

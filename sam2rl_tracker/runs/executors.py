@@ -31,7 +31,12 @@ _POLL = 1.0  # seconds
 
 @dataclass(frozen=True)
 class Outcome(Generic[Task, Result]):
-    """What came of a task: a result, or what went wrong."""
+    """What came of a task.
+
+    Attributes:
+        task: The one that ended.
+        result: What the work returned, or what went wrong.
+    """
 
     task: Task
     result: Result | Sam2rlError

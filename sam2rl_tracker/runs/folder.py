@@ -49,7 +49,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     """Make a folder if need be, and work in it as the only process.
 
     Args:
-        what: is at work, for the error, such as "training".
+        what: Is at work, for the error, such as "training".
 
     Raises:
         Sam2rlError: Another process is at work in the folder, or the system refuses to write to it, at the beginning or

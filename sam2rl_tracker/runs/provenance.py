@@ -61,7 +61,7 @@ class Provenance:
         packages = ", ".join(f"{name} {number}" for name, number in versions(RESULT_PACKAGES).items())
         return f"{Path(self.model).name} {self.model_hash}, {self.device}, {packages}"
 
-    def settings(self, seed: int) -> dict[str, Any]:
+    def as_json(self, seed: int) -> dict[str, Any]:
         """Fields of `settings` in the JSON documents of `bench`, `model score` and `benchmark`."""
         return {
             "model": self.model,

@@ -24,28 +24,30 @@ class Preset:
         ageing: How much of another colouring has faded in after 60 frames at most, 0 to 1. Higher values: the first
             frame tells less of the later ones.
 
-        leaving: Probability that a target leaves the picture.
-        hiding: Probability that something covers a target wholly.
+        leaving: Probability that a target leaves the picture. Higher values: more targets come back from outside.
+        hiding: Probability that something covers a target wholly. Higher values: more targets vanish in the picture.
         absent: Frames that a target is away, once wholly out of sight. Higher values: longer absences.
-        occluders: Things that cover a target in part, at most.
+        occluders: Things that cover a target in part, at most. Higher values: less of it is seen.
 
-        distractors: Look-alikes in a scene of one target.
+        distractors: Look-alikes in a scene of one target. Higher values: more to mistake it for.
         differences: From a look-alike to its target, drawn from these: 0 (a twin with other markings) to 1. Lower
             values: easier to mistake.
-        company: Probability that a look-alike keeps its target company, instead of crossing its path once.
+        company: Probability that a look-alike keeps its target company, instead of crossing its path once. Higher
+            values: easier to mistake.
 
-        clutter: Things that lie about, at most, in and around the picture.
+        clutter: Things that lie about, at most, in and around the picture. Higher values: a busier background.
         camera: Factor of pan, zoom, roll and shake. Higher values: the picture moves more.
 
-        shading: Of bodies: 0 is flat, 1 is black on the side away from the light.
-        shadow: Darkness of the shadows that bodies cast, 0 to 1.
+        shading: Of bodies: 0 is flat, 1 is black on the side away from the light. Higher values: colours change more
+            over a body.
+        shadow: Darkness of the shadows that bodies cast, 0 to 1. Higher values: darker.
         light: How far the logarithm of the brightness drifts to either side at most. Higher values: it changes more.
-        switching: Probability that the light is switched.
+        switching: Probability that the light is switched. Higher values: more videos in which all colours jump.
 
         shutter: Share of a frame's time in which motion smears the picture. Higher values: more blur.
-        defocus: Probability that the picture is soft.
-        noise: Standard deviation of the sensor's noise at most, in gray levels.
-        jpeg: Probability of compression.
+        defocus: Probability that the picture is soft. Higher values: more videos with blurred outlines.
+        noise: Standard deviation of the sensor's noise at most, in gray levels. Higher values: grainier pictures.
+        jpeg: Probability of compression. Higher values: more videos with artefacts.
         quality: Of the compression, as libjpeg counts. Lower values: more artefacts.
     """
 

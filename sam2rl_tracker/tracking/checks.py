@@ -13,7 +13,7 @@ def check_image(image: np.ndarray) -> None:
     """An image must be RGB, uint8 [height, width, 3].
 
     Raises:
-        Sam2rlError: it is not.
+        Sam2rlError: It is not.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
@@ -24,11 +24,11 @@ def check_size(image: np.ndarray, size: tuple[int, int], frame: int) -> None:
     """All images of a video have one size.
 
     Args:
-        size: height, width of the first image.
-        frame: the image's number, counted from 0.
+        size: Height, width of the first image.
+        frame: The image's number, counted from 0.
 
     Raises:
-        Sam2rlError: this one has another.
+        Sam2rlError: This one has another.
     """
     if image.shape[:2] != size:
         raise Sam2rlError(
@@ -41,11 +41,11 @@ def check_masks(masks: np.ndarray, ids: Sequence[int] | None, size: tuple[int, i
     """Masks of objects to track, as bool [objects, height, width].
 
     Args:
-        ids: of the objects, to name them in errors; None = 1, 2, 3, ...
-        size: height, width of the image.
+        ids: Of the objects, to name them in errors; None = 1, 2, 3, ...
+        size: Height, width of the image.
 
     Raises:
-        Sam2rlError: there are none, they have another shape, or one is empty.
+        Sam2rlError: There are none, they have another shape, or one is empty.
     """
     masks = np.asarray(masks)
     if len(masks) == 0:
@@ -66,10 +66,10 @@ def check_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Boxes around objects to track, as float32 [objects, 4]: x, y, width, height in pixels.
 
     Args:
-        size: height, width of the image.
+        size: Height, width of the image.
 
     Raises:
-        Sam2rlError: they have another shape, or one has no area inside the image.
+        Sam2rlError: They have another shape, or one has no area inside the image.
     """
     boxes = np.asarray(boxes, dtype=np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
@@ -93,7 +93,7 @@ def check_found(boxes: np.ndarray, masks: np.ndarray) -> None:
         masks: bool [objects, height, width].
 
     Raises:
-        Sam2rlError: a mask is empty.
+        Sam2rlError: A mask is empty.
     """
     for box, mask in zip(boxes, masks, strict=True):
         if not mask.any():
@@ -104,11 +104,11 @@ def check_ids(ids: Sequence[int] | None, count: int, tracked: Sequence[int]) -> 
     """Ids of new objects; by default those that follow the highest one so far.
 
     Args:
-        count: how many objects there are.
-        tracked: ids of the objects that are tracked already.
+        count: How many objects there are.
+        tracked: Ids of the objects that are tracked already.
 
     Raises:
-        Sam2rlError: more or fewer ids than objects, one below 1, or one that another object has.
+        Sam2rlError: More or fewer ids than objects, one below 1, or one that another object has.
     """
     if ids is None:
         first = max(tracked, default=0) + 1

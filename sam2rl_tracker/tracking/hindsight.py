@@ -20,7 +20,7 @@ class Revised:
 
     Attributes:
         masks: bool [objects, height, width].
-        trace: of each object.
+        trace: Of each object.
     """
 
     masks: np.ndarray
@@ -32,13 +32,13 @@ class _Frame:
     """One frame with all its choices, those of one object after those of another.
 
     Attributes:
-        turns: the objects.
-        spans: the choices of each.
-        shape: of the masks: choices, height, width.
-        masks: a bit a pixel, deflated.
+        turns: The objects.
+        spans: The choices of each.
+        shape: Of the masks: choices, height, width.
+        masks: A bit a pixel, deflated.
         contested: int32 [n], the pixels on which several objects may meet and must not.
         logits: float32 [choices, n], which decide there.
-        traces: a line of JSON per choice.
+        traces: A line of JSON per choice.
     """
 
     turns: Sequence[Turn]
@@ -56,7 +56,7 @@ class Hindsight:
     A frame costs as much as a PNG of its masks: hypotheses that agree are one choice, and are kept once.
 
     Args:
-        non_overlap: whether a pixel belongs to one object at most.
+        non_overlap: Whether a pixel belongs to one object at most.
     """
 
     def __init__(self, non_overlap: bool):
@@ -74,11 +74,11 @@ class Hindsight:
         """Keep a frame.
 
         Args:
-            turns: the objects.
-            spans: the choices of each.
+            turns: The objects.
+            spans: The choices of each.
             masks: bool [choices, height, width].
             logits: [choices, height, width]; None where there are no objects.
-            traces: of each choice.
+            traces: Of each choice.
         """
         contested = np.zeros(0, dtype=np.int32)
         if self._non_overlap:

@@ -23,8 +23,8 @@ class Turn:
     """One object on one frame.
 
     Attributes:
-        policy: the object's.
-        t: the frame, counted from the one on which the object was given.
+        policy: The object's.
+        t: The frame, counted from the one on which the object was given.
     """
 
     policy: Policy
@@ -36,8 +36,8 @@ class Asked:
     """What the policies want predicted.
 
     Attributes:
-        selections: one per row.
-        spans: the rows of each object.
+        selections: One per row.
+        spans: The rows of each object.
     """
 
     selections: list[MemorySelection]
@@ -49,9 +49,9 @@ class Picked:
     """What the policies chose.
 
     Attributes:
-        choices: of all objects.
-        rows: the row that each choice came from.
-        spans: the choices of each object.
+        choices: Of all objects.
+        rows: The row that each choice came from.
+        spans: The choices of each object.
     """
 
     choices: list[Choice]
@@ -69,7 +69,7 @@ class Drawn:
     """The masks of the choices.
 
     Attributes:
-        chosen: as the engine goes on with them.
+        chosen: As the engine goes on with them.
         logits: [choices, height, width] at the video's size, on the device.
         masks: bool [choices, height, width], on the host.
     """
@@ -81,7 +81,14 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a record says beside its tensors: see `FrameRecord`."""
+    """What a record says beside its tensors: see `FrameRecord`.
+
+    Attributes:
+        frame: Counted from the object's prompted frame, which is 0.
+        predicted_iou: What the network thinks of its mask.
+        object_score: A logit.
+        area: Pixels of the output mask.
+    """
 
     frame: int
     predicted_iou: float
@@ -99,7 +106,7 @@ def to_host(engine: Engine, candidates: Candidates, features: Features, with_box
     """Everything that policies decide by, in one transfer: a prediction per row.
 
     Args:
-        with_boxes: whether some policy needs the candidates' boxes.
+        with_boxes: Whether some policy needs the candidates' boxes.
     """
     rows, count = candidates.ious.shape
     parts = [candidates.ious, candidates.logits.amax(dim=(2, 3)), candidates.object_scores[:, None]]
@@ -189,7 +196,7 @@ def separate(drawn: Drawn, outputs: list[int]) -> np.ndarray:
     """The objects' masks, bool [objects, height, width]: of several that claim a pixel, the highest logit gets it.
 
     Args:
-        outputs: the choice that is each object's output.
+        outputs: The choice that is each object's output.
     """
     masks = drawn.masks[outputs]
     if np.count_nonzero(masks, axis=0).max(initial=0) <= 1:

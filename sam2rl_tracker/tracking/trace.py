@@ -13,14 +13,14 @@ class TraceLine:
     """What one frame attended to and left behind for one object.
 
     Attributes:
-        frame: of the video, counted from 0.
-        object: its id.
+        frame: Of the video, counted from 0.
+        object: Its id.
         memories: [frame of the video, temporal slot] of each memory that the prediction attended to.
         pointers: [frame of the video, distance in frames] of each object pointer that it attended to.
-        predicted_iou: of the output mask.
-        object_score: a logit; above 0 SAM 2 takes the object to be in the picture.
-        area: pixels of the output mask, before `non_overlap`.
-        stored: whether the policy can still select the frame's memory.
+        predicted_iou: Of the output mask.
+        object_score: A logit; above 0 SAM 2 takes the object to be in the picture.
+        area: Pixels of the output mask, before `non_overlap`.
+        stored: Whether the policy can still select the frame's memory.
     """
 
     frame: int
@@ -43,11 +43,11 @@ def trace_line(
     """Describe one frame of one object.
 
     Args:
-        frame: of the video.
-        start: frame of the video on which the object was given; records count from there.
-        record: what the frame left behind.
-        selection: what it attended to; None on the frame on which the object was given.
-        stored: whether the policy can still select the frame's memory.
+        frame: Of the video.
+        start: Frame of the video on which the object was given; records count from there.
+        record: What the frame left behind.
+        selection: What it attended to; None on the frame on which the object was given.
+        stored: Whether the policy can still select the frame's memory.
     """
     return TraceLine(
         frame=frame,

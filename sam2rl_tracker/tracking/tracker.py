@@ -55,16 +55,16 @@ class Tracker:
     """SAM 2 over a stream of images, any number of objects, with a memory that stays flat however long the video is.
 
     Args:
-        model: a name, Hugging Face id or folder (see `load_model`), or a loaded model, which trackers may share.
+        model: A name, Hugging Face id or folder (see `load_model`), or a loaded model, which trackers may share.
         policy: `NAME[:key=value,...]` or `module:Class[...]` (see `make_policy`), or a callable giving a fresh policy.
         device: cpu, cuda, cuda:N or mps; None takes the best there is. A loaded model is on its device already.
         dtype: "float32", or "bfloat16" to run the network under autocast.
-        exact: predict one object at a time, on one CPU thread; in float32 every mask is then stock SAM 2's. Otherwise
+        exact: Predict one object at a time, on one CPU thread; in float32 every mask is then stock SAM 2's. Otherwise
             objects share a batch and all threads are used, which is faster and moves last bits.
-        non_overlap: give a pixel that several objects claim to the one with the highest logit. Only what is returned
+        non_overlap: Give a pixel that several objects claim to the one with the highest logit. Only what is returned
             changes: memories hold the masks as predicted.
-        num_frames: length of the video, if known. Only videos shorter than 16 frames depend on it, in the last bits.
-        agents: for a policy that is run by trained agents and was not given any: their folder, or one file; None takes
+        num_frames: Length of the video, if known. Only videos shorter than 16 frames depend on it, in the last bits.
+        agents: For a policy that is run by trained agents and was not given any: their folder, or one file; None takes
             the environment's SAM2RL_AGENTS.
 
     Images are RGB uint8 [height, width, 3], all of one size; masks bool [objects, height, width] at that size, in the
@@ -141,14 +141,14 @@ class Tracker:
 
         Args:
             masks: bool [objects, height, width], or None to begin without objects and `add` them later.
-            ids: one number per object; by default 1, 2, 3, ...
-            boxes: instead of masks, float [objects, 4]: x, y, width, height in pixels.
+            ids: One number per object; by default 1, 2, 3, ...
+            boxes: Instead of masks, float [objects, 4]: x, y, width, height in pixels.
 
         Returns:
-            The masks of this frame: those given, or those found in the boxes.
+            The masks of this frame: Those given, or those found in the boxes.
 
         Raises:
-            Sam2rlError: an image or mask of the wrong shape, an empty mask, a box outside the image, repeated ids.
+            Sam2rlError: An image or mask of the wrong shape, an empty mask, a box outside the image, repeated ids.
         """
         checks.check_image(image)
         self._objects = []
@@ -223,7 +223,7 @@ class Tracker:
         """Stop tracking an object.
 
         Raises:
-            Sam2rlError: there is no such object.
+            Sam2rlError: There is no such object.
         """
         if id not in self.ids:
             raise Sam2rlError(f"There is no object {id} to remove: the objects are {self.ids}.")
@@ -235,7 +235,7 @@ class Tracker:
         """Track all objects into the next image; their masks, all False where an object is absent.
 
         Raises:
-            Sam2rlError: called before `initialize`, or the image's size is not the first one's.
+            Sam2rlError: Called before `initialize`, or the image's size is not the first one's.
         """
         previous = self._require_features()
         checks.check_image(image)
@@ -305,7 +305,7 @@ class Tracker:
             belongs to them.
 
         Raises:
-            Sam2rlError: the policy does not revise (see `revises`): what `track` returned stands.
+            Sam2rlError: The policy does not revise (see `revises`): what `track` returned stands.
         """
         return ((revised.masks, [line.to_json() for line in revised.trace]) for revised in self.revised_frames())
 

@@ -5,8 +5,7 @@ iterations, no discount) with what it leaves open chosen by us, relative rewards
 around the best rollout known so far, which it gets from a narrow beam at first, and clones it into the policy after
 every iteration: one good decision in eighty is otherwise found again and lost again. stable-baselines3 learns.
 
-Ctrl-C, or any other end: iterations that have ended are in the folder, and the same call goes on after the last of
-them, to the same result as without the interruption. The iteration under way is lost.
+What happens after Ctrl-C: see `training.trainer`.
 """
 
 from __future__ import annotations
@@ -30,57 +29,13 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.runs.folder import RunFolder, locked
 from sam2rl_tracker.training.cloning import clone
 from sam2rl_tracker.training.environment import MemoryVecEnv, RelativeRewards, observe
+from sam2rl_tracker.training.progress import TrainingProgress, run_folder
 from sam2rl_tracker.training.search import beam_ladder
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Rollout, Simulator
 
 _FREE = ("iterations", "patience")  # settings that may change from one call to the next
 _OLDER = {"relative": False}  # what trainings did before there was such a setting
-
-
-@dataclass
-class Progress:
-    """Where a training stands, after an iteration.
-
-    Attributes:
-        iteration: How many have ended.
-        iterations: How many there will be.
-        mean: Quality of the iteration's rollouts.
-        best: Quality of the best rollout so far.
-        greedy: Quality of the greedy policy.
-        best_greedy: Quality of the best greedy policy so far.
-        sam2: Quality of SAM 2's own rule; nan where it is not known.
-        entropy: Of the policy at the iteration's rollouts, in nats: log 7 = 1.95 at most.
-        stale: Iterations since the greedy policy was last better.
-        steps: Transitions so far.
-        evaluated: States predicted so far.
-        simulating: Seconds.
-        learning: Seconds.
-    """
-
-    iteration: int = 0
-    iterations: int = 0
-    mean: float = 0.0
-    best: float = float("-inf")
-    greedy: float = 0.0
-    best_greedy: float = float("-inf")
-    sam2: float = float("nan")
-    entropy: float = float("nan")
-    stale: int = 0
-    steps: int = 0
-    evaluated: int = 0
-    simulating: float = 0.0
-    learning: float = 0.0
-
-    @property
-    def reuse(self) -> float:
-        """Share of the steps that needed no prediction."""
-        return 1 - self.evaluated / self.steps if self.steps else 0.0
-
-    @property
-    def speed(self) -> float:
-        """Simulated frames per second."""
-        return self.steps / self.simulating if self.simulating else 0.0
 
 
 @dataclass
@@ -93,7 +48,7 @@ class Trained:
         best_actions: Those of the best rollout.
     """
 
-    progress: Progress
+    progress: TrainingProgress
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     best_actions: list[int] = field(default_factory=list)
 
@@ -102,7 +57,7 @@ def train(
     simulator: Simulator,
     settings: Settings,
     folder: Path,
-    on_iteration: Callable[[Progress], None] = lambda progress: None,
+    on_iteration: Callable[[TrainingProgress], None] = lambda progress: None,
     sam2: float = float("nan"),
 ) -> Trained:
     """Train on a simulator; continue from the folder's last finished iteration if there is one.
@@ -125,7 +80,7 @@ def train(
             )
         env = MemoryVecEnv(simulator, episodes)
         model = _make_ppo(env, settings)
-        run = RunFolder(folder, counter="iteration")
+        run = run_folder(folder)
         _keep_settings(run, simulator, settings)
         trained = _load(run, model)
         progress = trained.progress
@@ -136,25 +91,6 @@ def train(
             if iterations.left:
                 model.learn(iterations.left * episodes * simulator.decisions, iterations)
         return trained
-
-
-def read_training(folder: Path) -> Progress | None:
-    """Where the training of a folder stands; None before its first iteration has ended, or if nobody can tell."""
-    table = RunFolder(folder, counter="iteration").progress()
-    try:
-        return Progress(
-            **{name: type(value)(table.columns[name][-1]) for name, value in asdict(Progress()).items()},
-        )
-    except (KeyError, ValueError):
-        return None
-
-
-def read_curve(folder: Path) -> list[tuple[int, float]]:
-    """(simulated steps, quality of the best policy so far) after every iteration of a folder's training."""
-    columns = RunFolder(folder, counter="iteration").progress().columns
-    if not {"steps", "best_greedy"} <= columns.keys():
-        return []
-    return list(zip(columns["steps"].astype(int).tolist(), columns["best_greedy"].tolist(), strict=True))
 
 
 class _Iterations(BaseCallback):
@@ -171,7 +107,7 @@ class _Iterations(BaseCallback):
         trained: Trained,
         run: RunFolder,
         board: SummaryWriter,
-        on_iteration: Callable[[Progress], None],
+        on_iteration: Callable[[TrainingProgress], None],
     ):
         super().__init__()
         self._env, self._simulator, self._settings = env, env.simulator, settings
@@ -263,7 +199,7 @@ class _Mark:
         self._counted = (counters.steps, counters.evaluated + counters.recomputed, counters.seconds)
         self._time = time.perf_counter()
 
-    def add_to(self, progress: Progress) -> _Mark:
+    def add_to(self, progress: TrainingProgress) -> _Mark:
         """Add steps, predicted states and seconds since this mark; the new mark."""
         now = _Mark(self._simulator)
         steps, evaluated, seconds = (b - a for a, b in zip(self._counted, now._counted, strict=True))
@@ -357,12 +293,12 @@ def _save(run: RunFolder, model: PPO, trained: Trained) -> None:
 
 def _load(run: RunFolder, model: PPO) -> Trained:
     """The last finished iteration, or the beginning."""
-    trained = Trained(Progress())
+    trained = Trained(TrainingProgress())
 
     def restore(content: dict[str, Any]) -> None:
         model.policy.load_state_dict(content["policy"])
         model.policy.optimizer.load_state_dict(content["optimizer"])
-        trained.progress = Progress(**content["progress"])
+        trained.progress = TrainingProgress(**content["progress"])
         trained.tensors = {name: value.numpy() for name, value in content["tensors"].items()}
         trained.best_actions = list(content["best_actions"])
 

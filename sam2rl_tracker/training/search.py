@@ -27,13 +27,21 @@ _CHUNK = 1024  # transitions between two looks at the size of the store
 
 @dataclass(frozen=True)
 class Found:
-    """The best rollout that a search came upon."""
+    """The best rollout that a search came upon.
+
+    Attributes:
+        name: The search's.
+        quality: Of the video, exactly what the simulator gives for the actions.
+        actions: Those after frames 1 to T - 2.
+        steps: Asked for in all.
+        curve: (steps, best quality so far) at every improvement, and at the end.
+    """
 
     name: str
-    quality: float  # of the video, exactly what a replay of the actions gives
-    actions: tuple[int, ...]  # after frames 1 to T-2
-    steps: int  # asked for in all
-    curve: tuple[tuple[int, float], ...]  # (steps, best quality so far): every improvement, and the end
+    quality: float
+    actions: tuple[int, ...]
+    steps: int
+    curve: tuple[tuple[int, float], ...]
 
 
 def successors(simulator: Simulator, state: State) -> list[int]:
@@ -49,11 +57,11 @@ def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64)
     """The best of as many random rollouts as the budget allows, each step drawn from the distinct successors.
 
     Args:
-        budget: in steps.
-        batch: rollouts in lockstep; it changes nothing but the speed.
+        budget: In steps.
+        batch: Rollouts in lockstep; it changes nothing but the speed.
 
     Raises:
-        Sam2rlError: the budget is less than one rollout.
+        Sam2rlError: The budget is less than one rollout.
     """
     length = simulator.decisions
     if budget < length:
@@ -99,7 +107,7 @@ def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
     action comes first: nothing depends on what the simulator was asked before.
 
     Args:
-        width: states that are kept of each frame.
+        width: States that are kept of each frame.
     """
     if width < 1:
         raise ValueError(f"a beam is at least 1 wide, not {width}")
@@ -128,7 +136,7 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
     """The best of a ladder of beams, the widest of which is the largest that is sure to stay in the budget.
 
     Raises:
-        Sam2rlError: the budget may not suffice for a beam of width 1.
+        Sam2rlError: The budget may not suffice for a beam of width 1.
     """
 
     def cost(width: int) -> int:
@@ -201,7 +209,7 @@ def compare(simulator: Simulator, budget: int, seed: int, width: int | None = No
         width: None = no ceiling.
 
     Raises:
-        Sam2rlError: the budget is too small for one of them.
+        Sam2rlError: The budget is too small for one of them.
     """
     limited = [random_search(simulator, budget, seed), greedy(simulator), beam_for_budget(simulator, budget)]
     return limited if width is None else [*limited, ceiling([*limited, beam(simulator, width)])]

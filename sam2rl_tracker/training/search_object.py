@@ -26,9 +26,11 @@ class SearchResult:
     """What searches found on one object. Qualities are fractions, on the ground truth that was searched on.
 
     Attributes:
+        sequence: The video.
+        object_id: The object, as its ground truth numbers it.
         budget: Simulated steps for random search and beam; greedy search takes what it takes.
         found: By each search, simulated: random, greedy, beam and, if it was asked for, the ceiling.
-        replayed: {search: quality of the same decisions through the tracker}.
+        evaluated: {search: quality of the same decisions through the tracker}.
         agent: Quality of the workspace's agent of this object, simulated; None where there is none.
         agent_method: How that was made.
         always: Quality where every frame replaces the oldest, simulated.
@@ -39,7 +41,7 @@ class SearchResult:
     object_id: int
     budget: int
     found: tuple[Found, ...]
-    replayed: dict[str, float]
+    evaluated: dict[str, float]
     agent: float | None
     agent_method: str | None
     always: float
@@ -58,7 +60,7 @@ class SearchResult:
             "agent_method": self.agent_method,
             "always": self.always,
             "sam2": self.sam2,
-            "replayed": self.replayed,
+            "replayed": self.evaluated,
         }
 
 
@@ -99,7 +101,7 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
         object_id=task.object_id,
         budget=budget,
         found=tuple(found),
-        replayed={name: agent.record["quality"] for name, agent in agents.items()},
+        evaluated={name: agent.record["quality"] for name, agent in agents.items()},
         agent=simulated,
         agent_method=trained.record.get("method") if trained else None,
         always=always,

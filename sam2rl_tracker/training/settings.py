@@ -30,9 +30,10 @@ class Settings:
             less noisy, and each iteration longer.
         n_epochs: How often PPO goes through an iteration's transitions. Higher values learn more from them, and move
             the policy further from the one that they were sampled with.
-        hidden: Units of the one hidden layer, of the policy and of the value each.
+        hidden: Units of the one hidden layer, of the policy and of the value each. Higher values can tell more banks
+            apart, and learn more slowly.
         gamma: Discount; at 1, the return is the video's quality. Lower values favour the next frames.
-        learning_rate: Of PPO's Adam optimiser.
+        learning_rate: Of PPO's Adam optimiser. Higher values learn faster and less stably.
         batch_size: Transitions in a minibatch, changed a little so that all minibatches are of one size. Lower values
             take more and noisier steps.
         gae_lambda: Of generalised advantage estimation. Higher values trust the value network less and the rollouts'

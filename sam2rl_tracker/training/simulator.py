@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from sam2rl_tracker.agents.action import CAPACITY, DISCARD, OLDEST, act
-from sam2rl_tracker.engine import MAX_POINTERS, Chosen, Engine, FixedShape, FrameRecord
+from sam2rl_tracker.engine import MAX_POINTERS, Engine, FixedShape, FrameRecord, Masks
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.overlaps import areas, batch_overlaps
@@ -53,25 +53,42 @@ class Rollout:
 
 @dataclass(eq=False, slots=True)
 class _Node:
-    """A frame as predicted under a bank, and what is kept of it. Tensors may be dropped and computed again."""
+    """A frame as predicted under a bank, and what is kept of it. Tensors may be dropped and computed again.
+
+    Attributes:
+        frame: Which one.
+        bank: The nodes that it was predicted under, oldest first.
+        reward: The frame's quality over the number of scored frames.
+        score: The object score, a logit.
+        record: What the frame left behind, with a memory once the node has been stored in a bank; None when dropped.
+        logits: [4h, 4w] of the output, from which a memory can be encoded; None when dropped, or no longer needed.
+        used: The epoch in which it was last used.
+    """
 
     frame: int
-    bank: tuple[int, ...]  # nodes, oldest first
-    reward: float  # the frame's quality over the number of scored frames
-    score: float  # object score
-    record: FrameRecord | None = None  # with a memory once the node has been stored in a bank
-    logits: Tensor | None = None  # [4h, 4w] of the output, from which a memory can be encoded
-    used: int = 0  # the epoch in which it was last used
+    bank: tuple[int, ...]
+    reward: float
+    score: float
+    record: FrameRecord | None = None
+    logits: Tensor | None = None
+    used: int = 0
 
 
 @dataclass
 class Counters:
-    """How much was asked for and how much of it was computed."""
+    """How much was asked for and how much of it was computed.
 
-    steps: int = 0  # transitions asked for
-    evaluated: int = 0  # states predicted for the first time
-    recomputed: int = 0  # states predicted again because they had been dropped
-    seconds: float = 0.0  # spent in steps
+    Attributes:
+        steps: Transitions asked for.
+        evaluated: States predicted for the first time.
+        recomputed: States predicted again because they had been dropped.
+        seconds: Spent in steps.
+    """
+
+    steps: int = 0
+    evaluated: int = 0
+    recomputed: int = 0
+    seconds: float = 0.0
 
     @property
     def reuse(self) -> float:
@@ -168,7 +185,7 @@ class Simulator:
         """Apply an action in each state, all at the same frame, and predict the next frame.
 
         Raises:
-            ValueError: states of different frames, the last frame, or an action that does not exist.
+            ValueError: States of different frames, the last frame, or an action that does not exist.
         """
         frames = {self._nodes[state].frame for state in states}
         if len(frames) != 1 or (t := frames.pop()) >= len(self.clip) - 1:
@@ -329,8 +346,7 @@ class Simulator:
         padded = nodes + nodes[:1] * (self._shape.rows - len(nodes))
         logits = torch.stack([node.logits for node in padded])  # type: ignore[misc]
         scores = torch.tensor([node.score for node in padded], device=self._engine.device)
-        chosen = Chosen(logits, logits[:, 0], scores)  # pointers play no part in a memory
-        memories = self._engine.encode_memory(self._features[t], chosen, [False] * len(padded))
+        memories = self._engine.encode_memory(self._features[t], Masks(logits, scores), [False] * len(padded))
         for node, memory in zip(nodes, memories, strict=False):
             assert node.record is not None
             node.record = replace(node.record, memory=memory)

@@ -1,7 +1,8 @@
 """From objects of a workspace to agents: train each, evaluate it through the tracker, and keep it as a file.
 
-Ctrl-C: trainings end where they are, in other processes too, and keep the iterations that have ended; the same call
-goes on with them (`ppo.train`). Agents that are finished stay.
+Ctrl-C, or any other end: trainings end where they are, in other processes too. Iterations that have ended are in the
+training's folder (`runs.folder`), and the same call goes on after the last of them, to the same result as without the
+interruption. The iteration under way is lost. Agents that are finished stay.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import Outcome, run_each, run_here
-from sam2rl_tracker.training.ppo import Progress, read_training, train
+from sam2rl_tracker.training.ppo import train
+from sam2rl_tracker.training.progress import TrainingProgress, read_training
 from sam2rl_tracker.training.task import Task, make_agent
+
+_JSON_NAMES = {"object_id": "object", "best_rollout_evaluated": "best_rollout_replayed"}  # where they differ
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,14 @@ class TrainingResult:
     """What came of the training of one object. Qualities are fractions, on the ground truth that was trained on.
 
     Attributes:
+        sequence: The video.
+        object_id: The object, as its ground truth numbers it.
+        seed: Of the training.
         quality: Of the agent, through the tracker.
         sam2_quality: Of SAM 2's own rule, through the tracker.
         batched_quality: What the simulator gave the same agent.
         best_rollout: Of the best rollout seen in training, simulated.
-        best_rollout_replayed: Of the same, through the tracker.
+        best_rollout_evaluated: Of the same, through the tracker.
         steps: Simulated transitions.
         evaluated: States predicted for them.
         seconds: Of training, over all its runs.
@@ -50,7 +57,7 @@ class TrainingResult:
     sam2_quality: float
     batched_quality: float
     best_rollout: float
-    best_rollout_replayed: float
+    best_rollout_evaluated: float
     steps: int
     evaluated: int
     seconds: float
@@ -60,9 +67,8 @@ class TrainingResult:
 
     def as_json(self) -> dict[str, Any]:
         """As `sam2rl train --json` and a benchmark's parts hold it."""
-        names = {"object_id": "object"}
         texts = {"file": str(self.file), "own_file": str(self.own_file)}
-        return {names.get(name, name): value for name, value in {**asdict(self), **texts}.items()}
+        return {_JSON_NAMES.get(name, name): value for name, value in {**asdict(self), **texts}.items()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> TrainingResult:
@@ -71,13 +77,15 @@ class TrainingResult:
         Raises:
             KeyError: A field is missing.
         """
-        given = {**content, "object_id": content["object"]}
+        given = {**content, **{ours: content[theirs] for ours, theirs in _JSON_NAMES.items()}}
         given |= {name: Path(content[name]) for name in ("file", "own_file")}
         return cls(**{name: given[name] for name in cls.__dataclass_fields__})
 
 
 @one_thread()  # the batches are small, and tasks run side by side
-def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda progress: None) -> TrainingResult:
+def train_object(
+    task: Task, on_iteration: Callable[[TrainingProgress], None] = lambda progress: None
+) -> TrainingResult:
     """Train one agent, or continue, and save it in the training's folder.
 
     Raises:
@@ -107,7 +115,7 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
         sam2_quality=sam2,
         batched_quality=progress.best_greedy,
         best_rollout=progress.best,
-        best_rollout_replayed=best.record["quality"],
+        best_rollout_evaluated=best.record["quality"],
         steps=progress.steps,
         evaluated=progress.evaluated,
         seconds=round(progress.simulating + progress.learning, 1),
@@ -120,7 +128,7 @@ def train_object(task: Task, on_iteration: Callable[[Progress], None] = lambda p
 def train_all(
     tasks: Sequence[Task],
     jobs: int = 1,
-    on_iteration: Callable[[Task, Progress], None] = lambda task, progress: None,
+    on_iteration: Callable[[Task, TrainingProgress], None] = lambda task, progress: None,
     publishing: bool = True,
 ) -> Iterator[Outcome[Task, TrainingResult]]:
     """Train agents one after the other, or in `jobs` processes that share nothing but files.

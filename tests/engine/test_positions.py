@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def track(engine: Engine) -> Tensor:
     """Everything an engine does, on two frames: the logits of the second."""
     video = load_video()
-    first, second = engine.encode_images(video.images[:2])
+    first, second = map(engine.encode_image, video.images[:2])
     chosen = engine.prompt_masks(first, video.truth[:1])
     engine.prompt_boxes(first, np.array([[20, 20, 40, 40]]))
     memory = engine.encode_memory(first, chosen, [True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
     gains = {"stride": np.full(count, 0.01), "never": np.full(count, -0.01)}
     gains |= {"SAM2RL": agent + np.linspace(-0.1, 0.1, count), "SAMURAI": np.full(count, -0.02)}
     rest = {"DAM4SAM": np.full(count, rule), "random": np.full(count, 0.2), "best found": np.full(count, 0.4)}
-    return asdict(judge({**gains, **rest}))
+    return judge({**gains, **rest}).as_json()
 
 
 def text_of(claims: dict[str, Any]) -> str:
@@ -201,7 +201,7 @@ def test_what_cannot_be_claimed() -> None:
 
 def test_a_rule_that_may_gain_nothing_has_no_multiple() -> None:
     rule = np.linspace(-0.2, 0.21, 20)
-    claims = asdict(judge({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)}))
+    claims = judge({"SAM2RL": np.full(20, 0.3), "SAMURAI": rule, "best found": np.full(20, 0.4)}).as_json()
     assert claims["heuristics"]["times"][0] == pytest.approx(60)
     assert claims["heuristics"]["times"][1:] == (None, None)
     assert "60.0" not in text_of(claims)

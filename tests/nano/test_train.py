@@ -14,7 +14,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.nano import train as training
 from sam2rl_tracker.nano.batches import Cut
 from sam2rl_tracker.nano.recipe import RECIPES, Recipe, Stage
-from sam2rl_tracker.nano.train import Progress, train_nano
+from sam2rl_tracker.nano.train import NanoProgress, train_nano
 from sam2rl_tracker.report.nano_curves import plot_training
 
 TINY = Recipe(
@@ -37,7 +37,7 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path, mon
     whole = train_nano(tmp_path / "whole", TINY, "cpu")
     monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: NanoProgress) -> None:
         if progress.step == 3:
             raise KeyboardInterrupt
 

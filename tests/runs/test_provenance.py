@@ -12,7 +12,7 @@ from sam2rl_tracker.runs.provenance import Provenance, processor, versions
 
 def test_what_a_number_was_made_with(nano: Model) -> None:
     made = Provenance.of(nano)
-    assert made.settings(7) == {
+    assert made.as_json(7) == {
         "model": "nano",
         "model_hash": nano.hash,
         "device": "cpu",

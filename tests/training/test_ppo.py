@@ -16,7 +16,8 @@ from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.runs.folder import RunFolder
-from sam2rl_tracker.training.ppo import Progress, train
+from sam2rl_tracker.training.ppo import train
+from sam2rl_tracker.training.progress import TrainingProgress
 from sam2rl_tracker.training.search import beam_ladder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,7 +32,7 @@ def test_a_training_that_was_interrupted_ends_the_same(
     class Killed(Exception):
         pass
 
-    def kill(progress: Progress) -> None:
+    def kill(progress: TrainingProgress) -> None:
         if progress.iteration == 2:
             raise Killed
 
@@ -74,7 +75,7 @@ def test_learning_finds_the_better_of_two_banks(nano: Model, clip: Clip, tmp_pat
 def test_cloning_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Path, width: int) -> None:
     """From the first iteration on the policy is as good as the beam it begins with, and then as the best rollout."""
     found = beam_ladder(simulator(nano, clip), width)
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     settings = dataclasses.replace(QUICK, imitation=0.9, hidden=64, beam=width)
     result = train(
         simulator(nano, clip), settings, tmp_path, lambda progress: seen.append(dataclasses.replace(progress))
@@ -150,7 +151,7 @@ def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_
     """The system itself refuses to write: files may not grow beyond a limit, which is set after two iterations."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def fill(progress: Progress) -> None:
+    def fill(progress: TrainingProgress) -> None:
         if progress.iteration == 2:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
 

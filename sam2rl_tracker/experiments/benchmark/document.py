@@ -24,15 +24,17 @@ from sam2rl_tracker.vot.workspace import open_workspace
 
 
 @dataclass(frozen=True)
-class Results:
+class Measured:
     """All that a benchmark measured.
 
     Attributes:
+        folder: The benchmark's.
+        plan: What was to be done.
         report: What the VOT toolkit says of the trackers.
         tasks: {sequence: what its first seed's agent was trained on}, in the order of the plan.
         trained: All trainings, those of other seeds included.
         searched: {sequence: searches}, of the first sequences.
-        controls: {sequence: baselines}.
+        baselines: {sequence: the baselines there}.
         moved: {sequence: the agent on changed versions of the video}.
     """
 
@@ -42,7 +44,7 @@ class Results:
     tasks: Mapping[str, Task]
     trained: Mapping[Task, TrainingPart]
     searched: Mapping[str, SearchPart]
-    controls: Mapping[str, BaselinesPart]
+    baselines: Mapping[str, BaselinesPart]
     moved: Mapping[str, TransferPart]
 
     def trained_on(self, name: str) -> TrainingPart:
@@ -55,9 +57,12 @@ class Method:
     """A row of the document's `methods`.
 
     Attributes:
+        quality: Mean over videos, for searches and the best found over those that were searched.
         gain: Mean difference to SAM 2 over videos, for searches and the best found over those that were searched.
-        low: Of its 95 % bootstrap interval; None for too few videos, as `high`.
+        low: Lower end of its 95 % bootstrap interval; None for too few videos.
+        high: Upper end of the same.
         accuracy_gain: The same of Accuracy; None for what the toolkit did not run: searches and baselines.
+        robustness_gain: The same of Robustness.
         steps: Simulated, mean over videos; None where nothing was simulated.
         fps: In `vot evaluate`, on one CPU thread; None for what the toolkit did not run.
         sees_truth: Whether it was made on the ground truth that it is scored on.
@@ -74,7 +79,7 @@ class Method:
     sees_truth: bool
 
 
-def document(results: Results, settings: Mapping[str, Any]) -> dict[str, Any]:
+def make_document(measured: Measured, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Everything, as JSON: `trackers` and `sequences` as in `sam2rl report`, and
 
     - methods: {name: see `Method`};
@@ -89,15 +94,15 @@ def document(results: Results, settings: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         settings: What it was made with.
     """
-    plan, names = results.plan, list(results.tasks)
-    measured = to_json(results.report)
-    videos = _qualities(results, measured["sequences"])
+    plan, names = measured.plan, list(measured.tasks)
+    scores = to_json(measured.report)
+    videos = _qualities(measured, scores["sequences"])
     # The first video was searched, as were the first others: what a method lacks is at the end.
     gains = {
         key: np.array([row[key] - row[REFERENCE] for row in videos.values() if key in row]) for key in videos[names[0]]
     }
-    steps = {name: {AGENTS: results.trained_on(name).result.steps} for name in names}
-    for name, part in results.searched.items():
+    steps = {name: {AGENTS: measured.trained_on(name).result.steps} for name in names}
+    for name, part in measured.searched.items():
         steps[name] |= {key: part.spent[key] for key in SEARCHES}
 
     def method(key: str) -> Method:
@@ -108,52 +113,52 @@ def document(results: Results, settings: Mapping[str, Any]) -> dict[str, Any]:
             gain=mean,
             low=low,
             high=high,
-            accuracy_gain=difference(measured["sequences"], key, "accuracy"),
-            robustness_gain=difference(measured["sequences"], key, "robustness"),
+            accuracy_gain=difference(scores["sequences"], key, "accuracy"),
+            robustness_gain=difference(scores["sequences"], key, "robustness"),
             steps=float(np.mean(spent)) if spent else None,
-            fps=_fps(results.folder, key, names) if key in plan.trackers else None,
-            sees_truth=key in results.report.trained or key in (*SEARCHES, BEST),
+            fps=_fps(measured.folder, key, names) if key in plan.trackers else None,
+            sees_truth=key in measured.report.trained or key in (*SEARCHES, BEST),
         )
 
-    transfer = survival(VARIANTS, {name: part.variants for name, part in results.moved.items()})
+    transfer = survival(VARIANTS, {name: part.variants for name, part in measured.moved.items()})
     return {
-        "trackers": measured["trackers"],
-        "sequences": measured["sequences"],
+        "trackers": scores["trackers"],
+        "sequences": scores["sequences"],
         "methods": {key: asdict(method(key)) for key in gains},
         "videos": videos,
         "steps": steps,
-        "claims": asdict(judge(gains)),
+        "claims": judge(gains).as_json(),
         "seeds": {
             name: {
                 str(task.settings.seed): part.result.quality
-                for task, part in results.trained.items()
+                for task, part in measured.trained.items()
                 if task.sequence == name
             }
             for name in names[: plan.subset]
         },
         "transfer": {variant: asdict(row) for variant, row in transfer.items()},
-        "curves": _curves(results, {name: row[REFERENCE] for name, row in videos.items()}),
+        "curves": _curves(measured, {name: row[REFERENCE] for name, row in videos.items()}),
         "settings": {
             **plan.as_json(),
-            "seconds": _seconds(results),
-            "hashes": {name: _hash(open_workspace(results.folder).sequences / name) for name in names},
+            "seconds": _seconds(measured),
+            "hashes": {name: _hash(open_workspace(measured.folder).sequences / name) for name in names},
             **settings,
         },
     }
 
 
-def _qualities(results: Results, sequences: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def _qualities(measured: Measured, sequences: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """{sequence: {method: quality}}.
 
-    Decisions are replayed through the tracker: what the simulator makes of them in batches is not quite the same.
+    Decisions are evaluated by the tracker: what the simulator makes of them in batches is not quite the same.
     """
     videos = {}
-    for name in results.tasks:
+    for name in measured.tasks:
         row = {key: scores["quality"] for key, scores in sequences[name].items()}
-        row |= {control: results.controls[name].qualities[control] for control in BASELINES}
-        if name in results.searched:
-            row |= {search: results.searched[name].replayed[search] for search in SEARCHES}
-            row[BEST] = max(*row.values(), results.trained_on(name).result.best_rollout_replayed)
+        row |= {baseline: measured.baselines[name].qualities[baseline] for baseline in BASELINES}
+        if name in measured.searched:
+            row |= {search: measured.searched[name].evaluated[search] for search in SEARCHES}
+            row[BEST] = max(*row.values(), measured.trained_on(name).result.best_rollout_evaluated)
         videos[name] = row
     return videos
 
@@ -164,14 +169,14 @@ def _fps(folder: Path, tracker: str, names: Sequence[str]) -> float:
     return float(1 / np.median(times))
 
 
-def _seconds(results: Results) -> dict[str, float]:
+def _seconds(measured: Measured) -> dict[str, float]:
     """Of each kind of work, in one process."""
-    folder, trackers, names = results.folder, results.plan.trackers, list(results.tasks)
+    folder, trackers, names = measured.folder, measured.plan.trackers, list(measured.tasks)
     return {
-        "training": sum(part.result.seconds for part in results.trained.values()),
-        "searching": sum(part.seconds for part in results.searched.values()),
-        "replaying": sum(part.seconds for part in results.controls.values())
-        + sum(part.seconds for part in results.moved.values()),
+        "training": sum(part.result.seconds for part in measured.trained.values()),
+        "searching": sum(part.seconds for part in measured.searched.values()),
+        "replaying": sum(part.seconds for part in measured.baselines.values())
+        + sum(part.seconds for part in measured.moved.values()),
         "tracking": float(sum(frame_times(folder, key, name).sum() for key in trackers for name in names)),
     }
 
@@ -184,13 +189,13 @@ def _hash(sequence: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _curves(results: Results, base: Mapping[str, float]) -> dict[str, list[list[float]]]:
+def _curves(measured: Measured, base: Mapping[str, float]) -> dict[str, list[list[float]]]:
     """Mean gain over the videos that were searched against simulated steps.
 
     A curve begins where that of every video has begun.
     """
-    searched = results.searched
-    curves = {AGENTS: [results.trained_on(name).curve for name in searched]}
+    searched = measured.searched
+    curves = {AGENTS: [measured.trained_on(name).curve for name in searched]}
     curves |= {key: [part.curves[key] for part in searched.values()] for key in SEARCHES}
     gains = {
         key: [

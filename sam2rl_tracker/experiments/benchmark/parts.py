@@ -20,7 +20,7 @@ from sam2rl_tracker.experiments.transfer import VARIANTS, Transfer, transfer_age
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import process_pool
 from sam2rl_tracker.runs.folder import write_json
-from sam2rl_tracker.training.ppo import Progress, read_curve
+from sam2rl_tracker.training.progress import TrainingProgress, read_curve
 from sam2rl_tracker.training.search_object import search_object
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all
@@ -38,6 +38,7 @@ class TrainingPart:
     """The training of one agent.
 
     Attributes:
+        result: What came of it.
         agent: Where the agent's file lies now; the folder may have been moved since.
         curve: Quality of the best policy so far, simulated.
     """
@@ -54,13 +55,13 @@ class SearchPart:
     Attributes:
         spent: {search: simulated steps}.
         curves: {search: best quality so far, simulated}.
-        replayed: {search: quality through the tracker}.
+        evaluated: {search: quality through the tracker}.
         seconds: That they took.
     """
 
     spent: dict[str, int]
     curves: dict[str, Curve]
-    replayed: dict[str, float]
+    evaluated: dict[str, float]
     seconds: float
 
 
@@ -112,7 +113,7 @@ class Parts:
         results = {task: part for task in tasks if (part := self._trained(task)) is not None}
         told: dict[Task, int] = {}
 
-        def on_iteration(task: Task, now: Progress) -> None:
+        def on_iteration(task: Task, now: TrainingProgress) -> None:
             if told.get(task) != now.iteration:
                 told[task] = now.iteration
                 about = f"{now.iteration} of {now.iterations}, agent {now.best_greedy:.3f} (SAM 2 {now.sam2:.3f})"

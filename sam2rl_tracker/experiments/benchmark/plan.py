@@ -34,9 +34,11 @@ class Plan:
         preset: How hard the scenes are; see `synthetic.presets`.
         model: Which SAM 2, as `load_model` takes it.
         settings: Of the agents' training.
-        seeds: How many agents are trained on each of the first videos, each with another seed.
-        subset: How many these videos are.
-        searched: On how many of the first videos searches run; None = all. They take most of the time.
+        seeds: How many agents are trained on each of the first videos, each with another seed. Higher values show
+            better how much the seed decides, and take longer.
+        subset: How many these videos are. Higher values show it on more videos, and take longer.
+        searched: On how many of the first videos searches run; None = all. Higher values narrow the intervals of what
+            is said of searches, which take most of the time.
         control_steps: Simulated steps of random search and beam; None = as many as the agent of the video took.
         trackers: That the VOT toolkit evaluates, SAM2 and SAM2RL among them.
     """

@@ -13,7 +13,7 @@ from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Model, load_model
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.methods import AGENTS
-from sam2rl_tracker.experiments.benchmark.document import Results, document
+from sam2rl_tracker.experiments.benchmark.document import Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
 from sam2rl_tracker.media.files import atomic_path
@@ -47,8 +47,8 @@ def run_benchmark(
         say: Is told what goes on, a line each.
 
     Returns:
-        The JSON document that is written to `benchmark.json`: see `document`. There are also `benchmark.csv` (a line
-        per video and method), `benchmark.md` (the tables) and two pictures.
+        The JSON document that is written to `benchmark.json`: see `make_document`. There are also `benchmark.csv` (a
+        line per video and method), `benchmark.md` (the tables) and two pictures.
 
     Raises:
         Sam2rlError: The folder belongs to another plan or is in use, or a training, a search or a tracker failed;
@@ -66,9 +66,9 @@ def run_benchmark(
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
         machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
         names = _generate(workspace, plan, say)
-        results = _measure(folder, plan, names, model, Parts(parts, jobs, say), jobs, say)
-        settings = {**Provenance.of(model).settings(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
-        return _write(folder, document(results, settings))
+        measured = _measure(folder, plan, names, model, Parts(parts, jobs, say), jobs, say)
+        settings = {**Provenance.of(model).as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
+        return _write(folder, make_document(measured, settings))
 
 
 def _is_fresh(folder: Path) -> bool:
@@ -110,7 +110,7 @@ def _measure(
     parts: Parts,
     jobs: int,
     say: Callable[[str], None],
-) -> Results:
+) -> Measured:
     """All parts, and the toolkit's evaluation of the trackers."""
     device = str(model.device)
 
@@ -127,7 +127,7 @@ def _measure(
     searched = names[: plan.searched]
     budgets = {first[name]: plan.control_steps or trained[first[name]].result.steps for name in searched}
     found = dict(zip(searched, parts.search(budgets), strict=True))
-    controls = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
+    baselines = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
     moved = dict(zip(names, parts.transfer(agents), strict=True))
 
     say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
@@ -146,7 +146,7 @@ def _measure(
     report = collect(folder)
     _check_made_with(folder, plan, report, Provenance.of(model).result_line())
     _check_agents(folder, report, {name: trained[one].result.quality for name, one in first.items()})
-    return Results(folder, plan, report, first, trained, found, controls, moved)
+    return Measured(folder, plan, report, first, trained, found, baselines, moved)
 
 
 def _publish(folder: Path, parts: Parts, trained: Mapping[Task, TrainingPart], agents: Mapping[Task, Path]) -> None:

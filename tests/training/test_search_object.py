@@ -31,7 +31,7 @@ def test_decisions_that_were_searched_run_in_the_toolkit(
     ]
     assert evaluate(workspace.folder, ["SAM2RL"]) == []
     sequences = collect(workspace.folder).analysis.sequences
-    assert sequences["clip"]["SAM2RL"].quality == pytest.approx(max(found[0].replayed.values()), abs=1e-4)
+    assert sequences["clip"]["SAM2RL"].quality == pytest.approx(max(found[0].evaluated.values()), abs=1e-4)
 
 
 @pytest.mark.slow
