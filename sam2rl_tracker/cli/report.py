@@ -19,11 +19,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Every tracker evaluated in a workspace beside SAM 2: a table, an HTML page, and its figures as PNG and PDF."""
-    from sam2rl_tracker.report.page import write_page
+    from sam2rl_tracker.report.page import check_page_folder, write_page
     from sam2rl_tracker.report.table import render, to_json
     from sam2rl_tracker.training.settings import PRESETS
     from sam2rl_tracker.vot.collect import collect
 
+    if not no_html:
+        check_page_folder(folder, out)  # before the analysis, which takes a while
     found = collect(folder)
     if as_json:
         print_json(to_json(found))

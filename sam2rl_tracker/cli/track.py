@@ -38,7 +38,9 @@ def track(
         bool,
         typer.Option("--exact", help="One object at a time, on one CPU thread: slower; to compare masks to the pixel."),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the masks; by default NAME-masks here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the masks; by default NAME-masks here, or NAME-masks-2 and so on.")
+    ] = None,
     overlay: Annotated[Path | None, typer.Option(help="An .mp4 with the objects coloured.")] = None,
     trace: Annotated[Path | None, typer.Option(help="A JSONL file: what every frame attended to.")] = None,
     list_policies: Annotated[
@@ -46,9 +48,9 @@ def track(
     ] = False,
 ) -> None:
     """Track objects through a video: one index PNG per frame, and an overlay video and a trace if asked for."""
-    from sam2rl_tracker.tracking.video import CELL, track_video
+    from sam2rl_tracker.tracking.video import CELL, default_folder, track_video
 
-    folder = out or Path(f"{source.resolve().stem}-masks")
+    folder = out or default_folder(source)
     boxes = [_parse_box(text) for text in box or []]
     columns = (TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:

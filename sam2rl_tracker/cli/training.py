@@ -172,24 +172,32 @@ def search(
     as_json: Json = False,
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
+    from sam2rl_tracker.agents.store import agents_folder
+    from sam2rl_tracker.media.files import check_output_folder
     from sam2rl_tracker.report.search_curves import plot_curves
+    from sam2rl_tracker.report.style import check_figure
     from sam2rl_tracker.training.search_object import search_object
     from sam2rl_tracker.training.settings import Settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.vot.clips import objects_of
+    from sam2rl_tracker.vot.workspace import open_workspace
 
+    objects = objects_of(folder, sequence or (), object_id)
+    workspace = open_workspace(folder)
+    if save:
+        own = agents_folder(workspace.folder)
+        check_output_folder(save, [path for path in workspace.inputs if path != own])
     if plots:
-        try:
-            plots.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Sam2rlError(f"{plots} cannot be written ({error.strerror}): give another folder.") from error
+        check_output_folder(plots, workspace.inputs)
+        for name, k in objects:
+            check_figure(plots / f"{name}_{k}.png")
     keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
     heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
     limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
     table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_OWN_TRUTH}", caption=limits)
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     with console.status("Searching") as status:
-        for name, k in objects_of(folder, sequence or (), object_id):
+        for name, k in objects:
             status.update(f"Searching {escape(name)}, object {k}")
             task = Task(folder, name, k, model, device, Settings(seed=seed))
             try:

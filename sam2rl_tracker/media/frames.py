@@ -15,7 +15,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.media.files import StrPath, same_file
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, narrow_range, read_image
 
 
@@ -56,6 +56,10 @@ class FrameSource(ABC):
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
         """Decode from the first frame on."""
+
+    @abstractmethod
+    def may_name(self, name: str) -> bool:
+        """Whether a frame has this name; of a video file, whose length nobody knows for sure, whether one could."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order.
@@ -126,8 +130,9 @@ class _FolderSource(FrameSource):
 
     def __init__(self, folder: Path, mask: StrPath | None) -> None:
         self.files = list_frames(folder, mask)
+        self._names = {file.stem for file in self.files}
         super().__init__(folder, count=len(self.files), fps=None)
-        if mask and any(_same_file(entry, mask) for entry in folder.iterdir()):
+        if mask and any(same_file(entry, mask) for entry in folder.iterdir()):
             self.notes.append(f"{mask} lies among the frames of {folder} and is no frame: it was left out.")
         narrow = narrow_range(self.files[0])
         if narrow:
@@ -141,6 +146,9 @@ class _FolderSource(FrameSource):
     def _frames(self) -> Iterator[Frame]:
         for file in self.files:
             yield Frame(file.stem, read_image(file))
+
+    def may_name(self, name: str) -> bool:
+        return name in self._names
 
 
 def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
@@ -166,7 +174,7 @@ def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
             f"{len(dangling)} of the {len(images)} images in {folder} are links to files that do not exist, such as "
             f"{dangling[0].name} to {dangling[0].readlink()}: copy the files again, or delete the links."
         )
-    files = sorted((f for f in images if f.is_file() and not (mask and _same_file(f, mask))), key=_natural_key)
+    files = sorted((f for f in images if f.is_file() and not (mask and same_file(f, mask))), key=_natural_key)
     if not files:
         raise Sam2rlError(
             f"{folder} holds no frames, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}: "
@@ -179,10 +187,6 @@ def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
             f"{folder} holds several frames named {stem} ({twins}), whose output would collide: keep one of them."
         )
     return files
-
-
-def _same_file(file: Path, other: StrPath) -> bool:
-    return file.exists() and Path(other).exists() and file.samefile(other)
 
 
 def _natural_key(file: Path) -> tuple[list[int | str], str]:
@@ -234,6 +238,9 @@ class _VideoSource(FrameSource):
                     "may be damaged, re-encode it or give a folder of frames."
                 ) from error
         self.notes += [note for note in self._losses(read) if note not in self.notes]
+
+    def may_name(self, name: str) -> bool:
+        return re.fullmatch(r"[0-9]{8,}", name) is not None
 
     def _losses(self, read: _Reading) -> Iterator[str]:
         """What the file promised and did not give."""

@@ -34,14 +34,14 @@ from sam2rl_tracker.engine.threads import one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
-from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.media.files import LOCK, atomic_path
 from sam2rl_tracker.nano.batches import Clips, open_source
 from sam2rl_tracker.nano.clip_losses import clip_losses
 from sam2rl_tracker.nano.losses import Losses
 from sam2rl_tracker.nano.optimizers import average_of, make_optimizers
 from sam2rl_tracker.nano.recipe import Recipe, Stage, schedule, stage_at
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.runs.folder import RunFolder, locked
+from sam2rl_tracker.runs.folder import CHECKPOINT, PROGRESS, RunFolder, locked
 from sam2rl_tracker.synthetic.scenes import generate_scene
 
 _CONFIG = PACKAGED_MODELS / "nano" / "config.yaml"
@@ -86,10 +86,23 @@ def train_nano(
 
     Raises:
         Sam2rlError: Another training is at work in the folder, it was begun with another recipe, its checkpoint is
-            damaged, or it cannot be written to.
+            damaged, it holds a model or a table that comes from elsewhere, or it cannot be written to.
     """
+    _refuse_others(folder)
     with locked(folder, "training"):
         return _Training(RunFolder(folder, counter="step"), recipe, resolve_device(device)).run(on_step)
+
+
+def _refuse_others(folder: Path) -> None:
+    """A model that was not trained here must not be replaced. The lock stands in every folder of a training."""
+    if (folder / LOCK).exists() or (folder / CHECKPOINT).exists():
+        return
+    for name in ("model.safetensors", "config.yaml", PROGRESS, "curves.png"):
+        if (folder / name).exists():
+            raise Sam2rlError(
+                f"{folder / name} was not made by a training in this folder, and would be overwritten: give a new "
+                "folder."
+            )
 
 
 class _Training:

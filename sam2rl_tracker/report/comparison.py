@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PILImage
 
+from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.overlaps import Overlaps
 from sam2rl_tracker.evaluation.tracks import mean_overlaps, overlap_spread
-from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.files import StrPath, atomic_path, check_output_file
 from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.media.overlay import overlay
 from sam2rl_tracker.media.writer import VideoWriter
@@ -21,7 +22,7 @@ from sam2rl_tracker.report.words import labelled
 from sam2rl_tracker.vot.differences import read_shown
 from sam2rl_tracker.vot.registry import that_saw_truth
 from sam2rl_tracker.vot.sequences import read_sequence
-from sam2rl_tracker.vot.workspace import checked_workspace
+from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
 _PANEL = 256  # pixels of a panel's larger side without a bank,
 _WIDTH = 1600  # or of a whole row of panels with one
@@ -55,9 +56,12 @@ def write_comparison(
         The video's path.
 
     Raises:
-        Sam2rlError: There are no such results, or the files cannot be written.
+        Sam2rlError: There are no such results, the files cannot be written or lie among the workspace's data, or the
+            picture would take the place of somebody else's.
     """
     workspace = checked_workspace(folder)
+    video = VideoWriter(path, fps)
+    check_comparison_files(workspace, path)
     truth = read_sequence(workspace.sequences / sequence)
     objects = list(truth.regions) if object_id is None else [object_id]
     shown = {name: {k: read_shown(workspace, name, truth, k) for k in objects} for name in trackers}
@@ -77,7 +81,7 @@ def write_comparison(
         banks = {name: BankRow(rooms[name], start, overlaps[name], size, most) for name in trackers}
     stills = []
     trained = that_saw_truth(workspace, trackers)
-    with VideoWriter(path, fps) as video:
+    with video:
         for t, file in enumerate(truth.images):
             image = resized(read_image(file), size)
             true = {k: truth.regions[k][t] for k in objects}
@@ -100,6 +104,21 @@ def write_comparison(
     with atomic_path(path.with_suffix(".png")) as temporary:
         PILImage.fromarray(np.concatenate(stills)).save(temporary)
     return path
+
+
+def check_comparison_files(workspace: Workspace, path: Path) -> None:
+    """Refuse a video, or the picture beside it, that could not be written or would cost somebody a file.
+
+    Raises:
+        Sam2rlError: As in `write_comparison`.
+    """
+    picture = path.with_suffix(".png")
+    for file in (path, picture):
+        check_output_file(file, workspace.inputs)
+    if picture.exists() and not path.exists():  # a comparison leaves both
+        raise Sam2rlError(
+            f"{picture} is there already, and stills of {path.name} would take its place: give another name."
+        )
 
 
 def _stills(spread: Overlaps) -> list[int]:

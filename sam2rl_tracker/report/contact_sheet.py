@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.files import StrPath, atomic_path, check_output_file
 from sam2rl_tracker.media.images import Image
 from sam2rl_tracker.media.overlay import overlay
 from sam2rl_tracker.synthetic.scenes import generate_scene
@@ -72,6 +72,7 @@ def write_contact_sheet(path: StrPath, seeds: Sequence[int], preset: str, frames
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise Sam2rlError(f"{path} does not end in .png, the only format of contact sheets: give a name that does.")
+    check_output_file(path)
     sheet = contact_sheet(seeds, preset, frames, size, objects=objects)
     with atomic_path(path) as temporary:
         PILImage.fromarray(sheet).save(temporary)

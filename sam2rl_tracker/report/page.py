@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Container, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from jinja2 import Environment, PackageLoader
 
@@ -18,7 +20,7 @@ from sam2rl_tracker.evaluation.intervals import FEW
 from sam2rl_tracker.evaluation.measures import LOWER_IS_BETTER, MEASURES
 from sam2rl_tracker.evaluation.memory import memory_use
 from sam2rl_tracker.evaluation.results import ROUNDING, Results
-from sam2rl_tracker.media.files import StrPath, atomic_path, prepare_output_folder
+from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.plots import draw_plots
@@ -34,6 +36,9 @@ from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 MOST_DETAILS = 50
 """Objects shown in detail: more would make the page too large to open at once."""
+
+_COMMAND = "report"  # as the marker of a page's folder names it
+_PAGE = "index.html"
 
 _HEADS = {
     "quality": ("Quality", "Mean IoU over all frames; a frame without the object counts 1 if the tracker says so"),
@@ -64,10 +69,21 @@ class Cell:
     best: bool = False
 
 
+def check_page_folder(folder: StrPath, out: StrPath | None = None) -> Path:
+    """The folder for a workspace's page, once nothing speaks against it; arguments and errors as in `write_page`."""
+    workspace = open_workspace(folder)
+    if out is not None:
+        refuse_inputs(out, workspace.inputs)
+    path = workspace.folder / "report" if out is None else Path(out)
+    with output_folder(path, _COMMAND) as output:
+        output.refuse_others([_PAGE])
+    return path
+
+
 def write_page(
     folder: StrPath, report: Report, out: StrPath | None = None, defaults: Mapping[str, float] | None = None
 ) -> Path:
-    """Write `index.html` and `figures/*.png`, `*.pdf`.
+    """Write `index.html` and `figures/*.png`, `*.pdf`; figures that only an earlier report had are deleted.
 
     Args:
         folder: The workspace.
@@ -80,61 +96,64 @@ def write_page(
         The page.
 
     Raises:
-        Sam2rlError: The folder holds foreign files or cannot be written, or the workspace has damaged files.
+        Sam2rlError: The folder holds foreign files, lies among the workspace's data or cannot be written, or the
+            workspace has damaged files.
     """
     workspace = open_workspace(folder)
-    out = prepare_output_folder(workspace.folder / "report" if out is None else out)
     results = read_results(folder, report)
     trainings, searches = read_trainings(workspace.folder), read_searches(workspace.folder)
     styles = tracker_styles(results.trackers)
-    figures = out / "figures"
-    plots, details = [], []
-    if results.trackers:
-        try:
-            (figures / "objects").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Sam2rlError(f"{figures} cannot be written ({error.strerror}): give another folder.") from error
-        plots = draw_plots(results, trainings, searches, styles, figures)
-        details = draw_details(results, workspace, styles, MOST_DETAILS)
-        save_details(details, figures / "objects")
-        _clean(figures, {plot.name for plot in plots})
-        _clean(figures / "objects", {detail.name for detail in details})
-    environment = Environment(
-        loader=PackageLoader("sam2rl_tracker", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("page.html").render(
-        report=report,
-        results=results,
-        trainings=trainings,
-        workspace=workspace,
-        summary=summarise(results),
-        styles=styles,
-        labelled=partial(labelled, trained=report.trained),
-        trained=report.trained & set(results.trackers),
-        heads=_HEADS,
-        table={name: {key: _cell(results, name, key) for key in MEASURES} for name in results.trackers},
-        sequences={name: _sequence_row(results, name) for name in results.by_sequence},
-        few=FEW,
-        rules=_rules(workspace, results.trackers),
-        plots={plot.name: plot for plot in plots},
-        details=details,
-        links={detail.one.sequence: detail.name for detail in reversed(details)},
-        memories={name: use for name in results.trackers if (use := memory_use(results.objects, name))},
-        habits=habits(results),
-        has_entropy=any("entropy" in training.columns for training in trainings),
-        settings=_settings(workspace, report, trainings, defaults),
-    )
-    path = out / "index.html"
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
+    with output_folder(check_page_folder(folder, out), _COMMAND) as output, _scratch(output.path) as drawn:
+        plots, details = [], []
+        if results.trackers:
+            plots = draw_plots(results, trainings, searches, styles, drawn)
+            details = draw_details(results, workspace, styles, MOST_DETAILS)
+            save_details(details, drawn / "objects")
+        environment = Environment(
+            loader=PackageLoader("sam2rl_tracker", "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        page = environment.get_template("page.html").render(
+            report=report,
+            results=results,
+            trainings=trainings,
+            workspace=workspace,
+            summary=summarise(results),
+            styles=styles,
+            labelled=partial(labelled, trained=report.trained),
+            trained=report.trained & set(results.trackers),
+            heads=_HEADS,
+            table={name: {key: _cell(results, name, key) for key in MEASURES} for name in results.trackers},
+            sequences={name: _sequence_row(results, name) for name in results.by_sequence},
+            few=FEW,
+            rules=_rules(workspace, results.trackers),
+            plots={plot.name: plot for plot in plots},
+            details=details,
+            links={detail.one.sequence: detail.name for detail in reversed(details)},
+            memories={name: use for name in results.trackers if (use := memory_use(results.objects, name))},
+            habits=habits(results),
+            has_entropy=any("entropy" in training.columns for training in trainings),
+            settings=_settings(workspace, report, trainings, defaults),
+        )
+        files = {f"figures/{path.relative_to(drawn).as_posix()}": path for path in drawn.rglob("*.*")}
+        output.refuse_others([*files, _PAGE])
+        for name, file in files.items():
+            with output.write(name) as temporary:
+                os.replace(file, temporary)
+        with output.write(_PAGE) as temporary:
+            temporary.write_text(page, encoding="utf-8")
+        output.clear_old()
+        return output.path / _PAGE
 
 
-def _clean(folder: Path, names: Container[str]) -> None:
-    """Delete figures of an earlier report that this one does not have."""
-    for file in folder.iterdir():
-        if file.suffix in (".png", ".pdf", ".svg") and file.stem not in names:
-            file.unlink(missing_ok=True)
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A hidden folder in a folder of results, with one for objects, to draw into before anything is replaced."""
+    try:
+        with TemporaryDirectory(prefix=".figures-", dir=folder) as scratch:
+            (Path(scratch) / "objects").mkdir()
+            yield Path(scratch)
+    except OSError as error:
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give another folder.") from error
 
 
 def _rules(workspace: Workspace, trackers: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.methods import TRACKERS
@@ -123,6 +124,23 @@ def new_figure(width: float, height: float) -> Figure:
 def draw_grid(axes: Axes) -> None:
     """Thin lines behind the data."""
     axes.grid(**GRID)
+
+
+def check_figure(path: Path) -> None:
+    """Refuse to draw over a picture that is no figure of ours, as Matplotlib's name in a PNG tells.
+
+    Raises:
+        Sam2rlError: There is such a file.
+    """
+    if not path.exists():
+        return
+    try:
+        with PILImage.open(path) as image:
+            drawn = str(image.info.get("Software", "")).startswith("Matplotlib")
+    except OSError:  # no picture at all
+        drawn = False
+    if not drawn:
+        raise Sam2rlError(f"{path} is there already and is no figure of sam2rl, so it stays: give another folder.")
 
 
 def save(figure: Figure, path: StrPath) -> Path:

@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.media.files import atomic_path, exclusive
 
 SETTINGS = "settings.json"
 CHECKPOINT = "checkpoint.pt"
@@ -57,11 +56,8 @@ def locked(folder: Path, what: str) -> Iterator[None]:
             later on.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock").acquire(timeout=0):
+        with exclusive(folder, what):
             yield
-    except Timeout as error:
-        raise Sam2rlError(f"Another {what} is at work in {folder}: wait for it, or stop it.") from error
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): what was finished is kept.") from error
 

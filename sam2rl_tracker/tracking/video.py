@@ -13,8 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from sam2rl_tracker.engine import packaged_models
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import atomic_path, prepare_output_folder
+from sam2rl_tracker.media.files import (
+    OutputFolder,
+    atomic_path,
+    check_output_file,
+    free_folder,
+    output_folder,
+    refuse_inputs,
+    same_file,
+)
 from sam2rl_tracker.media.frames import FrameSource, open_frames
 from sam2rl_tracker.media.masks import IGNORED, MaskReader, object_masks, write_index_mask
 from sam2rl_tracker.media.overlay import overlay
@@ -23,6 +32,8 @@ from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
 
 CELL = 4  # input pixels that a pixel of the mask decoder's output is wide
+_LONGEST_LINE = 1 << 20  # of a trace, in bytes: another file may be a single line
+_COMMAND = "track"  # as the marker of a folder of masks names it
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Summary:
         revised: whether the policy chose the masks when it had seen the whole video.
         tiny: objects that are smaller than a cell of the mask decoder's output on the first frame. They get lost.
         input_size: side of the model's input, in pixels.
-        notes: what the user should know of how the inputs were read, a sentence each.
+        notes: what the user should know of how the inputs were read and of the output folder, a sentence each.
     """
 
     frames: int
@@ -81,7 +92,8 @@ def track_video(
 
     Args:
         source: a folder of frames or a video file.
-        out: folder for one index PNG per frame, named like the frame; new, or written by this command before.
+        out: folder for one index PNG per frame, named like the frame; new, or written by this command before. Masks of
+            an earlier run go once the first new frame has been tracked; what else lies there stays.
         init: index PNG of the first frame, k = object k; or a black and white one, white = object 1.
         boxes: instead of a mask, (x, y, width, height) in pixels per object; ids count from 1.
         model, policy, device, dtype, exact: as `Tracker` takes them.
@@ -90,25 +102,40 @@ def track_video(
         on_frame: called after every frame with how many are done and how many there are (None: unknown).
 
     Raises:
-        Sam2rlError: bad input. What was computed before a bad frame stays on disk, and the message says how much.
+        Sam2rlError: bad input, or an output that is an input, cannot be written, or would overwrite what somebody else
+            wrote: found before the first frame is tracked. What was computed before a bad frame stays on disk, and the
+            message says how much.
     """
-    if out.resolve() == source.resolve():
-        raise Sam2rlError(f"{out} is the source: give another folder for the masks.")
     frames = open_frames(source, mask=init)
     masks, ids, notes = _read_init(init, boxes)
     _check_size(frames, masks, init)
-    tracker = Tracker(model, policy, device, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
-    _clear_masks(prepare_output_folder(out))
+    inputs = [source]
+    if init:
+        inputs.append(init)
+    if model not in packaged_models():  # a folder, perhaps
+        inputs.append(Path(model))
+    refuse_inputs(out, inputs)
 
-    started = time.perf_counter()
     done = 0
     failure: Sam2rlError | KeyboardInterrupt | None = None
     with ExitStack() as stack:
-        video = stack.enter_context(VideoWriter(overlay_file, frames.fps)) if overlay_file else None
+        folder = stack.enter_context(output_folder(out, _COMMAND, source))
+        _check_masks(folder, frames, init)
+        video = VideoWriter(overlay_file, frames.fps) if overlay_file else None
+        if overlay_file:
+            check_output_file(overlay_file, inputs)
+        if trace_file:
+            _check_trace(trace_file, inputs)
+        tracker = Tracker(model, policy, device, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
+
+        started = time.perf_counter()
+        if video:
+            stack.enter_context(video)
         trace = stack.enter_context(stack.enter_context(atomic_path(trace_file)).open("w")) if trace_file else None
 
         def write(tracked: _Tracked, last_word: bool) -> None:
-            write_index_mask(out / f"{tracked.name}.png", tracked.labels)
+            with folder.write(f"{tracked.name}.png") as path:
+                write_index_mask(path, tracked.labels)
             if video and last_word:
                 video.write(overlay(tracked.image, tracked.labels), tracked.time)
             if trace and last_word:
@@ -117,6 +144,8 @@ def track_video(
         first: _Tracked | None = None
         try:
             for tracked in _track(tracker, frames, masks, ids, boxes):
+                if first is None:
+                    folder.clear_old()  # masks of another run must not stay among the new ones
                 write(tracked, last_word=not tracker.revises)
                 first = first or tracked
                 done += 1
@@ -136,7 +165,8 @@ def track_video(
     seconds = time.perf_counter() - started
     size = tracker.model.network.image_size
     tiny = _tiny(first.labels, ids, size) if first else []
-    return Summary(done, tracker.ids, seconds, tracker.revises, tiny, size, notes + frames.notes)
+    notes = [*notes, *frames.notes, *_others(folder)]
+    return Summary(done, tracker.ids, seconds, tracker.revises, tiny, size, notes)
 
 
 def _tiny(labels: np.ndarray, ids: list[int], input_size: int) -> list[int]:
@@ -145,10 +175,50 @@ def _tiny(labels: np.ndarray, ids: list[int], input_size: int) -> list[int]:
     return [k for k in ids if areas[k] < CELL**2]
 
 
-def _clear_masks(folder: Path) -> None:
-    """A folder of ours may be written again, but masks of another run must not stay among the new ones."""
-    for path in folder.glob("*.png"):
-        path.unlink()
+def default_folder(source: Path) -> Path:
+    """Where masks go by default: NAME-masks here, or NAME-masks-2 and so on where that holds something else."""
+    source = source.resolve()
+    name = source.name if source.is_dir() else source.stem
+    return free_folder(Path(f"{name}-masks"), _COMMAND, source)
+
+
+def _check_masks(folder: OutputFolder, frames: FrameSource, init: Path | None) -> None:
+    """Refuse to lose the first frame's mask, or one that somebody drew or corrected, to a mask of this run."""
+    names = [path.name for path in folder.path.glob("*.png") if frames.may_name(path.stem)]
+    if init and any(same_file(folder.path / name, init) for name in {*names, *folder.listed}):
+        raise Sam2rlError(
+            f"{init} is an input and lies where masks will be written: copy it to another place, or give another "
+            "folder for the masks."
+        )
+    folder.refuse_others(names)
+
+
+def _check_trace(path: Path, inputs: Sequence[Path]) -> None:
+    if path.suffix.lower() in (".mp4", ".png"):
+        raise Sam2rlError(f"{path} is no name for a trace, which is text: give one that ends in .jsonl.")
+    check_output_file(path, inputs)
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        line = file.readline(_LONGEST_LINE)
+    try:
+        is_trace = "frame" in json.loads(line)
+    except (ValueError, TypeError):
+        is_trace = False
+    if not is_trace:
+        raise Sam2rlError(f"{path} is there already and is no trace, so it is not overwritten: give another name.")
+
+
+def _others(folder: OutputFolder) -> list[str]:
+    """Images that lie among the masks: somebody who reads the folder should know."""
+    names = sorted({path.name for path in folder.path.glob("*.png")} - set(folder.written))
+    if not names:
+        return []
+    return [f"{folder.path} also holds {_some(names)}, which this run did not write and left there."]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _track(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.media.files import StrPath, temporary_path
 from sam2rl_tracker.media.images import Image, Mask, read_image
 from sam2rl_tracker.vot.regions import EMPTY, UNKNOWN, Region, encode, parse_line
 
@@ -67,20 +67,24 @@ def write_sequence(folder: StrPath, frames: Iterable[AnnotatedFrame], fps: float
             a mask has another size, or no object is ever seen.
     """
     folder = Path(folder)
-    if folder.exists():
-        raise Sam2rlError(f"{folder} exists already, expected a new sequence: delete it or take another workspace.")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    _refuse_taken(folder)
+    temporary = temporary_path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
         (temporary / "color").mkdir(parents=True)
         try:
             _write(temporary, folder.name, frames, fps, suffix)
+            _refuse_taken(folder)  # another command may have been faster
             os.rename(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
+
+
+def _refuse_taken(folder: Path) -> None:
+    if folder.exists():
+        raise Sam2rlError(f"{folder} exists already, expected a new sequence: delete it or take another workspace.")
 
 
 def _write(folder: Path, name: str, frames: Iterable[AnnotatedFrame], fps: float, suffix: str) -> None:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.synthetic.scenes import generate_scene
@@ -28,6 +28,11 @@ Item = TypeVar("Item")
 
 TEMPLATE = Path(__file__).parent / "template"
 """The files of a new workspace."""
+
+TEMPLATE_FILES = ("trackers.ini", "stack.yaml", "config.yaml")
+"""Their names, in the order in which they are written: the last one makes the folder a workspace."""
+
+_PATIENCE = 60.0  # seconds to wait for a command that enters a sequence, which takes a moment
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,12 @@ class Workspace:
                 "new workspace, `sam2rl workspace create DIR`."
             ) from error
 
+    @property
+    def inputs(self) -> list[Path]:
+        """The folders that hold its data, whether or not they are there: no report or video may go there."""
+        names = ("results", "agents", "training", "search", "benchmark", "analysis")
+        return [self.sequences, *(self.folder / name for name in names)]
+
     def check_new(self, names: Iterable[str]) -> None:
         """Refuse names that sequences have already.
 
@@ -100,10 +111,11 @@ class Workspace:
             The sequence's folder.
         """
         self.check_new([name])
-        names = self.names()
         write_sequence(self.sequences / name, frames, fps, suffix)
-        with atomic_path(self.sequences / "list.txt") as temporary:
-            temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
+        with exclusive(self.sequences, "sam2rl", timeout=_PATIENCE):  # another command may add one at the same time
+            names = self.names()
+            with atomic_path(self.sequences / "list.txt") as temporary:
+                temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
         return self.sequences / name
 
 
@@ -168,13 +180,15 @@ def create(folder: StrPath) -> Workspace:
         Sam2rlError: The folder holds files or cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not _is_new(folder):
         raise Sam2rlError(f"{folder} is not empty, expected a new folder for the workspace: give another one.")
     try:
         (folder / "sequences").mkdir(parents=True, exist_ok=True)
         (folder / "sequences" / "list.txt").touch()
-        for name in ("trackers.ini", "stack.yaml", "config.yaml"):
-            shutil.copyfile(TEMPLATE / name, folder / name)
+        for name in TEMPLATE_FILES:
+            if not (folder / name).exists():
+                with atomic_path(folder / name) as temporary:
+                    shutil.copyfile(TEMPLATE / name, temporary)
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give a folder you own.") from error
     return open_workspace(folder)
@@ -183,9 +197,19 @@ def create(folder: StrPath) -> Workspace:
 def open_or_create(folder: StrPath) -> Workspace:
     """Open a workspace, or create it when the folder is new or empty; errors as in both."""
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()):
-        return open_workspace(folder)
-    return create(folder)
+    return create(folder) if _is_new(folder) else open_workspace(folder)
+
+
+def _is_new(folder: Path) -> bool:
+    """Whether nothing is there, or only what `create` makes first: another one is at work, or was interrupted.
+
+    Going on with it does no harm, as `create` replaces nothing.
+    """
+    if not folder.is_dir():
+        return not folder.exists()
+    begun = {"sequences", *TEMPLATE_FILES[:-1]}
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    return names <= begun and all(entry.name == "list.txt" for entry in folder.glob("sequences/*"))
 
 
 # ---------------------------------------------------------------- filling it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,21 @@ def test_names_that_settings_had_first(run: Run) -> None:
     assert status != 0
     assert "was begun with" in said
     assert "0.02" in said
+
+
+def test_where_search_may_not_write(run: Run) -> None:
+    assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
+    Path("file").write_text("in the way")
+    Path("p").mkdir()
+    Path("p/scene-00002_1.png").write_text("mine")
+    for arguments, message in {
+        ("--plots", "w/sequences/plots"): "lies in the input folder",
+        ("--save", "w/results"): "is an input|lies in",
+        ("--save", "w/sequences/scene-00002/color"): "lies in the input folder",
+        ("--save", "file"): "file is a file, expected a folder",
+        ("--plots", "p"): "p/scene-00002_1.png is there already and is no figure",
+    }.items():
+        status, out, said = run("search", "w", *arguments)
+        assert (status, out) == (2, ""), said
+        assert re.search(message, said), said
+    assert Path("p/scene-00002_1.png").read_text() == "mine"

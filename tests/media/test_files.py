@@ -1,13 +1,32 @@
-"""Files that are complete or not there, and folders for output."""
+"""Files that are complete or not there, outputs that are no inputs, and folders that know what was written in them."""
 
 import errno
+import json
 import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import atomic_path, prepare_output_folder
+from sam2rl_tracker.media.files import (
+    LOCK,
+    MARKER,
+    OutputFolder,
+    atomic_path,
+    check_output_file,
+    check_output_folder,
+    exclusive,
+    free_folder,
+    output_folder,
+    refuse_inputs,
+)
+
+FIRST_VERSION = "This folder was written by sam2rl, which may write to it again.\n"
+"""The whole marker of version 0.1.0."""
 
 
 def test_atomic_path_appears_complete_and_replaces(tmp_path):
@@ -42,43 +61,298 @@ def test_full_disk_is_a_user_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_output_folder_new_empty_and_own(tmp_path):
-    folder = tmp_path / "deep" / "out"
-    assert prepare_output_folder(folder) == folder
-    assert (folder / ".sam2rl").is_file()
-    (folder / "0001.png").write_text("result")
-    prepare_output_folder(folder)  # ours: accepted with its files
-    assert (folder / "0001.png").read_text() == "result"
+# ---------------------------------------------------------------- outputs that are inputs
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """A video and a folder of frames, by several names."""
+    monkeypatch.chdir(tmp_path)
+    Path("holiday.mp4").write_text("film")
+    Path("clip").mkdir()
+    Path("clip", "1.jpg").write_text("frame")
+    Path("other").mkdir()
+    Path("link.mp4").symlink_to("holiday.mp4")
+    os.link("holiday.mp4", "twin.mp4")
+    Path("frames").symlink_to("clip")
+    Path("new.mp4").symlink_to(Path("clip", "new.mp4"))  # leads to nothing yet
+    return [Path("holiday.mp4"), tmp_path / "clip", Path("no-such-mask.png")]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "holiday.mp4",
+        "./other/../holiday.mp4",
+        "link.mp4",
+        "twin.mp4",
+        "clip",
+        "clip/",
+        "frames",
+        "other/../frames/.",
+        "no-such-mask.png",
+    ],
+)
+def test_an_input_is_no_output(inputs, output):
+    for spelled in (Path(output), Path(output).absolute()):
+        with pytest.raises(Sam2rlError, match="is an input of this command"):
+            refuse_inputs(spelled, inputs)
+
+
+@pytest.mark.parametrize("output", ["clip/o.mp4", "frames/masks", "clip/a/b/c.jsonl", "new.mp4"])
+def test_no_output_goes_into_an_input_folder(inputs, output):
+    with pytest.raises(Sam2rlError, match="lies in the input folder"):
+        refuse_inputs(output, inputs)
+
+
+@pytest.mark.parametrize("output", ["clip-masks", "clip.mp4", "other", "other/holiday.mp4", "."])
+def test_other_outputs_are_free(inputs, output):
+    refuse_inputs(output, inputs)
+
+
+def test_the_file_system_says_whether_case_matters(inputs, monkeypatch):
+    """As where `HOLIDAY.MP4` opens `holiday.mp4`."""
+    by_name = {os.path.realpath(name).casefold(): name for name in ("holiday.mp4", "clip")}
+    same = os.path.samefile
+
+    def ignore_case(*paths):
+        return same(*(by_name.get(os.path.realpath(path).casefold(), path) for path in paths))
+
+    refuse_inputs("HOLIDAY.mp4", inputs)
+    monkeypatch.setattr(os.path, "samefile", ignore_case)
+    for output in ("HOLIDAY.mp4", "Clip", "CLIP/masks"):
+        with pytest.raises(Sam2rlError, match="input"):
+            refuse_inputs(output, inputs)
+
+
+def test_a_file_that_cannot_be_written_is_found_before(inputs):
+    before = sorted(os.listdir())
+    with pytest.raises(Sam2rlError, match="there is no folder nowhere, create it first"):
+        check_output_file("nowhere/o.mp4")
+    with pytest.raises(Sam2rlError, match="other is a folder, expected a file"):
+        check_output_file("other")
+    with pytest.raises(Sam2rlError, match=r"holiday.mp4/o.mp4 cannot be written"):
+        check_output_file("holiday.mp4/o.mp4")
+    with pytest.raises(Sam2rlError, match="is an input"):
+        check_output_file("link.mp4", inputs)
+    check_output_file("other/o.mp4", inputs)
+    assert sorted(os.listdir()) == before
+    assert not os.listdir("other")
+
+
+def test_a_folder_for_single_files(inputs):
+    with pytest.raises(Sam2rlError, match="lies in the input folder"):
+        check_output_folder("clip/plots", inputs)
+    with pytest.raises(Sam2rlError, match="is a file, expected a folder"):
+        check_output_folder("holiday.mp4")
+    with pytest.raises(Sam2rlError, match="cannot be written"):
+        check_output_folder("holiday.mp4/plots")
+    check_output_folder("other/plots", inputs)
+    assert not os.listdir("other/plots")
+
+
+# ---------------------------------------------------------------- one at a time
+
+
+def test_another_process_is_refused_or_waits(tmp_path):
+    folder = tmp_path / "new"
+    order = []
+
+    def second() -> None:
+        with exclusive(folder, "test", timeout=10):
+            order.append("second")
+
+    with exclusive(folder, "test"):
+        with (
+            pytest.raises(Sam2rlError, match=r"Another test is at work in .*new: wait for it, or stop it\."),
+            exclusive(folder, "test"),
+        ):
+            pass
+        thread = threading.Thread(target=second)
+        thread.start()
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    code = "import sys, time; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire()"
+    code += "; print(flush=True); time.sleep(30)"
+    command = [sys.executable, "-c", code, str(tmp_path / LOCK)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with pytest.raises(Sam2rlError, match="Another"), exclusive(tmp_path, "test"):
+            pass
+        process.send_signal(signal.SIGKILL)
+    assert (tmp_path / LOCK).exists()
+    with exclusive(tmp_path, "test"):
+        pass
+
+
+# ---------------------------------------------------------------- folders of results
+
+
+def write(folder: OutputFolder, **files: str) -> None:
+    for name, text in files.items():
+        with folder.write(f"{name}.txt") as path:
+            path.write_text(text)
+
+
+def run(path: Path, command: str = "track", source: str | None = None, **files: str) -> None:
+    """A whole command: what it writes has these names and texts, and what it wrote before goes."""
+    with output_folder(path, command, source) as folder:
+        folder.refuse_others([f"{name}.txt" for name in files])
+        folder.clear_old()
+        write(folder, **files)
+
+
+def texts(path: Path) -> dict[str, str]:
+    return {file.stem: file.read_text() for file in path.glob("*.txt")}
+
+
+def test_a_new_and_an_empty_folder_are_written(tmp_path):
+    run(tmp_path / "deep" / "out", a="1")
+    assert texts(tmp_path / "deep" / "out") == {"a": "1"}
     (tmp_path / "empty").mkdir()
-    prepare_output_folder(tmp_path / "empty", marker=".mark")
-    assert os.listdir(tmp_path / "empty") == [".mark"]
+    (tmp_path / "empty" / ".DS_Store").touch()
+    run(tmp_path / "empty", a="1")
+    assert texts(tmp_path / "empty") == {"a": "1"}
 
 
-def test_output_folder_of_someone_else_is_untouched(tmp_path):
+def test_a_folder_of_someone_else_is_untouched(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(Sam2rlError, match="not empty"):
-        prepare_output_folder(tmp_path)
+    with pytest.raises(Sam2rlError, match="is not empty and was not written by sam2rl"):
+        run(tmp_path, a="1")
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
-def test_output_folder_with_another_marker_is_foreign(tmp_path):
-    prepare_output_folder(tmp_path / "out", marker=".benchmark")
-    with pytest.raises(Sam2rlError, match="not empty"):
-        prepare_output_folder(tmp_path / "out")
+def test_a_folder_of_another_command_is_untouched(tmp_path):
+    run(tmp_path, command="report", a="1")
+    with pytest.raises(Sam2rlError, match="was written by `sam2rl report`: give another folder"):
+        run(tmp_path, command="track", b="1")
+    assert texts(tmp_path) == {"a": "1"}
 
 
-def test_output_folder_that_is_or_lies_in_a_file(tmp_path):
+def test_a_folder_that_is_or_lies_in_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Sam2rlError, match="is a file"):
-        prepare_output_folder(tmp_path / "file")
+        run(tmp_path / "file")
     with pytest.raises(Sam2rlError, match="Not a directory"):
-        prepare_output_folder(tmp_path / "file" / "out")
+        run(tmp_path / "file" / "out")
 
 
-def test_output_folder_not_writable(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(*_: object, **__: object) -> None:  # tests may run as root, whom permissions do not stop
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, "write_text", refuse)
     with pytest.raises(Sam2rlError, match="Permission denied"):
-        prepare_output_folder(tmp_path)
+        run(tmp_path)
+
+
+def test_a_new_folder_goes_when_nothing_was_written(tmp_path):
+    with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "out", "track"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(TypeError), output_folder(tmp_path / "out", "track") as folder:
+        write(folder, a="1", b=1)
+    assert texts(tmp_path / "out") == {"a": "1"}
+
+
+def test_two_commands_at_once(tmp_path):
+    with output_folder(tmp_path, "track") as folder:
+        write(folder, a="1")
+        with pytest.raises(Sam2rlError, match="Another sam2rl track is at work in"):
+            run(tmp_path, a="2")
+        write(folder, b="1")
+    assert texts(tmp_path) == {"a": "1", "b": "1"}
+
+
+def test_what_was_written_before_is_replaced_and_nothing_else(tmp_path):
+    run(tmp_path, a="1", b="1", c="1")
+    (tmp_path / "mine.txt").write_text("drawn")
+    (tmp_path / "c.txt").write_text("corrected")
+    run(tmp_path, a="2", d="2")
+    assert texts(tmp_path) == {"a": "2", "d": "2", "c": "corrected", "mine": "drawn"}
+    run(tmp_path, b="3")
+    assert texts(tmp_path) == {"b": "3", "c": "corrected", "mine": "drawn"}
+
+
+def test_nothing_goes_before_it_is_asked(tmp_path):
+    run(tmp_path, a="1", b="1")
+    with output_folder(tmp_path, "track"):
+        pass
+    assert texts(tmp_path) == {"a": "1", "b": "1"}
+
+
+@pytest.mark.parametrize(("name", "message"), [("mine", "was not written by sam2rl"), ("a", "was changed after")])
+def test_what_others_wrote_is_not_overwritten(tmp_path, name, message):
+    run(tmp_path, a="1", b="1")
+    (tmp_path / f"{name}.txt").write_text("precious")
+    with pytest.raises(Sam2rlError, match=rf"{name}\.txt {message}.* would be overwritten: move it away"):
+        run(tmp_path, **{name: "2"})
+    assert texts(tmp_path) == {"a": "1", "b": "1", name: "precious"}
+
+
+def test_a_link_in_the_place_of_a_file_of_ours(tmp_path):
+    run(tmp_path / "out", a="1", b="1")
+    (tmp_path / "mine.txt").write_text("precious")
+    for name in "ab":
+        (tmp_path / "out" / f"{name}.txt").unlink()
+    (tmp_path / "out" / "a.txt").symlink_to(tmp_path / "mine.txt")
+    (tmp_path / "out" / "b.txt").symlink_to(tmp_path / "gone.txt")
+    for name in "ab":
+        with pytest.raises(Sam2rlError, match="move it away"):
+            run(tmp_path / "out", **{name: "2"})
+    run(tmp_path / "out", c="2")
+    assert sorted(os.listdir(tmp_path / "out")) == [LOCK, MARKER, "a.txt", "b.txt", "c.txt"]
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+
+
+def test_files_in_folders_are_listed_too(tmp_path):
+    with output_folder(tmp_path, "report") as folder, folder.write("figures/plots/a.png") as path:
+        path.write_text("1")
+    (tmp_path / "figures" / "b.png").write_text("mine")
+    with output_folder(tmp_path, "report") as folder:
+        folder.clear_old()
+    assert [file.name for file in tmp_path.rglob("*.png")] == ["b.png"]
+
+
+def test_a_folder_of_the_first_version(tmp_path):
+    """It has no list: names that are written again are replaced, and nothing goes."""
+    for name, text in {MARKER: FIRST_VERSION, "a.txt": "0", "b.txt": "0"}.items():
+        (tmp_path / name).write_text(text)
+    run(tmp_path, a="1")
+    assert texts(tmp_path) == {"a": "1", "b": "0"}
+    run(tmp_path, c="2")
+    assert texts(tmp_path) == {"b": "0", "c": "2"}
+
+
+def test_a_run_that_was_killed_owns_what_it_wrote(tmp_path):
+    run(tmp_path, a="1", b="1")
+    marker = tmp_path / MARKER
+    assert marker.read_text().startswith(FIRST_VERSION)
+    with marker.open("a") as file:  # `a` was noted and not replaced; of `c`, half a line was noted
+        file.write(json.dumps({"file": "a.txt", "digest": "0"}) + '\n{"file": "c.t')
+    run(tmp_path, d="2")
+    assert texts(tmp_path) == {"d": "2"}
+
+
+def test_a_default_folder_belongs_to_its_source(tmp_path):
+    first, second = tmp_path / "x" / "color", tmp_path / "y" / "color"
+    for source in (first, second):
+        source.mkdir(parents=True)
+    path = tmp_path / "color-masks"
+    assert free_folder(path, "track", first) == path
+    run(path, source=str(first), a="1")
+    assert free_folder(path, "track", tmp_path / "x" / ".." / "x" / "color") == path
+    other = free_folder(path, "track", second)
+    assert other.name == "color-masks-2"
+    run(other, source=str(second), a="1")
+    assert free_folder(path, "track", second) == other
+    assert free_folder(path, "report", first).name == "color-masks-3"
+    for name, content in {"mine": "thesis.tex", "before": MARKER}.items():  # somebody else's, and of any source
+        (tmp_path / name).mkdir()
+        (tmp_path / name / content).write_text(FIRST_VERSION)
+        assert free_folder(tmp_path / name, "track", first).name == f"{name}-2"

@@ -79,6 +79,14 @@ def test_trouble_with_a_folder(tmp_path: Path) -> None:
         train_nano(tmp_path / "file" / "run", done, "cpu")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "progress.csv", "curves.png"])
+def test_a_folder_with_a_model_from_elsewhere_is_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(Sam2rlError, match=rf"{name} was not made by a training in this folder"):
+        train_nano(tmp_path, TINY, "cpu")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.slow
 def test_it_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--quick`, on fewer scenes: the masks from prompts get better, and tracking beats an empty answer's losses."""

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from compared import BOX, LENGTH, write_results
 from conftest import scripted_frames
 from PIL import Image
 
+from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.vot.workspace import Workspace, create
 
@@ -29,6 +31,21 @@ def test_the_video_and_the_stills(compared: Workspace, tmp_path: Path):
         marked = (tracker == (0, 114, 178)).all(axis=2).any()  # the border of a frame that came into the bank
         assert marked == (path == file)
     assert sizes == [(218, 780, 3), (478, 1548, 3)]  # images of 64 x 48, 4 and 8 times enlarged
+
+
+def test_no_comparison_takes_the_place_of_anything(compared: Workspace, tmp_path: Path):
+    def refuse(path: Path, message: str) -> None:
+        with pytest.raises(Sam2rlError, match=message):
+            write_comparison(compared.folder, "several", ["SAM2", "Right"], path)
+
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    (tmp_path / "taken.png").mkdir()
+    refuse(tmp_path / "photo.mp4", r"photo\.png is there already, and stills of photo\.mp4 would take its place")
+    refuse(tmp_path / "taken.mp4", r"taken\.png is a folder")
+    refuse(tmp_path / "none" / "o.mp4", "there is no folder")
+    refuse(compared.sequences / "several" / "color" / "o.mp4", "lies in the input folder")
+    assert (tmp_path / "photo.png").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["photo.png", "taken.png"]
 
 
 def test_large_images_are_made_smaller(tmp_path: Path):

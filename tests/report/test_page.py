@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report.page import write_page
+from sam2rl_tracker.media.files import output_folder
+from sam2rl_tracker.report.page import check_page_folder, write_page
 from sam2rl_tracker.report.words import points
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.results import Failure
@@ -159,6 +160,33 @@ def test_a_folder_of_somebody_else_is_left_alone(made, tmp_path):
     with pytest.raises(Sam2rlError, match="is not empty"):
         write_page(made.workspace.folder, made.report, tmp_path)
     assert (tmp_path / "index.html").read_text() == "mine"
+
+
+def test_files_of_the_user_stay_in_a_page_folder(made, tmp_path):
+    report = Report(Analysis({}, {}), [Failure("SAM2", "one", "it died")], frozenset())
+    folder = tmp_path / "page"
+    with output_folder(folder, "report") as output:  # as an earlier report left it
+        for name in ("index.html", "figures/old.png", "figures/objects/old_1.svg"):
+            with output.write(name) as path:
+                path.write_text("old")
+    for name in ("figures/mine.png", "notes.pdf"):
+        (folder / name).write_text("mine")
+    write_page(made.workspace.folder, report, folder)
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*.*") if not path.name.startswith(".")}
+    assert files == {"index.html", "figures/mine.png", "notes.pdf"}
+    (folder / "index.html").write_text("mine, by hand")
+    with pytest.raises(Sam2rlError, match=r"index\.html was changed after sam2rl wrote it"):
+        write_page(made.workspace.folder, report, folder)
+    assert (folder / "index.html").read_text() == "mine, by hand"
+
+
+@pytest.mark.parametrize("place", ["sequences", "sequences/page", "sequences/one/color/page", "results/page"])
+def test_no_page_goes_among_the_data(made, place):
+    workspace = made.workspace.folder
+    before = sorted(workspace.rglob("*"))
+    with pytest.raises(Sam2rlError, match=r"is an input of|lies in the input folder"):
+        check_page_folder(workspace, workspace / place)
+    assert sorted(workspace.rglob("*")) == before
 
 
 # ---------------------------------------------------------------- browser

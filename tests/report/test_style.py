@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report.style import INK, house_style, new_figure, save, tracker_styles
+from sam2rl_tracker.report.style import INK, check_figure, house_style, new_figure, save, tracker_styles
 
 
 def test_trackers_keep_their_colours():
@@ -29,3 +29,13 @@ def test_the_style_holds_inside_alone(tmp_path):
         save(figure, tmp_path / "plot.gif")
     with pytest.raises(Sam2rlError, match="there is no folder"):
         save(figure, tmp_path / "none" / "plot.png")
+
+
+def test_a_figure_of_ours_may_be_drawn_again_and_nothing_else(tmp_path):
+    check_figure(tmp_path / "new.png")
+    check_figure(save(new_figure(1, 1), tmp_path / "plot.png"))
+    Image.new("L", (4, 4)).save(tmp_path / "photo.png")
+    (tmp_path / "notes.png").write_text("mine")
+    for name in ("photo", "notes"):
+        with pytest.raises(Sam2rlError, match=rf"{name}\.png is there already and is no figure of sam2rl, so it stays"):
+            check_figure(tmp_path / f"{name}.png")

@@ -28,10 +28,15 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         pass
     (tmp_path / "file").touch()
     with (
-        pytest.raises(Sam2rlError, match=r"cannot be written \(.*\): what was finished is kept\.$"),
+        pytest.raises(Sam2rlError, match=r"cannot be written \(.*\): give a folder you own\.$"),
         locked(tmp_path / "file" / "run", "training"),
     ):
         pass
+    with (
+        pytest.raises(Sam2rlError, match=r"cannot be written \(disk full\): what was finished is kept\.$"),
+        locked(folder, "training"),
+    ):
+        raise OSError(28, "disk full")
 
 
 def test_settings_are_compared_once_there_is_a_checkpoint(run: RunFolder) -> None:

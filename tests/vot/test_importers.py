@@ -9,6 +9,7 @@ from PIL import Image
 from pycocotools import mask as pycoco
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.files import LOCK
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.vot.importers import import_davis, import_frames, import_sav
@@ -175,7 +176,7 @@ def test_import_frames(tmp_path):
     assert np.argwhere(sequence.masks(1)[2]).min(axis=0).tolist() == [2, 3]
     assert sequence.ignored_masks().any(axis=(1, 2)).tolist() == [True, False, True]
     assert sequence.images[1].read_bytes() == (source / "color" / "2.jpg").read_bytes()
-    assert not [entry for entry in workspace.sequences.iterdir() if entry.name.startswith(".")]
+    assert not [entry for entry in workspace.sequences.glob(".*") if entry.name != LOCK]
 
     import_frames(make_source(tmp_path / "second", suffix=".bmp"), tmp_path / "w")
     assert (workspace.sequences / "list.txt").read_text() == "my video\nsecond\n"

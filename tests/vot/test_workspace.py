@@ -1,6 +1,9 @@
 """Workspaces: the template, what is refused, and generated sequences."""
 
 import filecmp
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +11,17 @@ import pytest
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.vot.sequences import read_sequence
-from sam2rl_tracker.vot.workspace import TEMPLATE, checked_workspace, create, generate, open_workspace
+from sam2rl_tracker.media.files import exclusive
+from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
+from sam2rl_tracker.vot.workspace import (
+    TEMPLATE,
+    TEMPLATE_FILES,
+    checked_workspace,
+    create,
+    generate,
+    open_or_create,
+    open_workspace,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +72,93 @@ def test_generate(tmp_path):
     with pytest.raises(Sam2rlError, match="Preset 'x' is unknown"):
         generate(tmp_path / "new", 1, seed=0, preset="x")
     assert not (tmp_path / "new").exists()
+
+
+# ---------------------------------------------------------------- two commands at once
+
+
+def frames(before=lambda: None):
+    """Two frames with an object; `before` is called when the first has been written."""
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[2:6, 2:6] = True
+    yield AnnotatedFrame(image, {1: mask})
+    before()
+    yield AnnotatedFrame(image, {1: mask})
+
+
+def test_commands_that_add_at_the_same_time(tmp_path):
+    """All are in the middle of a sequence at once: nothing vanishes from the list."""
+    workspace = create(tmp_path / "w")
+    names = [f"clip-{k}" for k in range(8)]
+    barrier = threading.Barrier(len(names), timeout=10)
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: workspace.add(name, frames(barrier.wait)), names))
+    assert sorted(workspace.names()) == names
+    assert all(len(read_sequence(workspace.sequences / name)) == 2 for name in names)
+
+
+def test_a_reader_sees_whole_sequences(tmp_path):
+    workspace = create(tmp_path / "w")
+    workspace.add("one", frames())
+    seen = []
+
+    def look():
+        there = {path.name for path in workspace.sequences.iterdir() if not path.name.startswith(".")}
+        seen.append((workspace.names(), there))
+
+    workspace.add("two", frames(look))
+    assert seen == [(["one"], {"one", "list.txt"})]
+    assert workspace.names() == ["one", "two"]
+
+
+def test_two_commands_that_add_the_same_sequence(tmp_path):
+    workspace = create(tmp_path / "w")
+
+    def first():
+        workspace.add("one", frames())
+
+    with pytest.raises(Sam2rlError, match="one exists already"):
+        workspace.add("one", frames(first))
+    assert workspace.names() == ["one"]
+    assert len(read_sequence(workspace.sequences / "one")) == 2
+
+
+def test_a_command_waits_while_the_list_is_written(tmp_path):
+    workspace = create(tmp_path / "w")
+    thread = threading.Thread(target=lambda: workspace.add("one", frames()))
+    with exclusive(workspace.sequences, "test"):
+        thread.start()
+        while not (workspace.sequences / "one").is_dir():
+            time.sleep(0.01)
+        (workspace.sequences / "list.txt").write_text("two\n")  # what the lock's holder enters
+    thread.join()
+    assert workspace.names() == ["two", "one"]
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_a_workspace_that_another_command_is_making(tmp_path, count):
+    """Or that an interrupted one left: it is completed, and nothing in it is replaced."""
+    folder = tmp_path / "w"
+    (folder / "sequences").mkdir(parents=True)
+    if count > 0:
+        (folder / "sequences" / "list.txt").touch()
+    for name in TEMPLATE_FILES[: count - 1] if count > 1 else ():
+        (folder / name).write_text(f"# {(TEMPLATE / name).read_text()}")
+    workspace = open_or_create(folder)
+    assert workspace.names() == []
+    assert workspace.experiments() == ["baseline"]
+    for name in TEMPLATE_FILES[: count - 1] if count > 1 else ():
+        assert (folder / name).read_text().startswith("# ")
+
+
+def test_a_folder_that_is_no_beginning_of_a_workspace(tmp_path):
+    (tmp_path / "sequences").mkdir()
+    (tmp_path / "sequences" / "holiday.mp4").touch()
+    with pytest.raises(Sam2rlError, match="is not empty"):
+        create(tmp_path)
+    with pytest.raises(Sam2rlError, match="is not a VOT workspace"):
+        open_or_create(tmp_path)
 
 
 # ---------------------------------------------------------------- unsuitable for an evaluation
