@@ -26,15 +26,22 @@ def report(
     from sam2rl_tracker.report.table import render, to_json
     from sam2rl_tracker.training.settings import PRESETS
     from sam2rl_tracker.vot.collect import collect
+    from sam2rl_tracker.vot.scoring import complete
+    from sam2rl_tracker.vot.workspace import open_workspace
 
-    found = collect(folder)
+    found = complete(folder, collect(folder))
     if as_json:
         print_json(to_json(found))
+        for note in found.analysis.notes:
+            say(note)
         for failure in found.failures:
             say(f"FAILED: {failure}", style="red")
     else:
         render(found, Console())
-    if not no_html:
+    answered = open_workspace(folder).answered() is not None
+    if not answered and not no_html:
+        say(f"No page: it shows the results of an unsupervised experiment, and {folder} has none.")
+    if answered and not no_html:
         with console.status("Drawing the page"):
             page = write_page(folder, found, out, PRESETS["default"].as_json())
         say(f"{page}: open it in a browser; its figures are in {page.parent / 'figures'}")

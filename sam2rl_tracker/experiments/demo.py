@@ -83,7 +83,8 @@ def run_demo(
     render(report, console)
     say("5/5 Drawing where the agent gains most over SAM 2")
     gains = {
-        name: scores["SAM2RL"].quality - scores[BASELINE].quality for name, scores in report.analysis.sequences.items()
+        name: (scores["SAM2RL"].quality or 0) - (scores[BASELINE].quality or 0)
+        for name, scores in report.analysis.sequences.items()
     }
     best = max(gains, key=lambda name: gains[name])
     video = write_comparison(out, best, trackers, out / f"{best}.mp4")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.boxes import BoxMeasures
+from sam2rl_tracker.evaluation.davis import MaskMeasures
 from sam2rl_tracker.evaluation.methods import BASELINE
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
@@ -22,12 +24,16 @@ class Report:
         failures: The other trackers.
         trained: The trackers that saw the ground truth they are scored on.
         made_with: Of each tracker whose results tell, the models, devices and versions they were made with.
+        boxes: Of each tracker, LaSOT's and GOT-10k's measures over the objects whose truth are boxes, if there are any.
+        masks: Of each tracker, DAVIS' measures over the objects whose truth are masks, if there are any.
     """
 
     analysis: Analysis
     failures: list[Failure]
     trained: frozenset[str]
     made_with: dict[str, list[str]] = field(default_factory=dict)
+    boxes: dict[str, BoxMeasures] = field(default_factory=dict)
+    masks: dict[str, MaskMeasures] = field(default_factory=dict)
 
 
 def collect(folder: StrPath) -> Report:

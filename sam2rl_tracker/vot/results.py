@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,8 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
 from sam2rl_tracker.vot.registry import registered, registered_trackers
-from sam2rl_tracker.vot.sequences import object_names
+from sam2rl_tracker.vot.sequences import anchors, object_names, object_numbers, sequence_length
+from sam2rl_tracker.vot.stack import StackExperiment
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
 
@@ -67,31 +67,63 @@ def _problems(workspace: Workspace, tracker: str) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
     for experiment in workspace.experiments():
         for name in workspace.names():
-            length = _sequence_length(workspace.sequences / name)
-            for k, stem in _result_stems(workspace, tracker, experiment, name).items():
-                problem = _trajectory_problem(stem, length)
+            for what, file in _expected(workspace, tracker, experiment, name).items():
+                problem = _trajectory_problem(file.stem, file.length)
                 if problem:
-                    yield name, f"object {k} {problem}"
+                    yield name, f"{what} {problem}"
                     break
 
 
-def _result_stems(workspace: Workspace, tracker: str, experiment: str, sequence: str) -> dict[str, Path]:
-    """{object's name: its result files' path without the suffix}."""
-    folder = workspace.folder / "results" / tracker / experiment / sequence
+@dataclass(frozen=True)
+class _Expected:
+    """A trajectory that an experiment should have left: its files' path without the suffix, and its frames."""
+
+    stem: Path
+    length: int
+
+
+def _expected(workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str) -> dict[str, _Expected]:
+    """{what it is of: trajectory}; none for an experiment that makes sequences of its own, which only it knows."""
+    source = workspace.sequences / sequence
+    length = sequence_length(source)
+    if experiment.kind == "multistart":
+        folder = workspace.folder / "results" / tracker / experiment.name / sequence
+        return {
+            f"the start at frame {t + 1}": _Expected(folder / f"{sequence}_{t:08d}", length - t if forward else t + 1)
+            for t, forward in anchors(source).items()
+        }
+    if experiment.transformed or experiment.kind not in ("unsupervised", "supervised"):
+        return {}
+    stems = _result_stems(workspace, tracker, experiment, sequence)
+    return {f"object {k}": _Expected(stem, length) for k, stem in stems.items()}
+
+
+def _result_stems(workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str) -> dict[str, Path]:
+    """{object's name: its result files' path without the suffix}, of the first repetition."""
+    folder = workspace.folder / "results" / tracker / experiment.name
     objects = object_names(workspace.sequences / sequence)
-    return {k: folder / (f"{sequence}_{k}_001" if len(objects) > 1 else f"{sequence}_001") for k in objects}
-
-
-def _sequence_length(folder: Path) -> int:
-    match = re.search(r"^length\s*=\s*(\d+)\s*$", (folder / "sequence").read_text(), re.MULTILINE)
-    return int(match[1]) if match else len(list((folder / "color").iterdir()))
+    if len(objects) == 1:
+        return {objects[0]: folder / sequence / f"{sequence}_001"}
+    if experiment.multiobject:
+        return {k: folder / sequence / f"{sequence}_{k}_001" for k in objects}
+    return {k: folder / f"{sequence}_{k}" / f"{sequence}_{k}_001" for k in objects}
 
 
 def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:
-    """Path of an object's result files without the suffix, by default of the first object, in the first experiment."""
-    stems = _result_stems(workspace, tracker, workspace.experiments()[0], sequence)
-    names = [name for name in stems if name.isdecimal() and int(name) == object_id]
-    return stems[names[0]] if names else next(iter(stems.values()))  # a single object need not be numbered
+    """Path of an object's result files without the suffix, by default of the first object.
+
+    Raises:
+        Sam2rlError: No experiment of the stack runs through whole sequences.
+    """
+    experiment = workspace.answered()
+    if experiment is None:
+        raise Sam2rlError(
+            f"{workspace.stack} has no unsupervised experiment, whose results would be shown: add one, as in a new "
+            "workspace (`sam2rl workspace create DIR`)."
+        )
+    stems = _result_stems(workspace, tracker, experiment, sequence)
+    name = None if object_id is None else object_numbers(workspace.sequences / sequence).get(object_id)
+    return stems[name] if name else next(iter(stems.values()))
 
 
 def result_file(stem: Path) -> Path | None:
@@ -115,8 +147,8 @@ def made_with(workspace: Workspace, tracker: str) -> list[str]:
     found = set()
     for experiment in workspace.experiments():
         for name in workspace.names():
-            for stem in _result_stems(workspace, tracker, experiment, name).values():
-                found |= set(property_lines(stem, "made_with") or ())
+            for file in _expected(workspace, tracker, experiment, name).values():
+                found |= set(property_lines(file.stem, "made_with") or ())
     return sorted(found - {""})
 
 
@@ -159,7 +191,7 @@ def discard_broken(folder: StrPath, trackers: Sequence[str]) -> None:
     workspace = checked_workspace(folder)
     for tracker in trackers:
         for name in workspace.names():
-            length = _sequence_length(workspace.sequences / name)
+            length = sequence_length(workspace.sequences / name)
             stem = result_stem(workspace, tracker, name)
             file, times = result_file(stem), times_file(stem)
             timed = times.is_file() and len(times.read_text().split()) == length

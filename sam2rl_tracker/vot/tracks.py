@@ -102,6 +102,22 @@ def compare_with_truth(regions: Sequence[Region | int], video: Video, object_id:
     return Compared(overlaps, predicted)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Answers beside the truth, and what they are worth."""
+
+    compared: Compared
+    measures: Measures
+
+
+def measure_answers(regions: Sequence[Region | int], video: Video, object_id: int) -> Measured:
+    """A tracker's answers for one object, measured."""
+    compared = compare_with_truth(regions, video, object_id)
+    visible = np.array([_is_visible(region, video.size) for region in video.regions[object_id]])
+    measures = measure_overlaps(compared.overlaps, compared.predicted, visible, video.known(object_id))
+    return Measured(compared, measures)
+
+
 def _overlap(found: Region | int, true: Region, ignored: Region | int, size: tuple[int, int]) -> float:
     """Overlap on one frame, computed where the two regions are: images may be large and objects small."""
     both = [found if isinstance(found, Region) else EMPTY, true]
@@ -179,7 +195,13 @@ def _read_objects(workspace: Workspace, name: str, trackers: Sequence[str]) -> I
 
 
 def _with_toolkits(own: Measures, scores: Scores) -> Measures:
-    return replace(own, quality=scores.quality, accuracy=scores.accuracy, robustness=scores.robustness)
+    """The toolkit's in place of our own, where it gives them."""
+    return replace(
+        own,
+        quality=own.quality if scores.quality is None else scores.quality,
+        accuracy=own.accuracy if scores.accuracy is None else scores.accuracy,
+        robustness=scores.robustness,
+    )
 
 
 def _differing(own: Measures, toolkits: Measures) -> list[str]:

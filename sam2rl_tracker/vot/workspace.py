@@ -22,7 +22,8 @@ from sam2rl_tracker.media.files import StrPath, atomic_path
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.synthetic.scenes import generate_scene
-from sam2rl_tracker.vot.sequences import AnnotatedFrame, object_names, write_sequence
+from sam2rl_tracker.vot.sequences import AnnotatedFrame, is_sequence, object_names, write_sequence
+from sam2rl_tracker.vot.stack import StackExperiment, read_stack, stack_file
 
 Item = TypeVar("Item")
 
@@ -64,20 +65,17 @@ class Workspace:
             raise Sam2rlError(f"Line {names.index('') + 1} of {path} is blank, expected a sequence's name: delete it.")
         return names
 
-    def experiments(self) -> list[str]:
-        """Names of the experiments in the stack.
+    def experiments(self) -> list[StackExperiment]:
+        """The experiments of the stack.
 
         Raises:
             Sam2rlError: The stack is missing or damaged.
         """
-        try:
-            stack = yaml.safe_load(self.stack.read_text())
-            return [str(name) for name in stack["experiments"]]
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise Sam2rlError(
-                f"{self.stack} is not a stack of experiments ({' '.join(str(error).split())}): copy stack.yaml from a "
-                "new workspace, `sam2rl workspace create DIR`."
-            ) from error
+        return read_stack(self.stack)
+
+    def answered(self) -> StackExperiment | None:
+        """The experiment whose results are shown and measured: the first that runs through every sequence."""
+        return next((one for one in self.experiments() if one.runs_through), None)
 
     def check_new(self, names: Iterable[str]) -> None:
         """Refuse names that sequences have already.
@@ -130,7 +128,7 @@ def open_workspace(folder: StrPath) -> Workspace:
     return Workspace(
         folder=folder,
         sequences=folder / config.get("sequences", "sequences"),
-        stack=folder / str(config["stack"]),
+        stack=stack_file(folder, str(config["stack"])),
         registries=tuple(folder / name for name in ([registries] if isinstance(registries, str) else registries)),
     )
 
@@ -150,10 +148,13 @@ def checked_workspace(folder: StrPath) -> Workspace:
         )
     for name in names:
         folder = workspace.sequences / name
-        if not (folder / "sequence").is_file():
+        if not is_sequence(folder):
             raise Sam2rlError(f"{folder} is not a sequence but list.txt names it: delete the line or add the sequence.")
         if not object_names(folder):
-            raise Sam2rlError(f"{folder} has no ground truth, expected groundtruth_<id>.txt: it cannot be evaluated.")
+            raise Sam2rlError(
+                f"{folder} has no ground truth, expected groundtruth.txt or groundtruth_<id>.txt: it cannot be "
+                "evaluated."
+            )
     workspace.experiments()
     return workspace
 
