@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,29 +47,39 @@ def tracked_names(workspace: Workspace) -> list[str]:
     return sorted(names)
 
 
-def find_failure(workspace: Workspace, tracker: str) -> Failure | None:
-    """Check the result files of a tracker; None when every object of every sequence has a complete trajectory."""
-    problems = dict(_problems(workspace, tracker))  # {sequence: what is wrong}
+def find_failure(
+    workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]] | None = None
+) -> Failure | None:
+    """Check the result files of a tracker; None when every object of every sequence has a complete trajectory.
+
+    Args:
+        workspace: Where it was evaluated.
+        tracker: Its name.
+        objects: {sequence: names of the objects to check}; None = all.
+    """
+    if objects is None:
+        objects = {name: object_names(workspace.sequences / name) for name in workspace.names()}
+    problems = dict(_problems(workspace, tracker, objects))  # {sequence: what is wrong}
     if not problems:
         return None
     sequence, problem = next(iter(problems.items()))
     # The toolkit stops at a tracker's first failure, so the last log belongs to the first sequence without results.
     said = _last_words(workspace, tracker)
-    count = len(workspace.names())
     return Failure(
         tracker,
         sequence,
-        f"{problem} ({len(problems)} of {count} sequences incomplete)" + (f": {said}" if said else ""),
+        f"{problem} ({len(problems)} of {len(objects)} sequences incomplete)" + (f": {said}" if said else ""),
     )
 
 
-def _problems(workspace: Workspace, tracker: str) -> Iterator[tuple[str, str]]:
+def _problems(workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
     for experiment in workspace.experiments():
-        for name in workspace.names():
+        for name, wanted in objects.items():
             length = _sequence_length(workspace.sequences / name)
-            for k, stem in _result_stems(workspace, tracker, experiment, name).items():
-                problem = _trajectory_problem(stem, length)
+            stems = _result_stems(workspace, tracker, experiment, name)
+            for k in wanted:
+                problem = _trajectory_problem(stems[k], length)
                 if problem:
                     yield name, f"object {k} {problem}"
                     break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,13 +141,18 @@ def read_results(folder: StrPath, report: Report) -> Results:
     Raises:
         Sam2rlError: A file is missing or damaged.
     """
-    workspace = checked_workspace(folder)
+    workspace = checked_workspace(folder, truth=False)
     trackers = tuple(report.analysis.trackers)
+    left_out = {
+        (one.sequence, int(one.object_name)) for one in report.not_scored if one.object_name and one.frames is None
+    }
     objects: list[ObjectTracks] = []
     by_sequence: dict[str, dict[str, Measures]] = {}
     disagreements = []
-    for name in workspace.names() if trackers else []:
-        found = list(_read_objects(workspace, name, trackers))
+    for name in workspace.names():
+        if name not in report.analysis.sequences:  # it is not scored
+            continue
+        found = list(_read_objects(workspace, name, trackers, left_out))
         objects += found
         by_sequence[name] = {}
         for tracker in trackers:
@@ -159,12 +164,16 @@ def read_results(folder: StrPath, report: Report) -> Results:
         own = mean_measures([row[tracker] for row in by_sequence.values()])
         overall[tracker] = _with_toolkits(own, scores)
         disagreements += [f"{tracker} over all: {text}" for text in _differing(own, overall[tracker])]
-    return Results(trackers, overall, by_sequence, objects, report.trained, disagreements)
+    return Results(trackers, overall, by_sequence, objects, report.trained, disagreements, report.not_scored)
 
 
-def _read_objects(workspace: Workspace, name: str, trackers: Sequence[str]) -> Iterator[ObjectTracks]:
+def _read_objects(
+    workspace: Workspace, name: str, trackers: Sequence[str], left_out: Container[tuple[str, int]]
+) -> Iterator[ObjectTracks]:
     video = read_sequence(workspace.sequences / name)
     for k, truth in video.regions.items():
+        if (name, k) in left_out:
+            continue
         known = video.known(k)
         visible = np.array([_is_visible(region, video.size) for region in truth])
         tracks = {}
