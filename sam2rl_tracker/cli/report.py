@@ -5,6 +5,7 @@ Functions import what they call: `sam2rl --help` answers at once, though PyTorch
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Every tracker evaluated in a workspace beside SAM 2: a table, an HTML page, and its figures as PNG and PDF."""
+    from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.report.page import write_page
     from sam2rl_tracker.report.table import render, to_json
     from sam2rl_tracker.training.settings import PRESETS
@@ -34,6 +36,8 @@ def report(
         print_json(to_json(found))
         for note in found.analysis.notes:
             say(note)
+        for line in describe(found.not_scored):
+            say(line)
         for failure in found.failures:
             say(f"FAILED: {failure}", style="red")
     else:
@@ -62,6 +66,7 @@ def compare(
     fps: Annotated[float, typer.Option(min=1)] = 12,
 ) -> None:
     """Draw trackers side by side with the truth and the frames in their memory banks: a video, and some stills."""
+    from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.report.comparison import write_comparison
     from sam2rl_tracker.vot.differences import find_difference
 
@@ -70,5 +75,8 @@ def compare(
         file = out or folder / f"{found.sequence}_{found.object_id}-compare.mp4"
         status.update(f"Drawing {escape(found.sequence)}")
         write_comparison(folder, found.sequence, list(found.qualities), file, fps, found.object_id)
-    qualities = ", ".join(f"{name} {value:.3f}" for name, value in found.qualities.items())
-    say(f"{found.sequence}, object {found.object_id}: quality {qualities}; {file}, stills in {file.stem}.png")
+    for line in describe(found.not_scored):
+        say(line)
+    qualities = ", ".join(f"{name} {value:.3f}" for name, value in found.qualities.items() if math.isfinite(value))
+    said = f"quality {qualities}" if qualities else "not scored"
+    say(f"{found.sequence}, object {found.object_id}: {said}; {file}, stills in {file.stem}.png")

@@ -57,7 +57,7 @@ def write_comparison(
     Raises:
         Sam2rlError: There are no such results, or the files cannot be written.
     """
-    workspace = checked_workspace(folder)
+    workspace = checked_workspace(folder, truth=False)
     truth = read_sequence(workspace.sequences / sequence)
     objects = list(truth.regions) if object_id is None else [object_id]
     shown = {name: {k: read_shown(workspace, name, truth, k) for k in objects} for name in trackers}

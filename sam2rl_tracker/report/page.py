@@ -18,6 +18,7 @@ from sam2rl_tracker.evaluation.intervals import FEW
 from sam2rl_tracker.evaluation.measures import LOWER_IS_BETTER, MEASURES
 from sam2rl_tracker.evaluation.memory import memory_use
 from sam2rl_tracker.evaluation.results import ROUNDING, Results
+from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.media.files import StrPath, atomic_path, prepare_output_folder
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
@@ -105,6 +106,7 @@ def write_page(
     page = environment.get_template("page.html").render(
         report=report,
         results=results,
+        not_scored=describe(report.not_scored),
         trainings=trainings,
         workspace=workspace,
         summary=summarise(results),

@@ -11,12 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from sam2rl_tracker.evaluation.methods import BASELINE
+from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.toolkit import Scores
 
 
 def render(report: Report, console: Console) -> None:
-    """Print the measures over all sequences, as differences to SAM 2 too, the qualities by sequence, and failures."""
+    """Print the measures over all sequences, as differences to SAM 2 too, and the qualities by sequence.
+
+    What is not scored, and failures, follow in words.
+    """
     trackers = report.analysis.trackers
     if trackers:
         table = Table(title="All sequences, % (difference to SAM 2)" if BASELINE in trackers else "All sequences, %")
@@ -31,7 +35,8 @@ def render(report: Report, console: Console) -> None:
                 escape(label), *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness"))
             )
         console.print(table)
-    if len(report.analysis.sequences) > 1:
+    left_out = any(one.object_name is None for one in report.not_scored)
+    if len(report.analysis.sequences) > 1 or (report.analysis.sequences and left_out):
         table = Table(title="Quality by sequence, %")
         table.add_column("Sequence")
         for name in trackers:
@@ -43,6 +48,8 @@ def render(report: Report, console: Console) -> None:
     if report.trained & trackers.keys():
         console.print("* trained on the ground truth that it is scored on", highlight=False)
     for line in [*making(report), *report.analysis.notes]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in describe(report.not_scored):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for failure in report.failures:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -124,8 +131,9 @@ def to_json(report: Report) -> dict[str, Any]:
 
     Fractions; robustness is None where no object is ever visible, and each is None where neither the stack nor the
     results give it. Trackers with incomplete results are left out, and named with the reason under "failures";
-    "made_with" is as in `Report`. These stand there where they apply: "box_measures" and "mask_measures" by tracker,
-    "stack" with the other numbers that the stack asks for, "notes" with what to know of the numbers.
+    "made_with" is as in `Report`. "not_scored" lists the sequences, objects and frames without known truth, which no
+    measure counts. These stand there where they apply: "box_measures" and "mask_measures" by tracker, "stack" with the
+    other numbers that the stack asks for, "notes" with what to know of the numbers.
     """
     document: dict[str, Any] = {
         "trackers": {name: asdict(scores) for name, scores in report.analysis.trackers.items()},
@@ -135,6 +143,7 @@ def to_json(report: Report) -> dict[str, Any]:
         },
         "made_with": report.made_with,
         "failures": {failure.tracker: str(failure) for failure in report.failures},
+        "not_scored": [one.as_json() for one in report.not_scored],
     }
     stack: dict[str, dict[str, dict[str, float | None]]] = {}
     for one in report.analysis.others:

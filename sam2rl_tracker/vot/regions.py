@@ -1,7 +1,7 @@
 """The toolkit's regions: masks as run lengths in text lines and binary trajectories.
 
 A line `mX,Y,W,H,runs...` is a mask: a rectangle at (X, Y) whose pixels, row by row, alternate between background and
-object in runs, background first. Four numbers are a rectangle `x,y,width,height`, eight or more the corners of a polygon.
+object in runs, background first. Four numbers are a rectangle `x,y,width,height`, eight or more a polygon's corners.
 A single number is a special code. Both readers here give a `Region` or that code.
 """
 

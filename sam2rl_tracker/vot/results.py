@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,27 +47,36 @@ def tracked_names(workspace: Workspace) -> list[str]:
     return sorted(names)
 
 
-def find_failure(workspace: Workspace, tracker: str) -> Failure | None:
-    """Check the result files of a tracker; None when every object of every sequence has a complete trajectory."""
-    problems = dict(_problems(workspace, tracker))  # {sequence: what is wrong}
+def find_failure(
+    workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]] | None = None
+) -> Failure | None:
+    """Check the result files of a tracker; None when every object of every sequence has a complete trajectory.
+
+    Args:
+        workspace: Where it was evaluated.
+        tracker: Its name.
+        objects: {sequence: names of the objects to check}; None = all.
+    """
+    if objects is None:
+        objects = {name: object_names(workspace.sequences / name) for name in workspace.names()}
+    problems = dict(_problems(workspace, tracker, objects))  # {sequence: what is wrong}
     if not problems:
         return None
     sequence, problem = next(iter(problems.items()))
     # The toolkit stops at a tracker's first failure, so the last log belongs to the first sequence without results.
     said = _last_words(workspace, tracker)
-    count = len(workspace.names())
     return Failure(
         tracker,
         sequence,
-        f"{problem} ({len(problems)} of {count} sequences incomplete)" + (f": {said}" if said else ""),
+        f"{problem} ({len(problems)} of {len(objects)} sequences incomplete)" + (f": {said}" if said else ""),
     )
 
 
-def _problems(workspace: Workspace, tracker: str) -> Iterator[tuple[str, str]]:
+def _problems(workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
     for experiment in workspace.experiments():
-        for name in workspace.names():
-            for what, file in _expected(workspace, tracker, experiment, name).items():
+        for name, wanted in objects.items():
+            for what, file in _expected(workspace, tracker, experiment, name, wanted).items():
                 problem = _trajectory_problem(file.stem, file.length)
                 if problem:
                     yield name, f"{what} {problem}"
@@ -82,8 +91,17 @@ class _Expected:
     length: int
 
 
-def _expected(workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str) -> dict[str, _Expected]:
-    """{what it is of: trajectory}; none for an experiment that makes sequences of its own, which only it knows."""
+def _expected(
+    workspace: Workspace,
+    tracker: str,
+    experiment: StackExperiment,
+    sequence: str,
+    objects: Sequence[str] | None = None,
+) -> dict[str, _Expected]:
+    """{what it is of: trajectory} of these objects, by default all.
+
+    None are known of an experiment that makes sequences of its own.
+    """
     source = workspace.sequences / sequence
     length = sequence_length(source)
     if experiment.kind == "multistart":
@@ -95,7 +113,7 @@ def _expected(workspace: Workspace, tracker: str, experiment: StackExperiment, s
     if experiment.transformed or experiment.kind not in ("unsupervised", "supervised"):
         return {}
     stems = _result_stems(workspace, tracker, experiment, sequence)
-    return {f"object {k}": _Expected(stem, length) for k, stem in stems.items()}
+    return {f"object {k}": _Expected(stems[k], length) for k in (stems if objects is None else objects)}
 
 
 def _result_stems(workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from sam2rl_tracker.vot.regions import EMPTY, Region
 from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.toolkit import Analysis, Scores
-from sam2rl_tracker.vot.tracks import measure_answers, read_answers
+from sam2rl_tracker.vot.tracks import measure_answers, read_answers, scored_objects
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
 
@@ -44,7 +44,7 @@ def complete(folder: StrPath, report: Report) -> Report:
     Raises:
         Sam2rlError: A file is missing or damaged.
     """
-    workspace = checked_workspace(folder)
+    workspace = checked_workspace(folder, truth=False)
     lacking, trackers = report.analysis.lacking, list(report.analysis.trackers)
     if not trackers:
         return report
@@ -56,10 +56,11 @@ def complete(folder: StrPath, report: Report) -> Report:
         )
         return replace(report, analysis=replace(report.analysis, notes=[*report.analysis.notes, note]))
     found = {tracker: _Found() for tracker in trackers}
-    for name in workspace.names():
+    for name in report.analysis.sequences:
         video = read_sequence(workspace.sequences / name)
-        for tracker, one in found.items():
-            _measure(workspace, tracker, video, one, own=bool(lacking))
+        for k in scored_objects(workspace, video, report.not_scored):
+            for tracker, one in found.items():
+                _measure(workspace, tracker, video, k, one, own=bool(lacking))
     return replace(
         report,
         analysis=_filled(report.analysis, found) if lacking else report.analysis,
@@ -68,19 +69,18 @@ def complete(folder: StrPath, report: Report) -> Report:
     )
 
 
-def _measure(workspace: Workspace, tracker: str, video: Video, found: _Found, own: bool) -> None:
-    """Measure a tracker's answers in one sequence."""
-    for k in video.regions:
-        answers = read_answers(workspace, tracker, video, k)
-        if answers is None:  # they were complete a moment ago
-            raise Sam2rlError(f"{tracker} has no complete results on {video.name}, object {k}: evaluate it again.")
-        if own:
-            measures = measure_answers(answers.regions, video, k).measures
-            found.by_sequence.setdefault(video.name, []).append(measures)
-        if video.has_boxes(k):
-            found.boxes.append(_compare_boxes(answers.regions, video, k))
-        elif video.has_masks(k) and (frames := _measure_masks(answers.regions, video, k)):
-            found.masks.append(mean_mask_measures(frames))
+def _measure(workspace: Workspace, tracker: str, video: Video, object_id: int, found: _Found, own: bool) -> None:
+    """Measure a tracker's answers for one object."""
+    answers = read_answers(workspace, tracker, video, object_id)
+    if answers is None:  # they were complete a moment ago
+        raise Sam2rlError(f"{tracker} has no complete results on {video.name}, object {object_id}: evaluate it again.")
+    if own:
+        measures = measure_answers(answers.regions, video, object_id).measures
+        found.by_sequence.setdefault(video.name, []).append(measures)
+    if video.has_boxes(object_id):
+        found.boxes.append(_compare_boxes(answers.regions, video, object_id))
+    elif video.has_masks(object_id) and (frames := _measure_masks(answers.regions, video, object_id)):
+        found.masks.append(mean_mask_measures(frames))
 
 
 def _compare_boxes(answers: Sequence[Region | int], video: Video, object_id: int) -> BoxComparison:

@@ -189,7 +189,7 @@ class Sequence:
         name: Its folder's name.
         images: The image files, in order.
         size: (height, width) in pixels.
-        regions: {object id: the region of every frame, or `UNKNOWN`}.
+        regions: {object id: the region of every frame, or `UNKNOWN`}, of the objects that are known on some frame.
         ignored: The ignored area of every frame, `UNKNOWN` = none.
     """
 
@@ -251,10 +251,11 @@ def read_sequence(folder: StrPath) -> Sequence:
         raise Sam2rlError(
             f"{folder} has no ground truth, expected groundtruth_<id>.txt: it cannot be trained or evaluated on."
         )
-    regions = {k: _read_regions(files[k], len(images)) for k in sorted(files)}
-    for k, found in regions.items():
-        if not any(isinstance(region, Region) for region in found):
-            raise Sam2rlError(f"{files[k]} knows object {k} on no frame: delete the file or annotate a frame.")
+    everything = {k: _read_regions(files[k], len(images)) for k in sorted(files)}
+    regions = {k: found for k, found in everything.items() if any(isinstance(region, Region) for region in found)}
+    if not regions:
+        k, file = min(files.items())
+        raise Sam2rlError(f"{file} knows object {k} on no frame: delete the file or annotate a frame.")
     ignored = folder / IGNORE_FILE
     return Sequence(
         name=folder.name,
@@ -304,6 +305,38 @@ def anchors(folder: Path) -> dict[int, bool]:
     file = folder / "anchor.value"
     values = [float(line or 0) for line in file.read_text().splitlines()] if file.is_file() else []
     return {t: value > 0 for t, value in enumerate(values) if value}
+
+
+def known_frames(folder: Path) -> dict[str, NDArray[np.bool_]]:
+    """On which frames an object's truth is known: {object's name: bool [T]}, without reading the masks.
+
+    A line that is damaged counts as known: who reads the region tells.
+
+    Raises:
+        Sam2rlError: The folder is no sequence.
+    """
+    fields = _read_fields(folder)
+    names = object_names(folder)
+    files = {name: folder / f"groundtruth_{name}.txt" for name in names}
+    if names == ["object"]:
+        files = {"object": _single_truth(folder, fields)}
+    lines = {name: file.read_text().splitlines() for name, file in files.items()}
+    most = max(map(len, lines.values()), default=0)
+    length = int(fields["length"]) if fields.get("length", "").isdecimal() else most
+    known = {name: np.zeros(max(length, most), dtype=bool) for name in names}
+    for name, own in lines.items():
+        known[name][: len(own)] = [_is_known(line) for line in own]
+    return known
+
+
+def _is_known(line: str) -> bool:
+    """Whether a line of a ground truth tells where the object is, or that it is absent."""
+    if line.startswith("m"):
+        return True
+    try:
+        return parse_line(line) != UNKNOWN
+    except ValueError:
+        return True
 
 
 def _named_objects(folder: Path) -> list[str]:

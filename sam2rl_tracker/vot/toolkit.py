@@ -223,7 +223,7 @@ def _obstacle(workspace: Workspace) -> str | None:
                 if not (workspace.sequences / name / file).is_file():
                     return (
                         f"{workspace.stack} counts the frames of the tag {tag!r} only, for which the toolkit needs "
-                        f"{tag}.tag and {IGNORE_FILE} in every sequence; {workspace.sequences / name} has no {file}."
+                        f"{tag}.tag and {IGNORE_FILE} in every sequence; {name} has no {file}."
                     )
     return None
 

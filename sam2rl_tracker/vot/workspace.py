@@ -133,8 +133,12 @@ def open_workspace(folder: StrPath) -> Workspace:
     )
 
 
-def checked_workspace(folder: StrPath) -> Workspace:
+def checked_workspace(folder: StrPath, truth: bool = True) -> Workspace:
     """Open a workspace in which something can be evaluated.
+
+    Args:
+        folder: The workspace.
+        truth: Whether every sequence must have a ground truth, as the toolkit demands where it runs a tracker.
 
     Raises:
         Sam2rlError: It is no workspace, lists no sequences, or a sequence has no ground truth.
@@ -150,7 +154,7 @@ def checked_workspace(folder: StrPath) -> Workspace:
         folder = workspace.sequences / name
         if not is_sequence(folder):
             raise Sam2rlError(f"{folder} is not a sequence but list.txt names it: delete the line or add the sequence.")
-        if not object_names(folder):
+        if truth and not object_names(folder):
             raise Sam2rlError(
                 f"{folder} has no ground truth, expected groundtruth.txt or groundtruth_<id>.txt: it cannot be "
                 "evaluated."

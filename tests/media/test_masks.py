@@ -41,7 +41,7 @@ def test_mask_that_is_no_index_image_is_refused(tmp_path):
     with pytest.raises(Sam2rlError, match="mode RGB"):
         read_index_mask(save(tmp_path / "rgb.png", picture()))
     with pytest.raises(Sam2rlError, match="JPEG"):
-        read_index_mask(save(tmp_path / "lossy.jpg", picture()[..., 0]))
+        read_index_mask(save(tmp_path / "lossy.jpg", picture()[..., 0] % 3))
     with pytest.raises(Sam2rlError, match="does not exist"):
         read_index_mask(tmp_path / "none.png")
 

@@ -217,7 +217,7 @@ def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_
 
 @pytest.mark.slow
 def test_the_toolkit_measures_what_training_reported(workspace: Workspace) -> None:
-    tasks = [Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder)]
+    tasks = [Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder).found]
     assert [(task.sequence, task.object_id) for task in tasks] == [("clip", 1), ("two", 1), ("two", 4)]
     results = trained(train_all(tasks))
     assert evaluate(workspace.folder, ["SAM2RL"]) == []
@@ -252,7 +252,7 @@ def test_decisions_that_were_searched_run_in_the_toolkit(
     monkeypatch.setenv("SAM2RL_AGENTS", str(tmp_path / "found"))
     found = [
         search_object(Task(workspace.folder, name, k, rows=8), 100, 2, save=tmp_path / "found")
-        for name, k in objects_of(workspace.folder)
+        for name, k in objects_of(workspace.folder).found
     ]
     assert evaluate(workspace.folder, ["SAM2RL"]) == []
     sequences = collect(workspace.folder).analysis.sequences
