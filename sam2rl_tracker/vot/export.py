@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.masks import write_index_mask
+from sam2rl_tracker.vot.importing import IMPORT_FILE
 from sam2rl_tracker.vot.regions import Region
 from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.tracks import read_answers
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace, progress
-
-NOTE_FILE = "import.json"
-"""In a sequence: what its importer noted, among it the names of the frames that it was made of."""
 
 
 class Benchmark(str, Enum):
@@ -149,7 +147,7 @@ def _masks_of(workspace: Workspace, tracker: str, video: Video, object_id: int) 
 def frame_names(sequence: Path, length: int) -> list[str] | None:
     """The names, without suffix, of the frames that a sequence was made of, as its importer noted them."""
     try:
-        names = json.loads((sequence / NOTE_FILE).read_text())["frames"]
+        names = json.loads((sequence / IMPORT_FILE).read_text())["frames"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     fit = isinstance(names, list) and len(set(names)) == len(names) == length and all(map(_is_plain, names))

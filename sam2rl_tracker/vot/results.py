@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import subfolders
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
 from sam2rl_tracker.vot.registry import registered, registered_trackers
@@ -41,7 +42,7 @@ class Failure:
 def tracked_names(workspace: Workspace) -> list[str]:
     """Trackers that have results, or a log of a failure before the first result, sorted."""
     results, logs = workspace.folder / "results", workspace.folder / "logs"
-    names = {entry.name for entry in results.iterdir() if entry.is_dir()} if results.is_dir() else set()
+    names = set(subfolders(results)) if results.is_dir() else set()
     for log in logs.glob("*_*.log"):
         names.add(log.stem.rpartition("_")[0])
     return sorted(names)

@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 
 from sam2rl_tracker.evaluation.scoring import NotScored, unknown_frames, why_not_scored
+from sam2rl_tracker.media.clutter import subfolders
 from sam2rl_tracker.vot.sequences import known_frames, object_names, object_numbers
 from sam2rl_tracker.vot.workspace import Workspace
 
@@ -93,10 +94,10 @@ def scored_view(workspace: Workspace, scored: Scored, trackers: Sequence[str]) -
         (view / "sequences" / "list.txt").write_text("".join(f"{name}\n" for name in scored.objects))
         for name, objects in scored.objects.items():
             _link_sequence(workspace.sequences / name, view / "sequences" / name, objects)
+            everything = object_names(workspace.sequences / name)
             for tracker in trackers:
-                for experiment in workspace.experiments():
-                    place = Path("results", tracker, experiment.name, name)
-                    everything = object_names(workspace.sequences / name)
+                for experiment in subfolders(workspace.folder / "results" / tracker):
+                    place = Path("results", tracker, experiment, name)
                     _link_results(workspace.folder / place, view / place, everything, objects)
         yield view
 

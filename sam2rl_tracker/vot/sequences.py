@@ -45,6 +45,48 @@ class AnnotatedFrame:
     ignored: Mask | None = None
 
 
+# ---------------------------------------------------------------- names
+
+
+_UNREADABLE = "[]*?%\\"
+"""The toolkit takes brackets, stars and question marks of a path for a pattern, and % for a frame's number."""
+
+
+def check_sequence_name(name: str) -> None:
+    """Refuse a name under which the toolkit could not find a sequence.
+
+    Raises:
+        Sam2rlError: It holds brackets, %, or the like, begins or ends with a blank, or begins with a dot.
+    """
+    reason = _why_unreadable(name)
+    if name != name.strip():
+        reason = "it begins or ends with a blank, which the toolkit cuts off in list.txt"
+    elif name.startswith("."):
+        reason = "it begins with a dot, as hidden files do"
+    if reason:
+        raise Sam2rlError(f"A sequence cannot be called {name!r}: {reason}. Rename it.")
+
+
+def check_path(folder: Path) -> None:
+    """Refuse a folder in which the toolkit could not find a workspace's files.
+
+    Raises:
+        Sam2rlError: A folder on its path holds brackets, %, or the like.
+    """
+    for part in folder.parts[1:]:
+        if reason := _why_unreadable(part):
+            raise Sam2rlError(
+                f"The workspace cannot lie in {folder}: of {part!r}, {reason}. Take another folder, or rename it."
+            )
+
+
+def _why_unreadable(name: str) -> str | None:
+    found = next((character for character in name if character in _UNREADABLE or not character.isprintable()), None)
+    if found is None:
+        return None
+    return f"the VOT toolkit does not read paths with {found!r}"
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -64,9 +106,11 @@ def write_sequence(folder: StrPath, frames: Iterable[AnnotatedFrame], fps: float
 
     Raises:
         Sam2rlError: The folder exists or cannot be written, an image cannot be read, sizes differ, there is no frame,
-            a mask has another size, or no object is ever seen.
+            a mask has another size, no object is ever seen, or the toolkit could not read the folder's path.
     """
     folder = Path(folder)
+    check_sequence_name(folder.name)
+    check_path(folder.absolute().parent)
     if folder.exists():
         raise Sam2rlError(f"{folder} exists already, expected a new sequence: delete it or take another workspace.")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")

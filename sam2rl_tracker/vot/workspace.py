@@ -22,7 +22,7 @@ from sam2rl_tracker.media.files import StrPath, atomic_path
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.synthetic.scenes import generate_scene
-from sam2rl_tracker.vot.sequences import AnnotatedFrame, is_sequence, object_names, write_sequence
+from sam2rl_tracker.vot.sequences import AnnotatedFrame, check_path, is_sequence, object_names, write_sequence
 from sam2rl_tracker.vot.stack import StackExperiment, read_stack, stack_file
 
 Item = TypeVar("Item")
@@ -98,11 +98,16 @@ class Workspace:
             The sequence's folder.
         """
         self.check_new([name])
-        names = self.names()
         write_sequence(self.sequences / name, frames, fps, suffix)
-        with atomic_path(self.sequences / "list.txt") as temporary:
-            temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
+        self.enter(name)
         return self.sequences / name
+
+    def enter(self, name: str) -> None:
+        """Enter a sequence in list.txt, if it is not there."""
+        names = self.names()
+        if name not in names:
+            with atomic_path(self.sequences / "list.txt") as temporary:
+                temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
 
 
 def open_workspace(folder: StrPath) -> Workspace:
@@ -173,6 +178,7 @@ def create(folder: StrPath) -> Workspace:
         Sam2rlError: The folder holds files or cannot be written.
     """
     folder = Path(folder)
+    check_path(folder.resolve())
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Sam2rlError(f"{folder} is not empty, expected a new folder for the workspace: give another one.")
     try:
