@@ -155,13 +155,29 @@ def rectangle(x: float, y: float, width: float, height: float) -> Region:
 
 def polygon(numbers: Sequence[float]) -> Region:
     """A filled polygon, its corners x1, y1, x2, y2 ... rounded to pixels, which belong to it."""
-    corners = [(round(x), round(y)) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
-    left, top = (min(values) for values in zip(*corners, strict=True))
-    right, bottom = (max(values) for values in zip(*corners, strict=True))
-    canvas = PILImage.new("1", (right - left + 1, bottom - top + 1))
-    ImageDraw.Draw(canvas).polygon([(x - left, y - top) for x, y in corners], fill=1, outline=1)
-    filled = encode(np.array(canvas))
+    corners = np.round(np.reshape(numbers, (-1, 2))).astype(int)  # [corners, 2] as x, y
+    left, top = corners.min(axis=0).tolist()
+    corners -= (left, top)
+    width, height = (corners.max(axis=0) + 1).tolist()
+    if len(corners) == 4:
+        filled = encode(_filled_rows(corners, width, height))
+    else:
+        canvas = PILImage.new("1", (width, height))
+        ImageDraw.Draw(canvas).polygon([(x, y) for x, y in corners.tolist()], fill=1, outline=1)
+        filled = encode(np.array(canvas))
     return replace(filled, x=filled.x + left, y=filled.y + top, outline=tuple(numbers))
+
+
+def _filled_rows(corners: NDArray[np.int_], width: int, height: int) -> Mask:
+    """Four corners, int [4, 2], filled as the toolkit does: in every row from the first to the last edge's pixel."""
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    (x1, y1), (x2, y2) = corners.T, np.roll(corners, 1, axis=0).T  # of every edge, [4]
+    along = (rows - y1) / np.where(y1 == y2, 1, y2 - y1)  # [h, 4], 0 at the first end of an edge and 1 at the second
+    pixels = (x1 + along * (x2 - x1)).astype(int)
+    crossed = (np.minimum(y1, y2) <= rows) & (rows <= np.maximum(y1, y2))
+    first = np.where(crossed, pixels, width).min(axis=1)[:, None]
+    last = np.where(crossed, pixels, -1).max(axis=1)[:, None]
+    return np.asarray((first <= columns) & (columns <= last))
 
 
 def _checked(x: int, y: int, width: int, height: int, *runs: int) -> Region:
