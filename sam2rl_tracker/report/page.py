@@ -191,6 +191,7 @@ def _settings(
         "Commands": "\n".join(commands),
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Made with": "\n".join(making(report)) or "unknown: the results do not tell",
+        **({"Measures": "\n".join(report.analysis.notes)} if report.analysis.notes else {}),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions(PAGE_PACKAGES).items())
         + f", Python {python_version()}",
         "Machine of this page": machine(),
