@@ -12,6 +12,10 @@ class Sam2rlError(Exception):
     """
 
 
+class NothingFound(Sam2rlError):
+    """SAM 2 saw no object where one was shown to it."""
+
+
 def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 

@@ -10,6 +10,7 @@ import typer
 
 from sam2rl_tracker import __version__
 from sam2rl_tracker.cli.experiments import bench_app, benchmark, demo
+from sam2rl_tracker.cli.export import export_app
 from sam2rl_tracker.cli.model import model_app
 from sam2rl_tracker.cli.options import say
 from sam2rl_tracker.cli.report import compare, report
@@ -22,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="SAM 2 tracki
 for command in (demo, track, report, benchmark, compare, train, search):
     app.command()(command)
 app.add_typer(workspace_app, name="workspace")
+app.add_typer(export_app, name="export")
 app.add_typer(model_app, name="model")
 app.add_typer(agent_app, name="agent")
 app.add_typer(bench_app, name="bench")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -19,21 +20,31 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Every tracker evaluated in a workspace beside SAM 2: a table, an HTML page, and its figures as PNG and PDF."""
+    from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.report.page import check_page_folder, write_page
     from sam2rl_tracker.report.table import render, to_json
     from sam2rl_tracker.training.settings import PRESETS
     from sam2rl_tracker.vot.collect import collect
+    from sam2rl_tracker.vot.scoring import complete
+    from sam2rl_tracker.vot.workspace import open_workspace
 
     if not no_html:
         check_page_folder(folder, out)  # before the analysis, which takes a while
-    found = collect(folder)
+    found = complete(folder, collect(folder))
     if as_json:
         print_json(to_json(found))
+        for note in found.analysis.notes:
+            say(note)
+        for line in describe(found.not_scored):
+            say(line)
         for failure in found.failures:
             say(f"FAILED: {failure}", style="red")
     else:
         render(found, Console())
-    if not no_html:
+    answered = open_workspace(folder).answered() is not None
+    if not answered and not no_html:
+        say(f"No page: it shows the results of an unsupervised experiment, and {folder} has none.")
+    if answered and not no_html:
         with console.status("Drawing the page"):
             page = write_page(folder, found, out, PRESETS["default"].as_json())
         say(f"{page}: open it in a browser; its figures are in {page.parent / 'figures'}")
@@ -54,6 +65,7 @@ def compare(
     fps: Annotated[float, typer.Option(min=1)] = 12,
 ) -> None:
     """Draw trackers side by side with the truth and the frames in their memory banks: a video, and some stills."""
+    from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.report.comparison import write_comparison
     from sam2rl_tracker.vot.differences import find_difference
 
@@ -62,5 +74,8 @@ def compare(
         file = out or folder / f"{found.sequence}_{found.object_id}-compare.mp4"
         status.update(f"Drawing {escape(found.sequence)}")
         write_comparison(folder, found.sequence, list(found.qualities), file, fps, found.object_id)
-    qualities = ", ".join(f"{name} {value:.3f}" for name, value in found.qualities.items())
-    say(f"{found.sequence}, object {found.object_id}: quality {qualities}; {file}, stills in {file.stem}.png")
+    for line in describe(found.not_scored):
+        say(line)
+    qualities = ", ".join(f"{name} {value:.3f}" for name, value in found.qualities.items() if math.isfinite(value))
+    said = f"quality {qualities}" if qualities else "not scored"
+    say(f"{found.sequence}, object {found.object_id}: {said}; {file}, stills in {file.stem}.png")

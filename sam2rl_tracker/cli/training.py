@@ -61,6 +61,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
+    from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.training.settings import parse_settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import train_all
@@ -69,9 +70,12 @@ def train(
     given = {"iterations": iterations, "samples": samples, "n_epochs": epochs, "patience": patience}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     chosen = parse_settings(preset, [*changes, *(settings or [])])
+    objects = objects_of(folder, sequence or (), object_id)
+    for line in describe(objects.not_scored):
+        say(line)
     tasks = [
         Task(folder, name, k, model, device, replace(chosen, seed=one), store_mb=store_mb)
-        for name, k in objects_of(folder, sequence or (), object_id)
+        for name, k in objects.found
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
@@ -86,7 +90,8 @@ def train(
             say("Interrupted: what is finished is kept. Repeat the command to go on.")
             raise
     if as_json:
-        print_json({"agents": results, "failures": failures})
+        not_scored = [one.as_json() for one in objects.not_scored]
+        print_json({"agents": results, "failures": failures, "not_scored": not_scored})
     if failures:
         raise typer.Exit(1)
 
@@ -173,6 +178,7 @@ def search(
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
     from sam2rl_tracker.agents.store import agents_folder
+    from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.media.files import check_output_folder
     from sam2rl_tracker.report.search_curves import plot_curves
     from sam2rl_tracker.report.style import check_figure
@@ -189,15 +195,17 @@ def search(
         check_output_folder(save, [path for path in workspace.inputs if path != own])
     if plots:
         check_output_folder(plots, workspace.inputs)
-        for name, k in objects:
+        for name, k in objects.found:
             check_figure(plots / f"{name}_{k}.png")
     keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
     heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
     limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
     table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_OWN_TRUTH}", caption=limits)
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
+    for line in describe(objects.not_scored):
+        say(line)
     with console.status("Searching") as status:
-        for name, k in objects:
+        for name, k in objects.found:
             status.update(f"Searching {escape(name)}, object {k}")
             task = Task(folder, name, k, model, device, Settings(seed=seed))
             try:
@@ -217,7 +225,8 @@ def search(
             values = [results[-1][key] for key in keys]
             table.add_row(escape(name), str(k), *("-" if value is None else f"{value:.3f}" for value in values))
     if as_json:
-        print_json({"sequences": results, "failures": failures})
+        not_scored = [one.as_json() for one in objects.not_scored]
+        print_json({"sequences": results, "failures": failures, "not_scored": not_scored})
     else:
         Console().print(table)
     if failures:

@@ -9,6 +9,9 @@ import numpy as np
 
 from sam2rl_tracker.errors import Sam2rlError
 
+FEWEST_FRAMES = 3
+"""Of a clip: on the first the object is given, on the second there is one memory to choose from."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -33,7 +36,7 @@ class Clip:
     start_counts: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.images) < 3:
+        if len(self.images) < FEWEST_FRAMES:
             raise Sam2rlError(f"The video has {len(self.images)} frames: there is a decision to take from 3 on.")
         if not self.masks[0].any():
             raise Sam2rlError("The object is not visible on the first frame: there is nothing to start from.")

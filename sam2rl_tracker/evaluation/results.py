@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sam2rl_tracker.evaluation.intervals import bootstrap_interval
 from sam2rl_tracker.evaluation.measures import MEASURES, Measures
 from sam2rl_tracker.evaluation.methods import REFERENCE
+from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.evaluation.tracks import ObjectTracks
 
 ROUNDING = 1e-6
@@ -59,10 +60,11 @@ class Results:
     Attributes:
         trackers: Those with complete results, the baseline first.
         overall: {tracker: measures over all sequences}.
-        by_sequence: {sequence: {tracker: measures}}.
-        objects: Every object of every sequence.
+        by_sequence: {sequence: {tracker: measures}}, of the sequences that are scored.
+        objects: Every object that is scored of every sequence.
         trained: The trackers that saw the ground truth they are scored on.
         disagreements: Where our own measures are not the toolkit's, in words.
+        not_scored: What is left out for want of truth.
     """
 
     trackers: tuple[str, ...]
@@ -71,6 +73,7 @@ class Results:
     objects: list[ObjectTracks]
     trained: frozenset[str]
     disagreements: list[str]
+    not_scored: list[NotScored] = field(default_factory=list)
 
     @property
     def base(self) -> str | None:

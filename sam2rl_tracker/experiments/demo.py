@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -108,7 +109,12 @@ def _train(tasks: Sequence[Task], say: Callable[[str], None]) -> None:
 def _most_gained(report: Report) -> str:
     """The sequence on which the agent gains most over SAM 2."""
     sequences = report.analysis.sequences
-    return max(sequences, key=lambda name: sequences[name][AGENTS].quality - sequences[name][REFERENCE].quality)
+
+    def gain(name: str) -> float:
+        agent, reference = sequences[name][AGENTS].quality, sequences[name][REFERENCE].quality
+        return agent - reference if agent is not None and reference is not None else -math.inf
+
+    return max(sequences, key=gain)
 
 
 def _draw(out: Path, sequence: str, trackers: Sequence[str], report: Report) -> tuple[Path, Path]:

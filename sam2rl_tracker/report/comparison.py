@@ -59,7 +59,7 @@ def write_comparison(
         Sam2rlError: There are no such results, the files cannot be written or lie among the workspace's data, or the
             picture would take the place of somebody else's.
     """
-    workspace = checked_workspace(folder)
+    workspace = checked_workspace(folder, truth=False)
     video = VideoWriter(path, fps)
     check_comparison_files(workspace, path)
     truth = read_sequence(workspace.sequences / sequence)

@@ -20,6 +20,7 @@ from sam2rl_tracker.evaluation.intervals import FEW
 from sam2rl_tracker.evaluation.measures import LOWER_IS_BETTER, MEASURES
 from sam2rl_tracker.evaluation.memory import memory_use
 from sam2rl_tracker.evaluation.results import ROUNDING, Results
+from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
@@ -115,6 +116,7 @@ def write_page(
         page = environment.get_template("page.html").render(
             report=report,
             results=results,
+            not_scored=describe(report.not_scored),
             trainings=trainings,
             workspace=workspace,
             summary=summarise(results),
@@ -208,6 +210,7 @@ def _settings(
         "Commands": "\n".join(commands),
         "Written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "Made with": "\n".join(making(report)) or "unknown: the results do not tell",
+        **({"Measures": "\n".join(report.analysis.notes)} if report.analysis.notes else {}),
         "Versions": ", ".join(f"{name} {number}" for name, number in versions(PAGE_PACKAGES).items())
         + f", Python {python_version()}",
         "Machine of this page": machine(),

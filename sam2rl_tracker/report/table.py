@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,12 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from sam2rl_tracker.evaluation.methods import REFERENCE
+from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.toolkit import Scores
 
 
 def render(report: Report, console: Console) -> None:
-    """Print the measures over all sequences, as differences to SAM 2 too, the qualities by sequence, and failures."""
+    """Print the measures over all sequences, as differences to SAM 2 too, and the qualities by sequence.
+
+    What is not scored, and failures, follow in words.
+    """
     trackers = report.analysis.trackers
     if trackers:
         table = Table(title="All sequences, % (difference to SAM 2)" if REFERENCE in trackers else "All sequences, %")
@@ -30,7 +35,8 @@ def render(report: Report, console: Console) -> None:
                 escape(label), *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness"))
             )
         console.print(table)
-    if len(report.analysis.sequences) > 1:
+    left_out = any(one.object_name is None for one in report.not_scored)
+    if len(report.analysis.sequences) > 1 or (report.analysis.sequences and left_out):
         table = Table(title="Quality by sequence, %")
         table.add_column("Sequence")
         for name in trackers:
@@ -38,12 +44,65 @@ def render(report: Report, console: Console) -> None:
         for sequence, row in report.analysis.sequences.items():
             table.add_row(escape(sequence), *(_cell(row[name], None, "quality") for name in trackers))
         console.print(table)
+    _render_others(report, console)
     if report.trained & trackers.keys():
         console.print("* trained on the ground truth that it is scored on", highlight=False)
-    for line in making(report):
+    for line in [*making(report), *report.analysis.notes]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in describe(report.not_scored):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for failure in report.failures:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+_BOX_HEADS = {
+    "success_auc": "Success AUC",
+    "precision": "Precision",
+    "normalized_precision": "Norm. precision",
+    "ao": "AO",
+    "sr50": "SR 0.5",
+    "sr75": "SR 0.75",
+}
+_MASK_HEADS = {"j": "J", "f": "F", "j_and_f": "J&F"}
+
+
+def _render_others(report: Report, console: Console) -> None:
+    """Measures of other benchmarks, where the truth is of their kind, and what else the stack asks for."""
+    if report.boxes:
+        title = "Boxes, %: success and precision as LaSOT, AO and SR as GOT-10k"
+        rows = {name: asdict(measures) for name, measures in report.boxes.items()}
+        console.print(_plain_table(title, list(_BOX_HEADS.values()), rows))
+    if report.masks:
+        console.print(_plain_table("Masks, %: as DAVIS", list(_MASK_HEADS.values()), _mask_rows(report)))
+    others = [one for one in report.analysis.others if one.name not in _OURS]
+    if others:
+        # By measure, as there may be many: of each experiment EAO, accuracy, robustness, ...
+        table = Table(title="Other measures of the stack")
+        table.add_column("Measure")
+        for name in report.analysis.trackers:
+            table.add_column(escape(name), justify="right")
+        for one in others:
+            cells = ("-" if value is None else f"{value:.3f}" for value in one.values.values())
+            table.add_row(escape(f"{one.experiment}: {one.name}"), *cells)
+        console.print(table)
+
+
+_OURS = {f"Auxiliary, {name}" for name in ("NRE", "DRE", "ADQ")}
+"""What the stack of our own workspaces asks for besides; the page has it."""
+
+
+def _plain_table(title: str, heads: Sequence[str], rows: Mapping[str, Mapping[str, float | None]]) -> Table:
+    table = Table(title=title)
+    table.add_column("Tracker")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for name, row in rows.items():
+        table.add_row(escape(name), *("-" if value is None else f"{100 * value:.1f}" for value in row.values()))
+    return table
+
+
+def _mask_rows(report: Report) -> dict[str, dict[str, float]]:
+    return {name: {"j": one.j, "f": one.f, "j_and_f": one.j_and_f} for name, one in report.masks.items()}
 
 
 def making(report: Report) -> list[str]:
@@ -70,10 +129,13 @@ def _cell(scores: Scores, base: Scores | None, measure: str) -> str:
 def to_json(report: Report) -> dict[str, Any]:
     """{"trackers": {NAME: {"quality": x, "accuracy": x, "robustness": x}}, "sequences": {SEQ: {NAME: {...}}}}.
 
-    Fractions; robustness is None where no object is ever visible. Trackers with incomplete results are left out, and
-    named with the reason under "failures"; "made_with" is as in `Report`.
+    Fractions; robustness is None where no object is ever visible, and each is None where neither the stack nor the
+    results give it. Trackers with incomplete results are left out, and named with the reason under "failures";
+    "made_with" is as in `Report`. "not_scored" lists the sequences, objects and frames without known truth, which no
+    measure counts. These stand there where they apply: "box_measures" and "mask_measures" by tracker, "stack" with the
+    other numbers that the stack asks for, "notes" with what to know of the numbers.
     """
-    return {
+    document: dict[str, Any] = {
         "trackers": {name: asdict(scores) for name, scores in report.analysis.trackers.items()},
         "sequences": {
             sequence: {name: asdict(scores) for name, scores in row.items()}
@@ -81,4 +143,15 @@ def to_json(report: Report) -> dict[str, Any]:
         },
         "made_with": report.made_with,
         "failures": {failure.tracker: str(failure) for failure in report.failures},
+        "not_scored": [one.as_json() for one in report.not_scored],
     }
+    stack: dict[str, dict[str, dict[str, float | None]]] = {}
+    for one in report.analysis.others:
+        stack.setdefault(one.experiment, {})[one.name] = one.values
+    further = {
+        "box_measures": {name: asdict(measures) for name, measures in report.boxes.items()},
+        "mask_measures": _mask_rows(report),
+        "stack": stack,
+        "notes": report.analysis.notes,
+    }
+    return document | {key: value for key, value in further.items() if value}

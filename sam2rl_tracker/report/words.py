@@ -32,6 +32,9 @@ def summarise(results: Results) -> Summary:
 
     A tracker that saw the truth it is scored on does not win: what it reaches is said beside the best of the others.
     """
+    if not results.trackers and results.not_scored:
+        said = "See below why, then add truth or evaluate again."
+        return Summary("No tracker could be measured", [("What to do", said)])
     if not results.trackers:
         return Summary("No tracker has complete results", [("What to do", "See below why, then evaluate again.")])
     trained = results.trained

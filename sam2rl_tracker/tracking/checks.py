@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.errors import NothingFound, Sam2rlError
 
 
 def check_image(image: np.ndarray) -> None:
@@ -93,11 +93,11 @@ def check_found(boxes: np.ndarray, masks: np.ndarray) -> None:
         masks: bool [objects, height, width].
 
     Raises:
-        Sam2rlError: A mask is empty.
+        NothingFound: A mask is empty.
     """
     for box, mask in zip(boxes, masks, strict=True):
         if not mask.any():
-            raise Sam2rlError(f"No object was found in the box {_numbers(box)}: draw it closer, or give a mask.")
+            raise NothingFound(f"No object was found in the box {_numbers(box)}: draw it closer, or give a mask.")
 
 
 def check_ids(ids: Sequence[int] | None, count: int, tracked: Sequence[int]) -> list[int]:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.evaluation.clips import FEWEST_FRAMES, Clip
+from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.images import read_image
+from sam2rl_tracker.vot.scored import find_scored
+from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
+
+_TOO_SHORT = "it is given on the last frame but one, and there is a decision to take from the third frame on"
 
 
 class SequenceObject(NamedTuple):
@@ -22,33 +28,72 @@ class SequenceObject(NamedTuple):
     object_id: int
 
 
-def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | None = None) -> list[SequenceObject]:
+@dataclass(frozen=True)
+class Objects:
     """The objects of a workspace, in its own order.
+
+    Attributes:
+        found: Those to learn from.
+        not_scored: The sequences and objects that were left out, for want of truth or of frames.
+    """
+
+    found: list[SequenceObject]
+    not_scored: list[NotScored]
+
+
+def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | None = None) -> Objects:
+    """The objects of a workspace that can be learned from.
 
     Args:
         sequences: Only these; all of them by default.
         object_id: Only this object of each sequence.
 
     Raises:
-        Sam2rlError: A sequence or object that the workspace does not have.
+        Sam2rlError: A sequence or object that the workspace does not have, one whose truth are boxes, or there is
+            nothing to learn from.
     """
     workspace = open_workspace(folder)
     known = workspace.names()
     for name in sequences:
         if name not in known:
             raise Sam2rlError(f"{workspace.folder} has no sequence {name}: it has {', '.join(known) or 'none'}.")
+    names = list(sequences or known)
+    scored = find_scored(workspace, names)
+    left_out = scored.left_out()
     found = []
-    for name in sequences or known:
-        ids = sorted(read_sequence(workspace.sequences / name).regions)
+    for name in scored.objects:
+        video = read_sequence(workspace.sequences / name)
+        ids = sorted(video.regions)
         if object_id is not None and object_id not in ids:
             raise Sam2rlError(f"{name} has no object {object_id}: it has {', '.join(map(str, ids))}.")
-        found += [SequenceObject(name, k) for k in ids if object_id in (None, k)]
+        for k in ids:
+            if object_id not in (None, k) or not scored.has(name, k):
+                continue
+            _refuse_boxes(video, k)
+            if len(video) - video.start(k) < FEWEST_FRAMES:
+                left_out.append(NotScored(name, str(k), _TOO_SHORT))
+                continue
+            found.append(SequenceObject(name, k))
+    if names and not found:
+        raise Sam2rlError(
+            f"{workspace.folder} has nothing to learn from. {' '.join(map(str, left_out[:5]))} Add sequences whose "
+            "truth is known on several frames."
+        )
     if not found:
         raise Sam2rlError(
             f"{workspace.folder} has no sequences: add some with `sam2rl workspace generate` or `sam2rl workspace "
             "import`."
         )
-    return found
+    return Objects(found, left_out)
+
+
+def _refuse_boxes(video: Video, object_id: int) -> None:
+    """A box says too little: masks that fill it would be rewarded."""
+    if not video.has_masks(object_id):
+        raise Sam2rlError(
+            f"{video.name}: the truth of object {object_id} are boxes, expected masks to learn from: name sequences "
+            "that have masks by --sequence, or import masks (`sam2rl workspace import --help`)."
+        )
 
 
 def load_clip(workspace: Workspace, sequence: str, object_id: int) -> Clip:
@@ -61,6 +106,7 @@ def load_clip(workspace: Workspace, sequence: str, object_id: int) -> Clip:
     if object_id not in source.regions:
         ids = ", ".join(map(str, sorted(source.regions)))
         raise Sam2rlError(f"{sequence} has no object {object_id}: it has {ids}.")
+    _refuse_boxes(source, object_id)
     start = source.start(object_id)
     ignored = source.ignored_masks()[start:]
     try:

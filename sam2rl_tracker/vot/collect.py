@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.boxes import BoxMeasures
+from sam2rl_tracker.evaluation.davis import MaskMeasures
 from sam2rl_tracker.evaluation.methods import REFERENCE
+from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
 from sam2rl_tracker.vot.results import Failure, find_failure, made_with, tracked_names
+from sam2rl_tracker.vot.scored import find_scored, scored_view
 from sam2rl_tracker.vot.toolkit import Analysis, analyse
 from sam2rl_tracker.vot.workspace import checked_workspace
 
@@ -22,12 +26,19 @@ class Report:
         failures: The other trackers.
         trained: The trackers that saw the ground truth they are scored on.
         made_with: Of each tracker whose results tell, the models, devices and versions they were made with.
+        not_scored: The sequences, objects and frames without known truth: no measure counts them, and no tracker needs
+            results on them.
+        boxes: Of each tracker, LaSOT's and GOT-10k's measures over the objects whose truth are boxes, if there are any.
+        masks: Of each tracker, DAVIS' measures over the objects whose truth are masks, if there are any.
     """
 
     analysis: Analysis
     failures: list[Failure]
     trained: frozenset[str]
     made_with: dict[str, list[str]] = field(default_factory=dict)
+    not_scored: list[NotScored] = field(default_factory=list)
+    boxes: dict[str, BoxMeasures] = field(default_factory=dict)
+    masks: dict[str, MaskMeasures] = field(default_factory=dict)
 
 
 def collect(folder: StrPath) -> Report:
@@ -43,7 +54,8 @@ def collect(folder: StrPath) -> Report:
     Raises:
         Sam2rlError: The workspace is unsuitable, or nothing was evaluated in it.
     """
-    workspace = checked_workspace(folder)
+    workspace = checked_workspace(folder, truth=False)
+    scored = find_scored(workspace)
     known = registered_trackers(workspace)
     order = [REFERENCE, *known]
     names = sorted(
@@ -54,16 +66,21 @@ def collect(folder: StrPath) -> Report:
             f"{workspace.folder} has no results, expected those of at least one tracker: "
             f"`vot evaluate --workspace {workspace.folder} SAM2 SAMURAI DAM4SAM`."
         )
-    found = {name: find_failure(workspace, name) for name in names}
+    found = {name: find_failure(workspace, name, scored.objects) for name in names}
     for name in names:
         if registered(known, name) is None:  # the toolkit gives up altogether at such a name
             found[name] = Failure(
                 name, "any", f"it is not registered: add it to trackers.ini, or delete results/{name}"
             )
     complete = [name for name, failure in found.items() if failure is None]
+    analysis = Analysis({}, {})
+    if complete and scored.objects:
+        with scored_view(workspace, scored, complete) as view:
+            analysis = analyse(view, complete)
     return Report(
-        analysis=analyse(folder, complete) if complete else Analysis({}, {}),
+        analysis=analysis,
         failures=[failure for failure in found.values() if failure is not None],
         trained=that_saw_truth(workspace, names),
         made_with={name: made for name in complete if (made := made_with(workspace, name))},
+        not_scored=scored.not_scored,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,9 +11,11 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.measures import quality
 from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.evaluation.overlaps import Overlaps
+from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.evaluation.tracks import overlap_spread
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.results import tracked_names
+from sam2rl_tracker.vot.scored import find_scored
 from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.tracks import Answers, compare_with_truth, read_answers
@@ -26,14 +29,17 @@ class DifferingObject:
     Attributes:
         sequence: The sequence's name.
         object_id: The object's number in the ground truth.
-        qualities: {tracker: mean overlap with the truth, from the second frame on}.
+        qualities: {tracker: mean overlap with the truth, from the second frame on}; nan where nothing is scored.
         size: How far the best and the worst of them are apart on a frame, averaged over the frames.
+        not_scored: What was left out of the search for want of truth; of an object that is not scored itself, shown as
+            it was asked for, it says why.
     """
 
     sequence: str
     object_id: int
     qualities: dict[str, float]
     size: float
+    not_scored: list[NotScored]
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def find_difference(
     Raises:
         Sam2rlError: There is no such sequence, object or tracker, or no two trackers have complete results.
     """
-    workspace = checked_workspace(folder)
+    workspace = checked_workspace(folder, truth=False)
     names = workspace.names()
     if sequence is not None and sequence not in names:
         raise Sam2rlError(f"{workspace.folder} has no sequence {sequence!r}: give one of {_listed(names)}.")
@@ -76,14 +82,19 @@ def find_difference(
             )
     if trackers and len(set(trackers)) < 2:
         raise Sam2rlError(f"{trackers[0]} is alone: give two trackers or more of {_listed(known)}.")
+    scored = find_scored(workspace, names if sequence is None else [sequence])
     found: list[DifferingObject] = []
-    lacking = ""
-    for name in names if sequence is None else [sequence]:
+    lacking = " ".join(map(str, scored.left_out()))
+    for name in scored.objects if sequence is None else [sequence]:
         video = read_sequence(workspace.sequences / name)
         if object_id is not None and object_id not in video.regions:
             lacking = f"{name} has no object {object_id}: its objects are {_listed(video.regions)}."
             continue
-        for k in video.regions if object_id is None else [object_id]:
+        chosen = list(video.regions) if object_id is None else [object_id]
+        measured = [k for k in chosen if scored.has(name, k)]
+        if sequence is not None and not measured:
+            measured = chosen  # they were asked for: the masks can be seen
+        for k in measured:
             shown = {tracker: _read_shown(workspace, tracker, video, k) for tracker in trackers or known}
             overlaps = {tracker: one.overlaps for tracker, one in shown.items() if one}
             incomplete = [tracker for tracker in trackers if tracker not in overlaps]
@@ -91,9 +102,10 @@ def find_difference(
                 lacking = _lacking(workspace, video, incomplete or known)
                 continue
             for group in [tuple(trackers)] if trackers else combinations(overlaps, 2):
-                qualities = {tracker: quality(overlaps[tracker]) for tracker in group}
+                has_truth = scored.has(name, k)
+                qualities = {tracker: quality(overlaps[tracker]) if has_truth else math.nan for tracker in group}
                 size = quality(overlap_spread([overlaps[tracker] for tracker in group]))
-                found.append(DifferingObject(name, k, qualities, size))
+                found.append(DifferingObject(name, k, qualities, size, scored.left_out()))
     if not found:
         raise Sam2rlError(lacking)
     return max(found, key=lambda one: one.size)

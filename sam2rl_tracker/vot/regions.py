@@ -1,22 +1,27 @@
 """The toolkit's regions: masks as run lengths in text lines and binary trajectories.
 
 A line `mX,Y,W,H,runs...` is a mask: a rectangle at (X, Y) whose pixels, row by row, alternate between background and
-object in runs, background first. A single number is a special code. Both readers here give a `Region` or that code.
+object in runs, background first. Four numbers are a rectangle `x,y,width,height`, eight or more a polygon's corners.
+A single number is a special code. Both readers here give a `Region` or that code.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageDraw
 
 from sam2rl_tracker.errors import Sam2rlError
 
 Mask = NDArray[np.bool_]  # [h, w]
+
+Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 
 UNKNOWN = 0
 """Special code in a ground truth: nobody knows where the object is, the frame does not count."""
@@ -32,6 +37,8 @@ class Region:
         width: Of the rectangle.
         height: Of the rectangle.
         runs: Pixels of background, of object, of background ... in turn, row by row within the rectangle.
+        outline: The numbers of a rectangle (four) or of a polygon's corners (eight and more), of which the runs are the
+            filled inside, in whole pixels; empty for a mask.
     """
 
     x: int
@@ -39,6 +46,19 @@ class Region:
     width: int
     height: int
     runs: tuple[int, ...]
+    outline: tuple[float, ...] = field(default=(), compare=False)
+
+    @property
+    def box(self) -> Box | None:
+        """The rectangle around the object as it was given, or around a mask's or polygon's pixels; None = absent."""
+        if len(self.outline) == 4:
+            x, y, width, height = self.outline
+            return x, y, width, height
+        return None if self.empty else self._around()
+
+    def _around(self) -> Box | None:
+        found = bounding_box(self.crop())
+        return None if found is None else (self.x + found[0], self.y + found[1], found[2], found[3])
 
     @property
     def empty(self) -> bool:
@@ -65,6 +85,8 @@ class Region:
 
     def line(self) -> str:
         """The region as a line of a ground truth file, without the line break."""
+        if self.outline:
+            return ",".join(f"{number:.10g}" for number in self.outline)
         return "m" + ",".join(map(str, (self.x, self.y, self.width, self.height, *self.runs)))
 
 
@@ -105,7 +127,7 @@ def parse_line(line: str) -> Region | int:
         The region, or the code of a special line (`UNKNOWN` in a ground truth).
 
     Raises:
-        ValueError: The line is empty, damaged, or a polygon, for which there is no exact mask.
+        ValueError: The line is empty or damaged.
     """
     line = line.strip()
     if line.startswith("m"):
@@ -118,7 +140,9 @@ def parse_line(line: str) -> Region | int:
         return int(values[0])
     if len(values) == 4:
         return rectangle(*values)
-    raise ValueError(f"{len(values)} numbers are neither a mask nor a rectangle")
+    if len(values) >= 8 and len(values) % 2 == 0:
+        return polygon(values)
+    raise ValueError(f"{len(values)} numbers are neither a mask nor a rectangle nor a polygon")
 
 
 def rectangle(x: float, y: float, width: float, height: float) -> Region:
@@ -126,7 +150,34 @@ def rectangle(x: float, y: float, width: float, height: float) -> Region:
     if width <= 0 or height <= 0:
         return EMPTY
     columns, rows = round(width), round(height)
-    return Region(round(x), round(y), columns, rows, (0, columns * rows))
+    return Region(round(x), round(y), columns, rows, (0, columns * rows), (x, y, width, height))
+
+
+def polygon(numbers: Sequence[float]) -> Region:
+    """A filled polygon, its corners x1, y1, x2, y2 ... rounded to pixels, which belong to it."""
+    corners = np.round(np.reshape(numbers, (-1, 2))).astype(int)  # [corners, 2] as x, y
+    left, top = corners.min(axis=0).tolist()
+    corners -= (left, top)
+    width, height = (corners.max(axis=0) + 1).tolist()
+    if len(corners) == 4:
+        filled = encode(_filled_rows(corners, width, height))
+    else:
+        canvas = PILImage.new("1", (width, height))
+        ImageDraw.Draw(canvas).polygon([(x, y) for x, y in corners.tolist()], fill=1, outline=1)
+        filled = encode(np.array(canvas))
+    return replace(filled, x=filled.x + left, y=filled.y + top, outline=tuple(numbers))
+
+
+def _filled_rows(corners: NDArray[np.int_], width: int, height: int) -> Mask:
+    """Four corners, int [4, 2], filled as the toolkit does: in every row from the first to the last edge's pixel."""
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    (x1, y1), (x2, y2) = corners.T, np.roll(corners, 1, axis=0).T  # of every edge, [4]
+    along = (rows - y1) / np.where(y1 == y2, 1, y2 - y1)  # [h, 4], 0 at the first end of an edge and 1 at the second
+    pixels = (x1 + along * (x2 - x1)).astype(int)
+    crossed = (np.minimum(y1, y2) <= rows) & (rows <= np.maximum(y1, y2))
+    first = np.where(crossed, pixels, width).min(axis=1)[:, None]
+    last = np.where(crossed, pixels, -1).max(axis=1)[:, None]
+    return np.asarray((first <= columns) & (columns <= last))
 
 
 def _checked(x: int, y: int, width: int, height: int, *runs: int) -> Region:
@@ -167,8 +218,11 @@ def _binary_regions(data: bytes) -> Iterator[Region | int]:
             yield read("I")[0]
         elif kind == 1:
             yield rectangle(*read("ffff"))
+        elif kind == 2:
+            (corners,) = read("H")
+            yield polygon(read(f"{2 * corners}f"))
         elif kind == 3:
             x, y, width, height, count = read("hhHHH")
             yield _checked(x, y, width, height, *read(f"{count}H"))
         else:
-            raise ValueError(f"region of kind {kind}, expected a mask, a rectangle or a special code")
+            raise ValueError(f"region of kind {kind}, expected a mask, a rectangle, a polygon or a special code")

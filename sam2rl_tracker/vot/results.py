@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import subfolders
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
 from sam2rl_tracker.vot.registry import registered, registered_trackers
-from sam2rl_tracker.vot.sequences import object_names
+from sam2rl_tracker.vot.sequences import anchors, object_names, object_numbers, sequence_length
+from sam2rl_tracker.vot.stack import StackExperiment
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
 
@@ -41,57 +42,107 @@ class Failure:
 def tracked_names(workspace: Workspace) -> list[str]:
     """Trackers that have results, or a log of a failure before the first result, sorted."""
     results, logs = workspace.folder / "results", workspace.folder / "logs"
-    names = {entry.name for entry in results.iterdir() if entry.is_dir()} if results.is_dir() else set()
+    names = set(subfolders(results)) if results.is_dir() else set()
     for log in logs.glob("*_*.log"):
         names.add(log.stem.rpartition("_")[0])
     return sorted(names)
 
 
-def find_failure(workspace: Workspace, tracker: str) -> Failure | None:
-    """Check the result files of a tracker; None when every object of every sequence has a complete trajectory."""
-    problems = dict(_problems(workspace, tracker))  # {sequence: what is wrong}
+def find_failure(
+    workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]] | None = None
+) -> Failure | None:
+    """Check the result files of a tracker; None when every object of every sequence has a complete trajectory.
+
+    Args:
+        workspace: Where it was evaluated.
+        tracker: Its name.
+        objects: {sequence: names of the objects to check}; None = all.
+    """
+    if objects is None:
+        objects = {name: object_names(workspace.sequences / name) for name in workspace.names()}
+    problems = dict(_problems(workspace, tracker, objects))  # {sequence: what is wrong}
     if not problems:
         return None
     sequence, problem = next(iter(problems.items()))
     # The toolkit stops at a tracker's first failure, so the last log belongs to the first sequence without results.
     said = _last_words(workspace, tracker)
-    count = len(workspace.names())
     return Failure(
         tracker,
         sequence,
-        f"{problem} ({len(problems)} of {count} sequences incomplete)" + (f": {said}" if said else ""),
+        f"{problem} ({len(problems)} of {len(objects)} sequences incomplete)" + (f": {said}" if said else ""),
     )
 
 
-def _problems(workspace: Workspace, tracker: str) -> Iterator[tuple[str, str]]:
+def _problems(workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
     for experiment in workspace.experiments():
-        for name in workspace.names():
-            length = _sequence_length(workspace.sequences / name)
-            for k, stem in _result_stems(workspace, tracker, experiment, name).items():
-                problem = _trajectory_problem(stem, length)
+        for name, wanted in objects.items():
+            for what, file in _expected(workspace, tracker, experiment, name, wanted).items():
+                problem = _trajectory_problem(file.stem, file.length)
                 if problem:
-                    yield name, f"object {k} {problem}"
+                    yield name, f"{what} {problem}"
                     break
 
 
-def _result_stems(workspace: Workspace, tracker: str, experiment: str, sequence: str) -> dict[str, Path]:
-    """{object's name: its result files' path without the suffix}."""
-    folder = workspace.folder / "results" / tracker / experiment / sequence
+@dataclass(frozen=True)
+class _Expected:
+    """A trajectory that an experiment should have left: its files' path without the suffix, and its frames."""
+
+    stem: Path
+    length: int
+
+
+def _expected(
+    workspace: Workspace,
+    tracker: str,
+    experiment: StackExperiment,
+    sequence: str,
+    objects: Sequence[str] | None = None,
+) -> dict[str, _Expected]:
+    """{what it is of: trajectory} of these objects, by default all.
+
+    None are known of an experiment that makes sequences of its own.
+    """
+    source = workspace.sequences / sequence
+    length = sequence_length(source)
+    if experiment.kind == "multistart":
+        folder = workspace.folder / "results" / tracker / experiment.name / sequence
+        return {
+            f"the start at frame {t + 1}": _Expected(folder / f"{sequence}_{t:08d}", length - t if forward else t + 1)
+            for t, forward in anchors(source).items()
+        }
+    if experiment.transformed or experiment.kind not in ("unsupervised", "supervised"):
+        return {}
+    stems = _result_stems(workspace, tracker, experiment, sequence)
+    return {f"object {k}": _Expected(stems[k], length) for k in (stems if objects is None else objects)}
+
+
+def _result_stems(workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str) -> dict[str, Path]:
+    """{object's name: its result files' path without the suffix}, of the first repetition."""
+    folder = workspace.folder / "results" / tracker / experiment.name
     objects = object_names(workspace.sequences / sequence)
-    return {k: folder / (f"{sequence}_{k}_001" if len(objects) > 1 else f"{sequence}_001") for k in objects}
-
-
-def _sequence_length(folder: Path) -> int:
-    match = re.search(r"^length\s*=\s*(\d+)\s*$", (folder / "sequence").read_text(), re.MULTILINE)
-    return int(match[1]) if match else len(list((folder / "color").iterdir()))
+    if len(objects) == 1:
+        return {objects[0]: folder / sequence / f"{sequence}_001"}
+    if experiment.multiobject:
+        return {k: folder / sequence / f"{sequence}_{k}_001" for k in objects}
+    return {k: folder / f"{sequence}_{k}" / f"{sequence}_{k}_001" for k in objects}
 
 
 def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:
-    """Path of an object's result files without the suffix, by default of the first object, in the first experiment."""
-    stems = _result_stems(workspace, tracker, workspace.experiments()[0], sequence)
-    names = [name for name in stems if name.isdecimal() and int(name) == object_id]
-    return stems[names[0]] if names else next(iter(stems.values()))  # a single object need not be numbered
+    """Path of an object's result files without the suffix, by default of the first object.
+
+    Raises:
+        Sam2rlError: No experiment of the stack runs through whole sequences.
+    """
+    experiment = workspace.answered()
+    if experiment is None:
+        raise Sam2rlError(
+            f"{workspace.stack} has no unsupervised experiment, whose results would be shown: add one, as in a new "
+            "workspace (`sam2rl workspace create DIR`)."
+        )
+    stems = _result_stems(workspace, tracker, experiment, sequence)
+    name = None if object_id is None else object_numbers(workspace.sequences / sequence).get(object_id)
+    return stems[name] if name else next(iter(stems.values()))
 
 
 def result_file(stem: Path) -> Path | None:
@@ -115,8 +166,8 @@ def made_with(workspace: Workspace, tracker: str) -> list[str]:
     found = set()
     for experiment in workspace.experiments():
         for name in workspace.names():
-            for stem in _result_stems(workspace, tracker, experiment, name).values():
-                found |= set(property_lines(stem, "made_with") or ())
+            for file in _expected(workspace, tracker, experiment, name).values():
+                found |= set(property_lines(file.stem, "made_with") or ())
     return sorted(found - {""})
 
 
@@ -159,7 +210,7 @@ def discard_broken(folder: StrPath, trackers: Sequence[str]) -> None:
     workspace = checked_workspace(folder)
     for tracker in trackers:
         for name in workspace.names():
-            length = _sequence_length(workspace.sequences / name)
+            length = sequence_length(workspace.sequences / name)
             stem = result_stem(workspace, tracker, name)
             file, times = result_file(stem), times_file(stem)
             timed = times.is_file() and len(times.read_text().split()) == length

@@ -35,14 +35,56 @@ class AnnotatedFrame:
 
     Attributes:
         image: An image file, or pixels, uint8 [h, w, 3].
-        masks: {object id: bool [h, w], or None where this object is not annotated}. An object without an entry is
-            absent. None in place of the dictionary = nobody annotated this frame.
+        masks: {object id: bool [h, w], or a `Region` such as a box, or None where this object is not annotated}. An
+            object without an entry is absent. None in place of the dictionary = nobody annotated this frame.
         ignored: bool [h, w], the pixels that do not count; None = all count.
     """
 
     image: Path | Image
-    masks: Mapping[int, Mask | None] | None
+    masks: Mapping[int, Mask | Region | None] | None
     ignored: Mask | None = None
+
+
+# ---------------------------------------------------------------- names
+
+
+_UNREADABLE = "[]*?%\\"
+"""The toolkit takes brackets, stars and question marks of a path for a pattern, and % for a frame's number."""
+
+
+def check_sequence_name(name: str) -> None:
+    """Refuse a name under which the toolkit could not find a sequence.
+
+    Raises:
+        Sam2rlError: It holds brackets, %, or the like, begins or ends with a blank, or begins with a dot.
+    """
+    reason = _why_unreadable(name)
+    if name != name.strip():
+        reason = "it begins or ends with a blank, which the toolkit cuts off in list.txt"
+    elif name.startswith("."):
+        reason = "it begins with a dot, as hidden files do"
+    if reason:
+        raise Sam2rlError(f"A sequence cannot be called {name!r}: {reason}. Rename it.")
+
+
+def check_path(folder: Path) -> None:
+    """Refuse a folder in which the toolkit could not find a workspace's files.
+
+    Raises:
+        Sam2rlError: A folder on its path holds brackets, %, or the like.
+    """
+    for part in folder.parts[1:]:
+        if reason := _why_unreadable(part):
+            raise Sam2rlError(
+                f"The workspace cannot lie in {folder}: of {part!r}, {reason}. Take another folder, or rename it."
+            )
+
+
+def _why_unreadable(name: str) -> str | None:
+    found = next((character for character in name if character in _UNREADABLE or not character.isprintable()), None)
+    if found is None:
+        return None
+    return f"the VOT toolkit does not read paths with {found!r}"
 
 
 # ---------------------------------------------------------------- writing
@@ -64,9 +106,11 @@ def write_sequence(folder: StrPath, frames: Iterable[AnnotatedFrame], fps: float
 
     Raises:
         Sam2rlError: The folder exists or cannot be written, an image cannot be read, sizes differ, there is no frame,
-            a mask has another size, or no object is ever seen.
+            a mask has another size, no object is ever seen, or the toolkit could not read the folder's path.
     """
     folder = Path(folder)
+    check_sequence_name(folder.name)
+    check_path(folder.absolute().parent)
     _refuse_taken(folder)
     temporary = temporary_path(folder)
     try:
@@ -136,7 +180,7 @@ def _region(frame: AnnotatedFrame, k: int) -> Region | None:
     if k not in frame.masks:
         return EMPTY
     mask = frame.masks[k]
-    return None if mask is None else encode(mask)
+    return mask if mask is None or isinstance(mask, Region) else encode(mask)
 
 
 def _check_sizes(what: str, frame: AnnotatedFrame, found: tuple[int, int], first: tuple[int, int]) -> None:
@@ -146,7 +190,7 @@ def _check_sizes(what: str, frame: AnnotatedFrame, found: tuple[int, int], first
             "same size, resize them first."
         )
     for mask in [*(frame.masks or {}).values(), frame.ignored]:
-        if mask is not None and mask.shape != found:
+        if mask is not None and not isinstance(mask, Region) and mask.shape != found:
             raise Sam2rlError(
                 f"{what} is {found[1]}x{found[0]} pixels but its mask is {mask.shape[1]}x{mask.shape[0]}: give masks "
                 "of the images' size."
@@ -193,7 +237,7 @@ class Sequence:
         name: Its folder's name.
         images: The image files, in order.
         size: (height, width) in pixels.
-        regions: {object id: the region of every frame, or `UNKNOWN`}.
+        regions: {object id: the region of every frame, or `UNKNOWN`}, of the objects that are known on some frame.
         ignored: The ignored area of every frame, `UNKNOWN` = none.
     """
 
@@ -209,6 +253,15 @@ class Sequence:
     def start(self, object_id: int) -> int:
         """Index of the frame on which an object first appears, where trackers are given its mask."""
         return next(t for t, region in enumerate(self.regions[object_id]) if isinstance(region, Region))
+
+    def has_masks(self, object_id: int) -> bool:
+        """Whether an object's truth are masks; boxes and polygons say only roughly which pixels are the object's."""
+        return not any(isinstance(region, Region) and region.outline for region in self.regions[object_id])
+
+    def has_boxes(self, object_id: int) -> bool:
+        """Whether an object's truth are upright rectangles."""
+        seen = [region for region in self.regions[object_id] if isinstance(region, Region) and not region.empty]
+        return bool(seen) and all(len(region.outline) == 4 for region in seen)
 
     def masks(self, object_id: int) -> NDArray[np.bool_]:
         """An object's masks, bool [T, h, w]; all False where it is absent or unknown."""
@@ -241,15 +294,16 @@ def read_sequence(folder: StrPath) -> Sequence:
     folder = Path(folder)
     fields = _read_fields(folder)
     images = _image_files(folder, fields)
-    files = dict(_truth_files(folder))
+    files = _truth_files(folder, fields)
     if not files:
         raise Sam2rlError(
             f"{folder} has no ground truth, expected groundtruth_<id>.txt: it cannot be trained or evaluated on."
         )
-    regions = {k: _read_regions(files[k], len(images)) for k in sorted(files)}
-    for k, found in regions.items():
-        if not any(isinstance(region, Region) for region in found):
-            raise Sam2rlError(f"{files[k]} knows object {k} on no frame: delete the file or annotate a frame.")
+    everything = {k: _read_regions(files[k], len(images)) for k in sorted(files)}
+    regions = {k: found for k, found in everything.items() if any(isinstance(region, Region) for region in found)}
+    if not regions:
+        k, file = min(files.items())
+        raise Sam2rlError(f"{file} knows object {k} on no frame: delete the file or annotate a frame.")
     ignored = folder / IGNORE_FILE
     return Sequence(
         name=folder.name,
@@ -262,22 +316,96 @@ def read_sequence(folder: StrPath) -> Sequence:
 
 def object_names(folder: Path) -> list[str]:
     """Names of a sequence's objects as the toolkit's result files use them, sorted; "object" for `groundtruth.txt`."""
-    names = (re.fullmatch(r"groundtruth_(?!_)(.+)\.txt", file.name) for file in folder.glob("groundtruth_*.txt"))
-    found = sorted(match[1] for match in names if match)
-    return found or (["object"] if (folder / "groundtruth.txt").is_file() else [])
+    found = _named_objects(folder)
+    if found or not is_sequence(folder):
+        return found
+    return ["object"] if _single_truth(folder, _read_fields(folder)).is_file() else []
 
 
-def _truth_files(folder: Path) -> Iterable[tuple[int, Path]]:
-    for name in object_names(folder):
-        if name == "object" and (folder / "groundtruth.txt").is_file():
-            yield 1, folder / "groundtruth.txt"
-        elif name.isdecimal():
-            yield int(name), folder / f"groundtruth_{name}.txt"
-        else:
+def object_numbers(folder: Path) -> dict[int, str]:
+    """{number: name} of a sequence's objects; where no name is a number, they are counted from 1, in order.
+
+    Raises:
+        Sam2rlError: Some are numbers and some are not.
+    """
+    names = object_names(folder)
+    if not any(name.isdecimal() for name in names):
+        return dict(enumerate(names, start=1))
+    for name in names:
+        if not name.isdecimal():
             raise Sam2rlError(f"{folder} has an object {name!r}, expected a number: rename groundtruth_{name}.txt.")
+    return {int(name): name for name in names}
+
+
+def is_sequence(folder: Path) -> bool:
+    """Whether the toolkit takes a folder for a sequence: it has `sequence`, or in the old form a `groundtruth.txt`."""
+    return (folder / "sequence").is_file() or (folder / "groundtruth.txt").is_file()
+
+
+def sequence_length(folder: Path) -> int:
+    """How many frames a sequence has; errors as in `read_sequence`."""
+    fields = _read_fields(folder)
+    return int(fields["length"]) if fields.get("length", "").isdecimal() else len(_image_files(folder, fields))
+
+
+def anchors(folder: Path) -> dict[int, bool]:
+    """{frame: whether tracking goes forward} of a sequence's `anchor.value`: where a multi-start experiment begins."""
+    file = folder / "anchor.value"
+    values = [float(line or 0) for line in file.read_text().splitlines()] if file.is_file() else []
+    return {t: value > 0 for t, value in enumerate(values) if value}
+
+
+def known_frames(folder: Path) -> dict[str, NDArray[np.bool_]]:
+    """On which frames an object's truth is known: {object's name: bool [T]}, without reading the masks.
+
+    A line that is damaged counts as known: who reads the region tells.
+
+    Raises:
+        Sam2rlError: The folder is no sequence.
+    """
+    fields = _read_fields(folder)
+    names = object_names(folder)
+    files = {name: folder / f"groundtruth_{name}.txt" for name in names}
+    if names == ["object"]:
+        files = {"object": _single_truth(folder, fields)}
+    lines = {name: file.read_text().splitlines() for name, file in files.items()}
+    most = max(map(len, lines.values()), default=0)
+    length = int(fields["length"]) if fields.get("length", "").isdecimal() else most
+    known = {name: np.zeros(max(length, most), dtype=bool) for name in names}
+    for name, own in lines.items():
+        known[name][: len(own)] = [_is_known(line) for line in own]
+    return known
+
+
+def _is_known(line: str) -> bool:
+    """Whether a line of a ground truth tells where the object is, or that it is absent."""
+    if line.startswith("m"):
+        return True
+    try:
+        return parse_line(line) != UNKNOWN
+    except ValueError:
+        return True
+
+
+def _named_objects(folder: Path) -> list[str]:
+    names = (re.fullmatch(r"groundtruth_(?!_)(.+)\.txt", file.name) for file in folder.glob("groundtruth_*.txt"))
+    return sorted(match[1] for match in names if match)
+
+
+def _single_truth(folder: Path, fields: dict[str, str]) -> Path:
+    return folder / fields.get("groundtruth", "groundtruth.txt")
+
+
+def _truth_files(folder: Path, fields: dict[str, str]) -> dict[int, Path]:
+    if _named_objects(folder):
+        return {k: folder / f"groundtruth_{name}.txt" for k, name in object_numbers(folder).items()}
+    file = _single_truth(folder, fields)
+    return {1: file} if file.is_file() else {}
 
 
 def _read_fields(folder: Path) -> dict[str, str]:
+    if not (folder / "sequence").is_file() and (folder / "groundtruth.txt").is_file():
+        return {"channels.color": "%08d.jpg"}  # the old form, in which images lie beside the truth
     try:
         lines = (folder / "sequence").read_text().splitlines()
     except OSError as error:
@@ -316,7 +444,7 @@ def _read_regions(path: Path, length: int) -> list[Region | int]:
             region = parse_line(line)
         except ValueError as error:
             raise Sam2rlError(
-                f"Line {number} of {path} is not a mask or rectangle ({error}): mend the line."
+                f"Line {number} of {path} is not a mask, rectangle or polygon ({error}): mend the line."
             ) from error
         regions.append(region if isinstance(region, Region) or region == UNKNOWN else EMPTY)
     if len(regions) > length:

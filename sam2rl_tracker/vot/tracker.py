@@ -1,4 +1,7 @@
-"""The tracker that the VOT toolkit starts: answers its requests over TraX, with a mask for every object.
+"""The tracker that the VOT toolkit starts: answers its requests over TraX, for each object in the form it is given in.
+
+A mask is answered by masks, a rectangle by the rectangle around the mask, four corners by the smallest rectangle at any
+angle: measures compare the answers with a truth of the same form.
 
 It speaks bare TraX, so that the toolkit starts it once per sequence; the toolkit's own wrapper would be started twice.
 The environment configures it, as the toolkit hands no arguments to a tracker: SAM2RL_MODEL, SAM2RL_DEVICE and
@@ -14,20 +17,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import trax
-from PIL import Image as PILImage
-from PIL import ImageDraw
 
-from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.errors import NothingFound, Sam2rlError
 from sam2rl_tracker.media.images import Image, Mask, read_image
-from sam2rl_tracker.vot.regions import bounding_box, encode
+from sam2rl_tracker.vot.regions import Box, bounding_box, encode, polygon, rectangle
 
 if TYPE_CHECKING:
     from sam2rl_tracker.tracking.trace import TraceLine
     from sam2rl_tracker.tracking.tracker import Tracker
 
-Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 Reply = tuple[Any, dict[str, Any]]  # a trax region and the properties that the toolkit stores beside it
 
 MAX_RUNS = 65535
@@ -41,8 +42,13 @@ def serve(policy: str) -> None:
     streams in a log.
     """
     # The handshake comes first: the toolkit keeps the log of a tracker that fails after it, and of no other.
+    # TraX turns regions of a kind that is not named here into filled masks before the tracker sees them.
     server = trax.Server(
-        [trax.Region.MASK], [trax.Image.PATH], tracker_name="sam2rl", tracker_description=policy, multiobject=True
+        [trax.Region.MASK, trax.Region.POLYGON, trax.Region.RECTANGLE],
+        [trax.Image.PATH],
+        tracker_name="sam2rl",
+        tracker_description=policy,
+        multiobject=True,
     )
     try:
         answer_requests(server, policy)
@@ -108,7 +114,7 @@ class Session:
         self._tracker = tracker
         self._made_with = made_with
         self._started = False
-        self._given = 0  # objects that the toolkit gave so far, numbered from 1
+        self._forms: list[str] = []  # of the objects that the toolkit gave so far, which are numbered from 1
 
     def step(self, image: Image, new: Sequence[Any]) -> list[Reply]:
         """Track into the next frame and add the objects given on it.
@@ -128,24 +134,44 @@ class Session:
             self._tracker.initialize(image)
             self._started = True
         for region in new:
-            self._given += 1
-            mask = self._add(region, self._given, image.shape[:2])
+            self._forms.append(form_of(region))
+            number = len(self._forms)
+            mask = self._add(region, number, image.shape[:2])
             if mask is not None:
-                masks[self._given] = mask
+                masks[number] = mask
         traces = {line.object: line for line in self._tracker.trace_lines()}
-        return [reply(masks.get(k), traces.get(k), self._made_with) for k in range(1, self._given + 1)]
+        return [
+            reply(masks.get(k), traces.get(k), self._made_with, form) for k, form in enumerate(self._forms, start=1)
+        ]
 
     def _add(self, region: Any, number: int, size: tuple[int, int]) -> Mask | None:
         """Give one object to the tracker; its mask on this frame, None when there is nothing to track."""
         mask = to_mask(region, size)
         if not mask.any():
             return None
-        if region.type == trax.Region.RECTANGLE:
+        box = box_of(region)
+        if box is not None:
             try:
-                return self._tracker.add(ids=[number], boxes=np.array([region.bounds()], dtype=np.float32))[0]
-            except Sam2rlError:
-                pass  # SAM 2 saw no object in the box: track what the box encloses
+                return self._tracker.add(ids=[number], boxes=np.array([box], dtype=np.float32))[0]
+            except NothingFound:
+                pass  # the toolkit knows that there is an object: what the box encloses is the best guess that is left
         return self._tracker.add(mask[None], ids=[number])[0]
+
+
+def form_of(region: Any) -> str:
+    """The form in which an object is answered, by that in which it is given: a mask, unless it is a kind of box."""
+    return region.type if box_of(region) is not None else trax.Region.MASK
+
+
+def box_of(region: Any) -> Box | None:
+    """The box to prompt SAM 2 with; None for a mask, and for an outline of more than a box's four corners."""
+    if region.type == trax.Region.RECTANGLE:
+        x, y, width, height = region.bounds()
+        return x, y, width, height
+    if region.type == trax.Region.POLYGON and region.size() == 4:
+        xs, ys = zip(*(region.get(i) for i in range(4)), strict=True)
+        return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+    return None
 
 
 def to_mask(region: Any, size: tuple[int, int]) -> Mask:
@@ -158,30 +184,29 @@ def to_mask(region: Any, size: tuple[int, int]) -> Mask:
     Returns:
         bool [h, w].
     """
-    height, width = size
     if region.type == trax.Region.MASK:
         cropped = encode(region.array() != 0)
         x, y = region.offset()
         return replace(cropped, x=cropped.x + x, y=cropped.y + y).full(size)
-    canvas = PILImage.new("1", (width, height))
     if region.type == trax.Region.RECTANGLE:
         x, y, box_width, box_height = region.bounds()
         if box_width > 0 and box_height > 0:
-            ImageDraw.Draw(canvas).rectangle((x, y, x + box_width - 1, y + box_height - 1), fill=1)
+            return rectangle(x, y, max(box_width, 1), max(box_height, 1)).full(size)
     elif region.type == trax.Region.POLYGON:
-        ImageDraw.Draw(canvas).polygon([region.get(i) for i in range(region.size())], fill=1)
-    return np.array(canvas)
+        return polygon([number for i in range(region.size()) for number in region.get(i)]).full(size)
+    return np.zeros(size, dtype=bool)
 
 
-def reply(mask: Mask | None, trace: TraceLine | None, made_with: str = "") -> Reply:
+def reply(mask: Mask | None, trace: TraceLine | None, made_with: str = "", form: str = trax.Region.MASK) -> Reply:
     """What the toolkit is told about one object on one frame.
 
     Args:
         mask: bool [h, w]; None or empty = absent.
         trace: The object's line of the trace; None when it is not tracked.
+        form: Of the region: mask, rectangle or polygon, which is a rectangle at any angle.
 
     Returns:
-        A trax region, cut to the object, and properties: predicted IoU, object score, the frames whose memories the
+        A trax region around the object, and properties: predicted IoU, object score, the frames whose memories the
         prediction attended to, in ascending order and separated by blanks, and what it was made with.
     """
     properties: dict[str, Any] = {}
@@ -198,8 +223,19 @@ def reply(mask: Mask | None, trace: TraceLine | None, made_with: str = "") -> Re
     if region is None or box is None:
         return trax.Rectangle.create(0, 0, 0, 0), properties
     x, y, width, height = box
+    if form == trax.Region.RECTANGLE:
+        return trax.Rectangle.create(x, y, width, height), properties
+    if form == trax.Region.POLYGON:
+        return trax.Polygon.create(tilted_box(region)), properties
     crop = np.ascontiguousarray(region[y : y + height, x : x + width], dtype=np.uint8)
     return trax.Mask.create(crop, x=x, y=y), properties
+
+
+def tilted_box(mask: Mask) -> list[tuple[float, float]]:
+    """The corners of the smallest rectangle at any angle around the set pixels of bool [h, w], at least one."""
+    rows, columns = np.nonzero(mask)
+    points = np.stack([columns, rows], axis=1).astype(np.float32)  # [pixels, 2], as x, y
+    return [(float(x), float(y)) for x, y in cv2.boxPoints(cv2.minAreaRect(points))]
 
 
 def storable(mask: Mask) -> Mask:

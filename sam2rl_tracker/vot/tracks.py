@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +13,14 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.measures import Measures, mean_measures, measure_overlaps
 from sam2rl_tracker.evaluation.overlaps import Flags, Overlaps, frame_overlaps
 from sam2rl_tracker.evaluation.results import Results
+from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.evaluation.tracks import ObjectTracks, Track
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.regions import EMPTY, Region, read_trajectory
 from sam2rl_tracker.vot.results import property_lines, result_file, result_stem
 from sam2rl_tracker.vot.sequences import Sequence as Video
-from sam2rl_tracker.vot.sequences import read_sequence
+from sam2rl_tracker.vot.sequences import object_numbers, read_sequence
 from sam2rl_tracker.vot.toolkit import Scores
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
@@ -102,6 +103,22 @@ def compare_with_truth(regions: Sequence[Region | int], video: Video, object_id:
     return Compared(overlaps, predicted)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Answers beside the truth, and what they are worth."""
+
+    compared: Compared
+    measures: Measures
+
+
+def measure_answers(regions: Sequence[Region | int], video: Video, object_id: int) -> Measured:
+    """A tracker's answers for one object, measured."""
+    compared = compare_with_truth(regions, video, object_id)
+    visible = np.array([_is_visible(region, video.size) for region in video.regions[object_id]])
+    measures = measure_overlaps(compared.overlaps, compared.predicted, visible, video.known(object_id))
+    return Measured(compared, measures)
+
+
 def _overlap(found: Region | int, true: Region, ignored: Region | int, size: tuple[int, int]) -> float:
     """Overlap on one frame, computed where the two regions are: images may be large and objects small."""
     both = [found if isinstance(found, Region) else EMPTY, true]
@@ -141,13 +158,15 @@ def read_results(folder: StrPath, report: Report) -> Results:
     Raises:
         Sam2rlError: A file is missing or damaged.
     """
-    workspace = checked_workspace(folder)
+    workspace = checked_workspace(folder, truth=False)
     trackers = tuple(report.analysis.trackers)
     objects: list[ObjectTracks] = []
     by_sequence: dict[str, dict[str, Measures]] = {}
     disagreements = []
-    for name in workspace.names() if trackers else []:
-        found = list(_read_objects(workspace, name, trackers))
+    for name in workspace.names():
+        if name not in report.analysis.sequences:  # it is not scored
+            continue
+        found = list(_read_objects(workspace, name, trackers, report.not_scored))
         objects += found
         by_sequence[name] = {}
         for tracker in trackers:
@@ -159,12 +178,22 @@ def read_results(folder: StrPath, report: Report) -> Results:
         own = mean_measures([row[tracker] for row in by_sequence.values()])
         overall[tracker] = _with_toolkits(own, scores)
         disagreements += [f"{tracker} over all: {text}" for text in _differing(own, overall[tracker])]
-    return Results(trackers, overall, by_sequence, objects, report.trained, disagreements)
+    return Results(trackers, overall, by_sequence, objects, report.trained, disagreements, report.not_scored)
 
 
-def _read_objects(workspace: Workspace, name: str, trackers: Sequence[str]) -> Iterator[ObjectTracks]:
+def scored_objects(workspace: Workspace, video: Video, not_scored: Iterable[NotScored]) -> list[int]:
+    """The numbers of a sequence's objects that are scored."""
+    left_out = {one.object_name for one in not_scored if one.sequence == video.name and one.frames is None}
+    names = object_numbers(workspace.sequences / video.name)
+    return [k for k in video.regions if names[k] not in left_out]
+
+
+def _read_objects(
+    workspace: Workspace, name: str, trackers: Sequence[str], not_scored: Sequence[NotScored]
+) -> Iterator[ObjectTracks]:
     video = read_sequence(workspace.sequences / name)
-    for k, truth in video.regions.items():
+    for k in scored_objects(workspace, video, not_scored):
+        truth = video.regions[k]
         known = video.known(k)
         visible = np.array([_is_visible(region, video.size) for region in truth])
         tracks = {}
@@ -179,7 +208,13 @@ def _read_objects(workspace: Workspace, name: str, trackers: Sequence[str]) -> I
 
 
 def _with_toolkits(own: Measures, scores: Scores) -> Measures:
-    return replace(own, quality=scores.quality, accuracy=scores.accuracy, robustness=scores.robustness)
+    """The toolkit's in place of our own, where it gives them."""
+    return replace(
+        own,
+        quality=own.quality if scores.quality is None else scores.quality,
+        accuracy=own.accuracy if scores.accuracy is None else scores.accuracy,
+        robustness=scores.robustness,
+    )
 
 
 def _differing(own: Measures, toolkits: Measures) -> list[str]:

@@ -22,7 +22,8 @@ from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.synthetic.scenes import generate_scene
-from sam2rl_tracker.vot.sequences import AnnotatedFrame, object_names, write_sequence
+from sam2rl_tracker.vot.sequences import AnnotatedFrame, check_path, is_sequence, object_names, write_sequence
+from sam2rl_tracker.vot.stack import StackExperiment, read_stack, stack_file
 
 Item = TypeVar("Item")
 
@@ -69,20 +70,17 @@ class Workspace:
             raise Sam2rlError(f"Line {names.index('') + 1} of {path} is blank, expected a sequence's name: delete it.")
         return names
 
-    def experiments(self) -> list[str]:
-        """Names of the experiments in the stack.
+    def experiments(self) -> list[StackExperiment]:
+        """The experiments of the stack.
 
         Raises:
             Sam2rlError: The stack is missing or damaged.
         """
-        try:
-            stack = yaml.safe_load(self.stack.read_text())
-            return [str(name) for name in stack["experiments"]]
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise Sam2rlError(
-                f"{self.stack} is not a stack of experiments ({' '.join(str(error).split())}): copy stack.yaml from a "
-                "new workspace, `sam2rl workspace create DIR`."
-            ) from error
+        return read_stack(self.stack)
+
+    def answered(self) -> StackExperiment | None:
+        """The experiment whose results are shown and measured: the first that runs through every sequence."""
+        return next((one for one in self.experiments() if one.runs_through), None)
 
     @property
     def inputs(self) -> list[Path]:
@@ -112,11 +110,16 @@ class Workspace:
         """
         self.check_new([name])
         write_sequence(self.sequences / name, frames, fps, suffix)
+        self.enter(name)
+        return self.sequences / name
+
+    def enter(self, name: str) -> None:
+        """Enter a sequence in list.txt, if it is not there."""
         with exclusive(self.sequences, "sam2rl", timeout=_PATIENCE):  # another command may add one at the same time
             names = self.names()
-            with atomic_path(self.sequences / "list.txt") as temporary:
-                temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
-        return self.sequences / name
+            if name not in names:
+                with atomic_path(self.sequences / "list.txt") as temporary:
+                    temporary.write_text("".join(f"{known}\n" for known in [*names, name]))
 
 
 def open_workspace(folder: StrPath) -> Workspace:
@@ -142,13 +145,17 @@ def open_workspace(folder: StrPath) -> Workspace:
     return Workspace(
         folder=folder,
         sequences=folder / config.get("sequences", "sequences"),
-        stack=folder / str(config["stack"]),
+        stack=stack_file(folder, str(config["stack"])),
         registries=tuple(folder / name for name in ([registries] if isinstance(registries, str) else registries)),
     )
 
 
-def checked_workspace(folder: StrPath) -> Workspace:
+def checked_workspace(folder: StrPath, truth: bool = True) -> Workspace:
     """Open a workspace in which something can be evaluated.
+
+    Args:
+        folder: The workspace.
+        truth: Whether every sequence must have a ground truth, as the toolkit demands where it runs a tracker.
 
     Raises:
         Sam2rlError: It is no workspace, lists no sequences, or a sequence has no ground truth.
@@ -162,10 +169,13 @@ def checked_workspace(folder: StrPath) -> Workspace:
         )
     for name in names:
         folder = workspace.sequences / name
-        if not (folder / "sequence").is_file():
+        if not is_sequence(folder):
             raise Sam2rlError(f"{folder} is not a sequence but list.txt names it: delete the line or add the sequence.")
-        if not object_names(folder):
-            raise Sam2rlError(f"{folder} has no ground truth, expected groundtruth_<id>.txt: it cannot be evaluated.")
+        if truth and not object_names(folder):
+            raise Sam2rlError(
+                f"{folder} has no ground truth, expected groundtruth.txt or groundtruth_<id>.txt: it cannot be "
+                "evaluated."
+            )
     workspace.experiments()
     return workspace
 
@@ -180,6 +190,7 @@ def create(folder: StrPath) -> Workspace:
         Sam2rlError: The folder holds files or cannot be written.
     """
     folder = Path(folder)
+    check_path(folder.resolve())
     if not _is_new(folder):
         raise Sam2rlError(f"{folder} is not empty, expected a new folder for the workspace: give another one.")
     try:

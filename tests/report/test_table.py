@@ -46,7 +46,13 @@ def test_a_report_without_sam2_or_any_complete_tracker():
     failed = Report(Analysis({}, {}), [Failure("SAM2", "one", "it [died]")], frozenset())
     assert text_of(failed) == "FAILED: SAM2 has no complete results on sequence one: it [died]\n"
     said = "SAM2 has no complete results on sequence one: it [died]"
-    assert to_json(failed) == {"trackers": {}, "sequences": {}, "made_with": {}, "failures": {"SAM2": said}}
+    assert to_json(failed) == {
+        "trackers": {},
+        "sequences": {},
+        "made_with": {},
+        "failures": {"SAM2": said},
+        "not_scored": [],
+    }
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def test_decisions_that_were_searched_run_in_the_toolkit(
     monkeypatch.setenv("SAM2RL_AGENTS", str(tmp_path / "found"))
     found = [
         search_object(Task(workspace.folder, name, k, rows=8), 100, 2, save=tmp_path / "found")
-        for name, k in objects_of(workspace.folder)
+        for name, k in objects_of(workspace.folder).found
     ]
     assert evaluate(workspace.folder, ["SAM2RL"]) == []
     sequences = collect(workspace.folder).analysis.sequences

@@ -46,7 +46,7 @@ def test_the_same_training_gives_the_same_bits(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_the_toolkit_measures_what_training_reported(workspace: Workspace) -> None:
-    tasks = [Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder)]
+    tasks = [Task(workspace.folder, name, k, settings=QUICK, rows=8) for name, k in objects_of(workspace.folder).found]
     assert [(task.sequence, task.object_id) for task in tasks] == [("clip", 1), ("two", 1), ("two", 4)]
     results = trained(train_all(tasks))
     assert evaluate(workspace.folder, ["SAM2RL"]) == []

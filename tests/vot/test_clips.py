@@ -41,8 +41,8 @@ def test_a_clip_begins_with_its_object(workspace: Workspace) -> None:
 
 
 def test_the_objects_of_a_workspace(workspace: Workspace, tmp_path: Path) -> None:
-    assert objects_of(workspace.folder) == [("one", 1), ("two", 1), ("two", 4)]
-    assert objects_of(workspace.folder, ["two"], 4) == [("two", 4)]
+    assert objects_of(workspace.folder).found == [("one", 1), ("two", 1), ("two", 4)]
+    assert objects_of(workspace.folder, ["two"], 4).found == [("two", 4)]
     with pytest.raises(Sam2rlError, match="has no sequence nothing: it has one, two"):
         objects_of(workspace.folder, ["nothing"])
     with pytest.raises(Sam2rlError, match="one has no object 4: it has 1"):

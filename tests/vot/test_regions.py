@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.vot.regions import EMPTY, Region, bounding_box, encode, parse_line, read_trajectory
+from sam2rl_tracker.vot.regions import EMPTY, UNKNOWN, Region, bounding_box, encode, parse_line, read_trajectory
 
 SIZE = (24, 33)
 
@@ -88,3 +88,32 @@ def test_what_lies_outside_the_image_is_cut_off():
 def test_damaged_lines(line, message):
     with pytest.raises(ValueError, match=message):
         parse_line(line)
+
+
+def test_boxes_and_polygons_keep_their_numbers():
+    """The pixels inside are for overlaps; the numbers for measures of boxes, and to be written again."""
+    box = parse_line("1.25,2.5,10,8")
+    assert (box.x, box.y, box.width, box.height, box.box) == (1, 2, 10, 8, (1.25, 2.5, 10, 8))
+    assert box.line() == "1.25,2.5,10,8"
+    diamond = parse_line("5,0,10,5,5,10,0,5")
+    assert diamond.line() == "5,0,10,5,5,10,0,5"
+    assert (diamond.x, diamond.y, diamond.width, diamond.height) == (0, 0, 11, 11)
+    assert diamond.box == (0, 0, 11, 11)
+    assert 50 <= sum(diamond.runs[1::2]) <= 61  # an area of 50, and the pixels on its edges
+    assert parse_line("-5,-5,5,-5,5,5,-5,5").full((10, 10)).sum() == 36
+    assert parse_line("nan,nan,nan,nan,nan,nan,nan,nan") == UNKNOWN
+    assert Region(3, 4, 2, 2, (1, 1, 2)).box == (4, 4, 1, 1)
+    assert EMPTY.box is None
+
+
+def test_polygons_are_what_the_toolkit_fills():
+    from vot.region.shapes import Polygon
+
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        middle, half, angle = rng.uniform(20, 40, 2), rng.uniform(4, 15, 2), rng.uniform(0, np.pi)
+        axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * half[:, None]
+        corners = [middle + a * axes[0] + b * axes[1] for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        ours = parse_line(",".join(f"{number:.2f}" for corner in corners for number in corner)).full((60, 60))
+        theirs = Polygon([tuple(np.round(corner, 2)) for corner in corners]).rasterize((0, 0, 59, 59)) > 0
+        assert np.array_equal(ours, theirs)

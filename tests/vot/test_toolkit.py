@@ -11,10 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.measures import Measures, mean_measures, measure_object
+from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.regions import Region, read_trajectory
+from sam2rl_tracker.vot.scoring import complete
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
 from sam2rl_tracker.vot.toolkit import Scores, analyse, evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
@@ -102,13 +105,30 @@ def test_an_unknown_tracker_is_an_error_that_lists_the_known(evaluated):
         evaluate(evaluated.workspace.folder, ["Nobody"])
 
 
-def test_a_stack_without_the_analyses(evaluated):
+def test_a_stack_with_fewer_analyses_under_other_names(evaluated):
+    """Analyses are known by what they compute; what a stack leaves out is listed, and computed from the results."""
     stack: Path = evaluated.workspace.stack
     text = stack.read_text()
+    experiment = yaml.safe_load(text)
+    chosen = experiment["experiments"]["baseline"]["analyses"][:3]
+    for one, name in zip(chosen, ["q", None, "a and r"], strict=True):
+        one["name"] = name or one["name"]
+    experiment["experiments"]["baseline"]["analyses"] = chosen
     try:
-        stack.write_text(text.replace("name: Quality by sequence", "name: Other"))
-        with pytest.raises(Sam2rlError, match=r"lacks analyses named .*Quality by sequence"):
-            analyse(evaluated.workspace.folder, ["Perfect"])
+        stack.write_text(yaml.safe_dump(experiment))
+        found = analyse(evaluated.workspace.folder, ["Perfect"])
+        assert found.trackers["Perfect"] == Scores(1.0, 1.0, 1.0)
+        assert found.sequences["single"]["Perfect"] == Scores(None, None, None)
+        assert found.lacking == ["quality by sequence", "accuracy by sequence", "robustness by sequence"]
+        report = complete(evaluated.workspace.folder, Report(found, [], frozenset()))
+        assert report.analysis.sequences["single"]["Perfect"] == Scores(1.0, 1.0, 1.0)
+        assert any("Computed by sam2rl" in note and "quality" in note for note in report.analysis.notes)
+        stack.write_text(text.partition("    analyses:")[0])
+        report = complete(
+            evaluated.workspace.folder, Report(analyse(evaluated.workspace.folder, ["Perfect"]), [], frozenset())
+        )
+        assert report.analysis.trackers["Perfect"] == Scores(1.0, 1.0, 1.0)
+        assert "asks for no measures" in report.analysis.notes[0]
     finally:
         stack.write_text(text)
 

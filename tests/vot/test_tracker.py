@@ -14,10 +14,11 @@ import trax
 from PIL import Image
 from trax.client import Client
 
-from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.errors import NothingFound, Sam2rlError
 from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
+from sam2rl_tracker.vot.regions import bounding_box
 from sam2rl_tracker.vot.tracker import (
     MAX_RUNS,
     Session,
@@ -125,6 +126,51 @@ def test_nothing_but_empty_objects(tracker):
     for t in range(2):
         replies = session.step(image(t), EMPTY if t == 0 else [])
         assert [to_mask(region, SIZE).any() for region, _ in replies] == [False] * 3
+
+
+CORNERS = [(5, 5), (25, 5), (25, 25), (5, 25)]
+
+
+@pytest.mark.parametrize("region", [trax.Rectangle.create(5, 5, 20, 20), trax.Polygon.create(CORNERS)])
+def test_a_box_is_a_prompt_and_not_a_mask(tracker, region):
+    """What SAM 2 finds in it is tracked, and answered in the form of the box."""
+    prompted = Tracker(tracker.model)
+    first = prompted.initialize(image(), boxes=np.array([[5, 5, 20, 20]]))[0]
+    second = prompted.track(image(1))[0]
+    session = Session(tracker)
+    for found, mask in zip([session.step(image(), [region]), session.step(image(1), [])], [first, second], strict=True):
+        assert 0 < mask.sum() != 400
+        assert found[0][0].type == region.type
+        x, y, width, height = bounding_box(mask)
+        if region.type == trax.Region.RECTANGLE:
+            assert found[0][0].bounds() == (x, y, width, height)
+        else:
+            outside = mask & ~to_mask(found[0][0], SIZE)  # the corners are rounded to pixels
+            assert outside.sum() < 0.1 * mask.sum()
+
+
+def test_what_a_box_encloses_is_tracked_where_sam2_finds_nothing(tracker, monkeypatch):
+    def find_nothing(boxes, masks):
+        raise NothingFound("No object was found in the box.")
+
+    monkeypatch.setattr("sam2rl_tracker.tracking.checks.check_found", find_nothing)
+    ((region, _),) = Session(tracker).step(image(), [trax.Rectangle.create(5, 6, 7, 8)])
+    assert region.bounds() == (5, 6, 7, 8)
+
+
+def test_a_box_at_an_angle_is_the_smallest_around_the_mask():
+    mask = np.zeros(SIZE, dtype=bool)
+    for step in range(10):  # a diagonal bar, whose upright box would be 12 x 12
+        mask[10 + step : 13 + step, 10 + step : 13 + step] = True
+    region, _ = reply(mask, None, form=trax.Region.POLYGON)
+    found = to_mask(region, SIZE)
+    assert not (mask & ~found).any()
+    assert found.sum() < 100
+    assert to_mask(reply(np.zeros(SIZE, bool), None, form=trax.Region.POLYGON)[0], SIZE).sum() == 0
+
+
+def test_a_box_of_less_than_a_pixel_is_one():
+    assert to_mask(trax.Rectangle.create(4, 6, 0.4, 0.2), SIZE).sum() == 1
 
 
 def test_rectangles_and_polygons(tracker):

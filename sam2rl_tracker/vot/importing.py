@@ -1,0 +1,233 @@
+"""Many sequences are brought into a workspace: again from where it stopped, past a damaged one, and all is told.
+
+A sequence that is there and finished is skipped when it is the same. It is for sure when the names, sizes and times of
+the files it was made of are still those that were noted in it. Otherwise it is made anew beside the old one, and the
+two are compared byte for byte.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import count_clutter, is_clutter
+from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.vot.sequences import (
+    AnnotatedFrame,
+    check_path,
+    check_sequence_name,
+    known_frames,
+    object_names,
+    write_sequence,
+)
+from sam2rl_tracker.vot.workspace import Workspace, open_or_create, progress
+
+IMPORT_FILE = "import.json"
+"""In a sequence: what it was made of, so that the same import need not make it again."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a sequence is made of.
+
+    Attributes:
+        folders: Where its files lie, for what is skipped in them.
+        files: All files that it is made of.
+        frames: Called to read the frames, once; it adds to the list it is given what a user should know of them.
+        rules: What else decides on the result, such as options.
+    """
+
+    folders: list[Path]
+    files: list[Path]
+    frames: Callable[[list[str]], Iterator[AnnotatedFrame]]
+    rules: str = ""
+
+    def fingerprint(self) -> str:
+        """Of the names, sizes and times of the files: cheap, and another one when a file has been changed."""
+        entries = [
+            (file.parent.name, file.name, stat.st_size, stat.st_mtime_ns)
+            for file in self.files
+            if (stat := file.stat())
+        ]
+        return hashlib.sha256(json.dumps([self.rules, entries]).encode()).hexdigest()[:32]
+
+
+@dataclass
+class Imported:
+    """What an import did.
+
+    Attributes:
+        added: Names of the new sequences.
+        kept: Of those that were there already and are the same.
+        failures: {sequence: why it could not be imported}.
+        notes: What a user should know, in sentences.
+        skipped: How many entries of the source are clutter, by name.
+    """
+
+    added: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def import_all(
+    folder: StrPath,
+    sequences: Mapping[str, Callable[[], Recording]],
+    what: str,
+    fps: float = 30,
+    suffix: str = ".png",
+    roots: Iterable[Path] = (),
+) -> Imported:
+    """Add sequences to a workspace, which is created if it is new. One that fails holds back no other.
+
+    Args:
+        folder: The workspace.
+        sequences: {name: called to open what it is made of}, in order.
+        what: Is imported, for the progress bar.
+        fps: Frames per second, for the record.
+        suffix: As in `write_sequence`.
+        roots: Folders that hold those of the sequences, for what is skipped in them.
+
+    Raises:
+        Sam2rlError: The workspace is unsuitable, or the toolkit could not read in a folder of its path.
+    """
+    check_path(Path(folder).resolve())
+    workspace = open_or_create(folder)
+    imported = Imported()
+    places = set(roots)
+    for name, open_recording in progress(sequences.items(), f"Importing {what}", len(sequences)):
+        try:
+            check_sequence_name(name)
+            recording = open_recording()
+            places.update(recording.folders)
+            _import_one(workspace, name, recording, fps, suffix, imported)
+        except Sam2rlError as error:
+            imported.failures[name] = str(error)
+    for place in places:
+        imported.skipped += count_clutter(place)
+    return imported
+
+
+def _import_one(
+    workspace: Workspace, name: str, recording: Recording, fps: float, suffix: str, imported: Imported
+) -> None:
+    folder = workspace.sequences / name
+    _remove_leftovers(folder)
+    try:
+        fingerprint = recording.fingerprint()
+    except OSError as error:
+        raise Sam2rlError(f"{error.filename} cannot be read ({error.strerror}): copy the data again.") from error
+    finished = _is_finished(folder)
+    if finished and _noted(folder) == fingerprint:
+        workspace.enter(name)
+        imported.kept.append(name)
+        return
+    notes: list[str] = []
+    stems: list[str | None] = []  # the names of the frames, where they are files
+
+    def frames() -> Iterator[AnnotatedFrame]:
+        for frame in recording.frames(notes):
+            stems.append(frame.image.stem if isinstance(frame.image, Path) else None)
+            yield frame
+
+    if not folder.exists():
+        write_sequence(folder, frames(), fps, suffix)
+        imported.added.append(name)
+    else:
+        with tempfile.TemporaryDirectory(prefix=".", dir=workspace.sequences) as temporary:
+            new = Path(temporary) / name
+            write_sequence(new, frames(), fps, suffix)
+            other = _other_file(new, folder) if finished else _lost_file(folder, new)
+            if other:
+                raise Sam2rlError(
+                    f"The workspace {workspace.folder} has another sequence {name} already, made of other files or by "
+                    f"other rules: its {other} differs. Delete its folder and its line in list.txt, or take another "
+                    "workspace."
+                )
+            if not finished:
+                shutil.rmtree(folder)
+                os.rename(new, folder)
+        (imported.kept if finished else imported.added).append(name)
+        notes += [] if finished else ["it was there but not finished, and was made anew."]
+    length = max(map(len, known_frames(folder).values()))
+    left_out = len(stems) - length
+    note: dict[str, Any] = {"files": fingerprint}
+    if None not in stems:
+        note["frames"] = stems[left_out:]  # exports give masks the frames' names
+    with atomic_path(folder / IMPORT_FILE) as path:
+        path.write_text(json.dumps(note) + "\n")
+    workspace.enter(name)
+    if left_out:
+        notes.append(f"{left_out} of {len(stems)} frames come before the first object and are left out.")
+    imported.notes += [f"{name}: {note}" for note in notes]
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what an import of this sequence left that was killed: its temporary folder names its process."""
+    pattern = re.compile(rf"\.{re.escape(folder.stem)}\.(\d+)(-[0-9a-f]+)?{re.escape(folder.suffix)}")
+    pattern_whole = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)")
+    for entry in folder.parent.iterdir():
+        match = pattern.fullmatch(entry.name) or pattern_whole.fullmatch(entry.name)
+        if match and entry.is_dir() and not _is_alive(int(match[1])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether a sequence has its description, a ground truth, and all its images."""
+    text = (folder / "sequence").read_text() if (folder / "sequence").is_file() else ""
+    match = re.search(r"^length\s*=\s*(\d+)\s*$", text, re.MULTILINE)
+    if not text or not object_names(folder):
+        return False
+    return match is None or len(list(folder.glob("color/[0-9]*"))) >= int(match[1])
+
+
+def _noted(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / IMPORT_FILE).read_text())["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _other_file(new: Path, old: Path) -> Path | None:
+    """A file of a sequence that a finished one has not, or with other bytes; or a further object of that one."""
+    further = set(object_names(old)) - set(object_names(new))
+    for file in _files(new):
+        if not (old / file).is_file() or not filecmp.cmp(new / file, old / file, shallow=False):
+            return file
+    return Path(f"groundtruth_{min(further)}.txt") if further else None
+
+
+def _lost_file(old: Path, new: Path) -> Path | None:
+    """A file of an unfinished sequence that is no part of the finished one, and would be lost with it."""
+    for file in _files(old):
+        if not (new / file).is_file() or not (new / file).read_bytes().startswith((old / file).read_bytes()):
+            return file
+    return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a sequence, but for clutter and our note, relative to its folder."""
+    files = (file.relative_to(folder) for file in sorted(folder.rglob("*")) if file.is_file())
+    return [file for file in files if file.name != IMPORT_FILE and not any(map(is_clutter, file.parts))]
