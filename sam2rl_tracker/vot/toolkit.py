@@ -334,9 +334,9 @@ def _others(results: list[_Result], shown: Sequence[_Result | None], trackers: S
         if not all(isinstance(cell, list) for cell in cells):
             continue
         numbers = [[value for value in cell if value is None or isinstance(value, float | int)] for cell in cells]
-        for column in range(max(map(len, numbers))):
-            names = _COLUMNS.get(one.kind, ())
-            label = f"{one.name}, {names[column]}" if column < len(names) else one.name
+        names = _COLUMNS.get(one.kind)  # others have one number; what follows is for the toolkit's own plots
+        for column in range(min(max(map(len, numbers)), len(names or (one.name,)))):
+            label = f"{one.name}, {names[column]}" if names else one.name
             values = {name: row[column] if row else None for name, row in zip(trackers, numbers, strict=True)}
             yield StackMeasure(one.experiment, label, values)
 

@@ -178,6 +178,8 @@ def read_results(folder: StrPath, report: Report) -> Results:
         own = mean_measures([row[tracker] for row in by_sequence.values()])
         overall[tracker] = _with_toolkits(own, scores)
         disagreements += [f"{tracker} over all: {text}" for text in _differing(own, overall[tracker])]
+    if report.analysis.notes:  # the stack measures something else, or leaves measures to us: that is told already
+        disagreements = []
     return Results(trackers, overall, by_sequence, objects, report.trained, disagreements, report.not_scored)
 
 
