@@ -134,16 +134,23 @@ def _import_one(
         imported.kept.append(name)
         return
     notes: list[str] = []
-    count = 0
+    count, objects = 0, set[int]()
 
     def frames() -> Iterator[AnnotatedFrame]:
         nonlocal count
         for frame in recording.frames(notes):
             count += 1
+            objects.update(frame.masks or ())
             yield frame
 
     if not folder.exists():
-        write_sequence(folder, frames(), fps, suffix)
+        try:
+            write_sequence(folder, frames(), fps, suffix)
+        except Sam2rlError:
+            if not folder.exists():
+                raise
+            _import_one(workspace, name, recording, fps, suffix, imported)  # another import was faster: is it the same?
+            return
         imported.added.append(name)
     else:
         with tempfile.TemporaryDirectory(prefix=".", dir=workspace.sequences) as temporary:
@@ -165,6 +172,8 @@ def _import_one(
         path.write_text(json.dumps({"files": fingerprint}) + "\n")
     workspace.enter(name)
     length = max(map(len, known_frames(folder).values()))
+    for k in sorted(objects - set(map(int, filter(str.isdecimal, object_names(folder))))):
+        notes.append(f"object {k} is nowhere two pixels wide and tall, and is left out.")
     if count > length:
         notes.append(f"{count - length} of {count} frames come before the first object and are left out.")
     imported.notes += [f"{name}: {note}" for note in notes]

@@ -392,7 +392,7 @@ def test_misnumbered_masks_are_refused(tmp_path):
     assert "frames are 00001.jpg to 00003.jpg (3) while the masks are 00000.png to 00002.png" in imported.failures["b"]
 
 
-@pytest.mark.parametrize("name", ["x[1]", "50%", "a*", "end ", " begin", ".hidden"])
+@pytest.mark.parametrize("name", ["x[1]", "50%", "a*", "end ", " begin", "Tür", ".hidden"])
 def test_names_that_the_toolkit_cannot_read_are_refused(tmp_path, name):
     source = layout(tmp_path / "data", "JPEGImages", "Annotations", names=(name, "fine"))
     with pytest.raises(Sam2rlError, match="A sequence cannot be called"):
@@ -405,7 +405,7 @@ def test_names_that_the_toolkit_cannot_read_are_refused(tmp_path, name):
 
 def test_a_workspace_in_a_folder_that_the_toolkit_cannot_read(tmp_path):
     source = layout(tmp_path / "data", "JPEGImages", "Annotations")
-    for name in ("w[1]", "100%"):
+    for name in ("w[1]", "100%", "Tür", "it's"):
         with pytest.raises(Sam2rlError, match="The workspace cannot lie in"):
             import_vos(source, tmp_path / name / "w")
         assert not (tmp_path / name).exists()
