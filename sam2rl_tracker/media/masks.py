@@ -44,6 +44,9 @@ _EXPECTED = "an index PNG (pixel value k = object k)"
 _SAVE_AS = "save it with a palette or in 8-bit gray, pixel value k = object k, or in pure black and white"
 
 _SOFT = "it has shades of gray between black and white, which were cut at half: the lighter half is the object"
+_ONE_WAY = "save all masks of a sequence in one way"
+_WHITE_CORNERS = "white, in all four corners too, was taken for the object; invert it if black is the object"
+_CORNERS = ([0, 0, -1, -1], [0, -1, 0, -1])
 
 
 class Meaning(Enum):
@@ -117,26 +120,32 @@ class MaskReader:
             Sam2rlError: The file is missing, damaged, no mask, or of another sense than the others.
         """
         mask = read_mask(path)
-        found = None
+        labels = mask.values
         if self.binary and mask.meaning is Meaning.INDEX:
-            found, others = "an index mask, whose values are object ids", "black and white"
-        elif not self.binary and mask.meaning is Meaning.SOFT and _shades(mask.values).size > _FEW:
-            found, others = "black and white with soft edges", "index masks, whose values are object ids"
-        if found:
-            raise Sam2rlError(f"{path} is {found}, but others of its sequence are {others}: save all in one way.")
-        if mask.note:
-            self._notes[mask.note] += 1
-            self._examples.setdefault(mask.note, mask.path)
-        if not self.binary or mask.meaning is Meaning.ANY:
-            return mask.values
-        return (mask.values >= _HALF).astype(np.uint8)
+            raise Sam2rlError(f"{path} holds object ids, but others of its sequence are black and white: {_ONE_WAY}.")
+        if self.binary and mask.meaning is not Meaning.ANY:
+            labels = (labels >= _HALF).astype(np.uint8)
+        if self.binary and labels[_CORNERS].all():
+            self._note(_WHITE_CORNERS, mask.path)
+        if not self.binary and mask.meaning is Meaning.SOFT:  # a few tiny objects, unless there are many shades
+            if _shades(labels).size > _FEW:
+                raise Sam2rlError(
+                    f"{path} is black and white with soft edges, but others of its sequence hold ids: {_ONE_WAY}."
+                )
+        elif mask.note:
+            self._note(mask.note, mask.path)
+        return labels
+
+    def _note(self, text: str, path: Path) -> None:
+        self._notes[text] += 1
+        self._examples.setdefault(text, path)
 
     @property
     def notes(self) -> list[str]:
         """What a user should know of the masks read so far, a sentence each, with a file as the example."""
         return [
-            f"{self._examples[note]}{f' and {count - 1} more' if count > 1 else ''}: {note}."
-            for note, count in self._notes.items()
+            f"{self._examples[text]}{f' and {count - 1} more' if count > 1 else ''}: {text}."
+            for text, count in self._notes.items()
         ]
 
 
@@ -199,11 +208,14 @@ def _from_palette(path: Path, image: PILImage.Image) -> MaskFile:
     palette[: len(stored)] = stored
     used = np.flatnonzero(np.bincount(index.ravel(), minlength=256))
     colors = palette[used]
+    davis = np.array([_DAVIS_IDS.get(tuple(color), -1) for color in colors.tolist()])
+    if (davis == used).all():
+        return MaskFile(path, index, _index_meaning(used))
+
     # Black is background; a palette that has it elsewhere than at index 0 was not made for an index mask.
     sorted_anew = palette[0].max() > _NEAR and (colors.max(axis=1) <= _NEAR).any()
     note: str | None = None
-
-    if (colors == colors[:, :1]).all():  # a palette of grays
+    if (palette == palette[:, :1]).all():  # of grays
         gray = _from_gray(path, palette[index][..., 0])
         if sorted_anew and (len(used) == 2 or gray.meaning in (Meaning.WHITE, Meaning.SOFT)):
             note = "index 0 of its palette is the bright one, which was taken for the object all the same"
@@ -212,15 +224,11 @@ def _from_palette(path: Path, image: PILImage.Image) -> MaskFile:
             return MaskFile(path, index, Meaning.ANY)
         if gray.meaning is Meaning.SOFT and _gray_meaning(index) is not Meaning.INDEX:
             return gray
-    else:
-        ids = np.array([_DAVIS_IDS.get(tuple(color), -1) for color in colors.tolist()])
-        if (ids == used).all():
-            return MaskFile(path, index, _index_meaning(used))
-        if (ids >= 0).all():
-            note = "its palette has the colours of DAVIS in another order; objects were told by their colours"
-            by_color = np.zeros(256, dtype=np.uint8)
-            by_color[used] = ids
-            return MaskFile(path, by_color[index], _index_meaning(ids), note)
+    elif (davis >= 0).all():
+        note = "its palette has the colours of DAVIS in another order; objects were told by their colours"
+        by_color = np.zeros(256, dtype=np.uint8)
+        by_color[used] = davis
+        return MaskFile(path, by_color[index], _index_meaning(davis), note)
     if sorted_anew:
         raise Sam2rlError(
             f"{path} has a palette with the colour {tuple(palette[0].tolist())} as index 0, the background, and "
@@ -241,9 +249,9 @@ def _from_gray(path: Path, values: Labels) -> MaskFile:
     if meaning is not Meaning.SOFT:
         return MaskFile(path, values, meaning)
     shades = _shades(values)
-    if shades.size > _FEW and ((values <= _NEAR) | (values >= 255 - _NEAR)).mean() < 0.5:
+    if shades.size > _FEW and ((values <= _NEAR) | (values >= 255 - _NEAR)).mean() < 0.25:
         raise Sam2rlError(
-            f"{path} is a picture of {shades.size} shades of gray, most of it neither black nor white, expected "
+            f"{path} is a picture of {shades.size} shades of gray, hardly any of it black or white, expected "
             f"{_EXPECTED}: {_SAVE_AS}."
         )
     return MaskFile(path, values, meaning, _SOFT)

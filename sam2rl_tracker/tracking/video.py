@@ -56,6 +56,7 @@ class _Tracked:
     image: np.ndarray  # uint8 [height, width, 3]
     labels: np.ndarray  # uint8 [height, width]
     trace: list[TraceLine]
+    time: float | None  # seconds, as `Frame` tells it
 
 
 def track_video(
@@ -93,7 +94,7 @@ def track_video(
     """
     if out.resolve() == source.resolve():
         raise Sam2rlError(f"{out} is the source: give another folder for the masks.")
-    frames = open_frames(source)
+    frames = open_frames(source, mask=init)
     masks, ids, notes = _read_init(init, boxes)
     _check_size(frames, masks, init)
     tracker = Tracker(model, policy, device, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
@@ -109,7 +110,7 @@ def track_video(
         def write(tracked: _Tracked, last_word: bool) -> None:
             write_index_mask(out / f"{tracked.name}.png", tracked.labels)
             if video and last_word:
-                video.write(overlay(tracked.image, tracked.labels))
+                video.write(overlay(tracked.image, tracked.labels), tracked.time)
             if trace and last_word:
                 trace.writelines(json.dumps(line.to_json()) + "\n" for line in tracked.trace)
 
@@ -135,7 +136,7 @@ def track_video(
     seconds = time.perf_counter() - started
     size = tracker.model.network.image_size
     tiny = _tiny(first.labels, ids, size) if first else []
-    return Summary(done, tracker.ids, seconds, tracker.revises, tiny, size, notes)
+    return Summary(done, tracker.ids, seconds, tracker.revises, tiny, size, notes + frames.notes)
 
 
 def _tiny(labels: np.ndarray, ids: list[int], input_size: int) -> list[int]:
@@ -158,21 +159,23 @@ def _track(
     boxes: Sequence[Sequence[float]],
 ) -> Iterator[_Tracked]:
     """Every frame, as the tracker sees it when it comes."""
-    for index, (name, image) in enumerate(frames):
+    for index, (name, image, time_shown) in enumerate(frames):
         if index == 0:
             given = {"masks": masks} if masks is not None else {"boxes": np.array(boxes, dtype=np.float32)}
             found = tracker.initialize(image, ids=ids, **given)
         else:
             found = tracker.track(image)
-        yield _Tracked(name, image, _labels(found, ids), tracker.trace_lines())
+        yield _Tracked(name, image, _labels(found, ids), tracker.trace_lines(), time_shown)
 
 
 def _revise(tracker: Tracker, frames: FrameSource, first: _Tracked, ids: list[int]) -> Iterator[_Tracked]:
     """Every frame that was tracked, as the tracker sees it at the end."""
     # What is known comes first in `zip`: a frame that was not tracked, as it is damaged, is not read again.
     known = chain([None], tracker.revised_frames())
-    for revised, (name, image) in zip(known, frames, strict=False):
-        yield first if revised is None else _Tracked(name, image, _labels(revised.masks, ids), revised.trace)
+    for revised, (name, image, time_shown) in zip(known, frames, strict=False):
+        yield (
+            first if revised is None else _Tracked(name, image, _labels(revised.masks, ids), revised.trace, time_shown)
+        )
 
 
 def _labels(masks: np.ndarray, ids: list[int]) -> np.ndarray:

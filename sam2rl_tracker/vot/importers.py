@@ -370,7 +370,7 @@ def _masklet_frames(path: Path, video: Path, notes: list[str]) -> Iterator[Annot
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     last = -1
-    for index, (_, image) in enumerate(open_frames(video)):
+    for index, frame in enumerate(open_frames(video)):
         number, rest = divmod(index, SAV_STEP)
         if rest == 0 and number < len(masklet):
             last = number
@@ -378,7 +378,7 @@ def _masklet_frames(path: Path, video: Path, notes: list[str]) -> Iterator[Annot
                 masks = dict(zip(ids, map(decode_coco, masklet[number]), strict=True))
             except (ValueError, TypeError) as error:
                 raise _damaged(path, error) from error
-            yield AnnotatedFrame(image, masks)
+            yield AnnotatedFrame(frame.image, masks)
     if last + 1 < len(masklet):
         notes.append(f"the video ends before {len(masklet) - last - 1} of its {len(masklet)} annotated frames.")
 
