@@ -370,7 +370,8 @@ def _masklet_frames(path: Path, video: Path, notes: list[str]) -> Iterator[Annot
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     last = -1
-    for index, frame in enumerate(open_frames(video)):
+    frames = open_frames(video)
+    for index, frame in enumerate(frames):
         number, rest = divmod(index, SAV_STEP)
         if rest == 0 and number < len(masklet):
             last = number
@@ -379,6 +380,7 @@ def _masklet_frames(path: Path, video: Path, notes: list[str]) -> Iterator[Annot
             except (ValueError, TypeError) as error:
                 raise _damaged(path, error) from error
             yield AnnotatedFrame(frame.image, masks)
+    notes += frames.notes
     if last + 1 < len(masklet):
         notes.append(f"the video ends before {len(masklet) - last - 1} of its {len(masklet)} annotated frames.")
 

@@ -351,6 +351,31 @@ def test_a_split_without_a_folder_of_its_own(tmp_path):
     assert import_vos(source, tmp_path / "w", split="val").added == ["b"]
 
 
+def test_a_sequence_that_a_split_names_and_that_is_missing_holds_back_no_other(tmp_path):
+    source = layout(tmp_path / "data", "JPEGImages", "Annotations")
+    (source / "ImageSets").mkdir()
+    (source / "ImageSets" / "val.txt").write_text("gone\na\n")
+    imported = import_vos(source, tmp_path / "w", split="val")
+    assert imported.added == ["a"]
+    assert "There is no folder" in imported.failures["gone"]
+
+
+def test_videos_of_one_name_are_not_taken_for_one(tmp_path):
+    for name in ("1", "2"):
+        (tmp_path / "sav" / name).mkdir(parents=True)
+        (tmp_path / "sav" / name / "v_manual.json").write_text("{}")
+    assert "several videos of this name" in import_sav(tmp_path / "sav", tmp_path / "w").failures["v"]
+
+
+def test_an_object_that_is_too_thin_for_the_toolkit_is_named(tmp_path):
+    source = video(tmp_path / "s", 2, {0: {1: 2}, 1: {1: 2}})
+    labels = mask(2).astype(np.uint8)
+    labels[20, 5:9] = 2
+    write_index_mask(source / "masks" / "00001.png", labels)
+    imported = import_frames(source, tmp_path / "w")
+    assert imported.notes == ["s: object 2 is nowhere two pixels wide and tall, and is left out."]
+
+
 def test_videos_without_masks_are_named(tmp_path):
     source = layout(tmp_path / "data", "JPEGImages", "Annotations")
     write_image(source / "JPEGImages" / "c" / "00000.jpg")
