@@ -66,8 +66,8 @@ def workspace_preview(
 Unmentioned = Annotated[
     str,
     typer.Option(
-        help="Objects that a mask does not show: absent; unknown; sparse: unknown where more than a third of the "
-        "frames has no mask; new: as sparse, where the mask shows another object for the first time."
+        help="Objects that a mask does not show: absent; unknown; sparse: unknown where a third or more of the "
+        "frames have no mask; new: as sparse, where the mask shows another object for the first time."
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="A list in ImageSets, such as val.")]

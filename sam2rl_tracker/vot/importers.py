@@ -28,7 +28,7 @@ SAV_STEP = 4
 class Unmentioned(str, Enum):
     """What is known of an object that was seen before, on a frame whose mask does not show it.
 
-    Masks are sparse where more than a third of the frames, from the first mask on, has none.
+    Masks are sparse where a third or more of the frames, from the first mask on, have none.
 
     Attributes:
         ABSENT: It is absent.
@@ -189,7 +189,7 @@ def _import_layout(
     layout = _find_layout(Path(source), resolution)
     known = subfolders(layout.annotations)
     names = list(sequences) if sequences else _read_split(Path(source), split) if split else known
-    for name in names:
+    for name in sequences or ():
         if name not in known:
             raise Sam2rlError(f"{layout.annotations} has no sequence {name}, expected one of {', '.join(known)}.")
     openers = {
@@ -204,8 +204,9 @@ def _import_layout(
 
 
 def _open_video(images: Path, annotations: Path, unmentioned: Unmentioned) -> Recording:
-    if not images.is_dir():
-        raise Sam2rlError(f"There is no folder {images}, whose masks are in {annotations}: copy the data again.")
+    for folder, other in ((images, annotations), (annotations, images)):
+        if not folder.is_dir():
+            raise Sam2rlError(f"There is no folder {folder} beside {other}: copy the data again.")
     if subfolders(annotations) and not _has_images(annotations):
         return _open_object_masks(images, annotations, all_frames=True)
     return _open_index_masks(images, annotations, unmentioned)
@@ -295,13 +296,21 @@ def import_sav(source: StrPath, folder: StrPath) -> Imported:
         names = subfolders(annotations)
         openers = {name: partial(_open_object_masks, images / name, annotations / name) for name in names}
     elif manual:
-        openers = {file.name.removesuffix("_manual.json"): partial(_open_masklet, file) for file in manual}
+        openers = {}
+        for file in manual:
+            name = file.name.removesuffix("_manual.json")
+            twins = [one for one in manual if one.name == file.name]
+            openers[name] = partial(_open_masklet, file) if len(twins) == 1 else partial(_refuse_twins, twins)
     else:
         raise Sam2rlError(
             f"{source} is not a folder of SA-V, expected *.mp4 with *_manual.json, or JPEGImages_24fps and "
             "Annotations_6fps: give the folder that contains them."
         )
     return import_all(folder, openers, "SA-V", SAV_ANNOTATED_FPS, suffix=".jpg", roots=[source, images, annotations])
+
+
+def _refuse_twins(files: Sequence[Path]) -> Recording:
+    raise Sam2rlError(f"There are several videos of this name, {' and '.join(map(str, files))}: keep one of them.")
 
 
 def _in_clutter(file: Path, source: Path) -> bool:
@@ -361,7 +370,8 @@ def _masklet_frames(path: Path, video: Path, notes: list[str]) -> Iterator[Annot
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     last = -1
-    for index, frame in enumerate(open_frames(video)):
+    frames = open_frames(video)
+    for index, frame in enumerate(frames):
         number, rest = divmod(index, SAV_STEP)
         if rest == 0 and number < len(masklet):
             last = number
@@ -370,6 +380,7 @@ def _masklet_frames(path: Path, video: Path, notes: list[str]) -> Iterator[Annot
             except (ValueError, TypeError) as error:
                 raise _damaged(path, error) from error
             yield AnnotatedFrame(frame.image, masks)
+    notes += frames.notes
     if last + 1 < len(masklet):
         notes.append(f"the video ends before {len(masklet) - last - 1} of its {len(masklet)} annotated frames.")
 

@@ -136,14 +136,22 @@ def _import_one(
         return
     notes: list[str] = []
     stems: list[str | None] = []  # the names of the frames, where they are files
+    objects: set[int] = set()
 
     def frames() -> Iterator[AnnotatedFrame]:
         for frame in recording.frames(notes):
             stems.append(frame.image.stem if isinstance(frame.image, Path) else None)
+            objects.update(frame.masks or ())
             yield frame
 
     if not folder.exists():
-        write_sequence(folder, frames(), fps, suffix)
+        try:
+            write_sequence(folder, frames(), fps, suffix)
+        except Sam2rlError:
+            if not folder.exists():
+                raise
+            _import_one(workspace, name, recording, fps, suffix, imported)  # another import was faster: is it the same?
+            return
         imported.added.append(name)
     else:
         with tempfile.TemporaryDirectory(prefix=".", dir=workspace.sequences) as temporary:
@@ -169,6 +177,8 @@ def _import_one(
     with atomic_path(folder / IMPORT_FILE) as path:
         path.write_text(json.dumps(note) + "\n")
     workspace.enter(name)
+    for k in sorted(objects - set(map(int, filter(str.isdecimal, object_names(folder))))):
+        notes.append(f"object {k} is nowhere two pixels wide and tall, and is left out.")
     if left_out:
         notes.append(f"{left_out} of {len(stems)} frames come before the first object and are left out.")
     imported.notes += [f"{name}: {note}" for note in notes]

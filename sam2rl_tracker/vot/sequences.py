@@ -48,43 +48,48 @@ class AnnotatedFrame:
 # ---------------------------------------------------------------- names
 
 
-_UNREADABLE = "[]*?%\\"
+_PATTERNS = "[]*?%\\"
 """The toolkit takes brackets, stars and question marks of a path for a pattern, and % for a frame's number."""
+
+_QUOTES = "'\""
+"""They end the command by which the toolkit starts a tracker, which holds the workspace's path."""
 
 
 def check_sequence_name(name: str) -> None:
-    """Refuse a name under which the toolkit could not find a sequence.
+    """Refuse a name under which the toolkit could not find a sequence, or not tell a tracker of it.
 
     Raises:
-        Sam2rlError: It holds brackets, %, or the like, begins or ends with a blank, or begins with a dot.
+        Sam2rlError: It holds brackets, %, or letters beyond ASCII, begins or ends with a blank, or begins with a dot.
     """
-    reason = _why_unreadable(name)
-    if name != name.strip():
-        reason = "it begins or ends with a blank, which the toolkit cuts off in list.txt"
+    unreadable = _unreadable(name, _PATTERNS)
+    reason = None
+    if unreadable:
+        reason = f"the VOT toolkit cannot read paths with {unreadable!r}"
+    elif name != name.strip():
+        reason = "it begins or ends with a blank, which the VOT toolkit cuts off in list.txt"
     elif name.startswith("."):
         reason = "it begins with a dot, as hidden files do"
     if reason:
-        raise Sam2rlError(f"A sequence cannot be called {name!r}: {reason}. Rename it.")
+        raise Sam2rlError(f"A sequence cannot be called {name!r}: {reason}. Rename its folder.")
 
 
 def check_path(folder: Path) -> None:
-    """Refuse a folder in which the toolkit could not find a workspace's files.
+    """Refuse a folder in which the toolkit could not work.
 
     Raises:
-        Sam2rlError: A folder on its path holds brackets, %, or the like.
+        Sam2rlError: A folder on its path holds brackets, %, quotes, or letters beyond ASCII.
     """
     for part in folder.parts[1:]:
-        if reason := _why_unreadable(part):
+        if unreadable := _unreadable(part, _PATTERNS + _QUOTES):
             raise Sam2rlError(
-                f"The workspace cannot lie in {folder}: of {part!r}, {reason}. Take another folder, or rename it."
+                f"The workspace cannot lie in {folder}: the VOT toolkit cannot read paths with {unreadable!r}, as in "
+                f"{part!r}. Take another folder, or rename that one."
             )
 
 
-def _why_unreadable(name: str) -> str | None:
-    found = next((character for character in name if character in _UNREADABLE or not character.isprintable()), None)
-    if found is None:
-        return None
-    return f"the VOT toolkit does not read paths with {found!r}"
+def _unreadable(name: str, refused: str) -> str | None:
+    """A character that the toolkit cannot read; its protocol, TraX, knows printable ASCII alone."""
+    return next((sign for sign in name if sign in refused or not (sign.isascii() and sign.isprintable())), None)
 
 
 # ---------------------------------------------------------------- writing

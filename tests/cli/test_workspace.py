@@ -57,3 +57,26 @@ def test_preview_of_what_cannot_be_is_one_sentence(run: Run, arguments: tuple[ob
     assert said.startswith("error: ")
     assert message in said
     assert not list(Path().iterdir())
+
+
+def test_an_import_tells_what_it_skipped_and_what_failed(run: Run, tmp_path: Path, video: Video) -> None:
+    for name in ("a", "b"):
+        for kind in ("JPEGImages", "Annotations"):
+            (tmp_path / "data" / kind / name / "@eaDir").mkdir(parents=True)
+        for t in range(2):
+            Image.fromarray(video.images[t]).save(f"data/JPEGImages/{name}/{t}.jpg")
+            Image.fromarray(video.truth[t].astype(np.uint8)).save(f"data/Annotations/{name}/{t}.png")
+    whole = Path("data/JPEGImages/b/1.jpg").read_bytes()
+    Path("data/JPEGImages/b/1.jpg").write_bytes(whole[:200])
+    status, _, said = run("workspace", "import", "vos", "data", "w")
+    assert status == 1
+    assert "w: added a" in said
+    assert "Skipped, as they are no data: 4 @eaDir." in said
+    assert "FAILED b: data/JPEGImages/b/1.jpg cannot be read" in said
+    Path("data/JPEGImages/b/1.jpg").write_bytes(whole)
+    status, _, said = run("workspace", "import", "vos", "data", "w", "--unmentioned", "sparse")
+    assert status == 0
+    assert "w: added b w: unchanged since an earlier import, and kept: a" in said
+    status, _, said = run("workspace", "import", "vos", "data", "w", "--unmentioned", "perhaps")
+    assert status == 2
+    assert "expected one of absent, new, sparse, unknown" in said

@@ -352,6 +352,31 @@ def test_a_split_without_a_folder_of_its_own(tmp_path):
     assert import_vos(source, tmp_path / "w", split="val").added == ["b"]
 
 
+def test_a_sequence_that_a_split_names_and_that_is_missing_holds_back_no_other(tmp_path):
+    source = layout(tmp_path / "data", "JPEGImages", "Annotations")
+    (source / "ImageSets").mkdir()
+    (source / "ImageSets" / "val.txt").write_text("gone\na\n")
+    imported = import_vos(source, tmp_path / "w", split="val")
+    assert imported.added == ["a"]
+    assert "There is no folder" in imported.failures["gone"]
+
+
+def test_videos_of_one_name_are_not_taken_for_one(tmp_path):
+    for name in ("1", "2"):
+        (tmp_path / "sav" / name).mkdir(parents=True)
+        (tmp_path / "sav" / name / "v_manual.json").write_text("{}")
+    assert "several videos of this name" in import_sav(tmp_path / "sav", tmp_path / "w").failures["v"]
+
+
+def test_an_object_that_is_too_thin_for_the_toolkit_is_named(tmp_path):
+    source = video(tmp_path / "s", 2, {0: {1: 2}, 1: {1: 2}})
+    labels = mask(2).astype(np.uint8)
+    labels[20, 5:9] = 2
+    write_index_mask(source / "masks" / "00001.png", labels)
+    imported = import_frames(source, tmp_path / "w")
+    assert imported.notes == ["s: object 2 is nowhere two pixels wide and tall, and is left out."]
+
+
 def test_videos_without_masks_are_named(tmp_path):
     source = layout(tmp_path / "data", "JPEGImages", "Annotations")
     write_image(source / "JPEGImages" / "c" / "00000.jpg")
@@ -393,7 +418,7 @@ def test_misnumbered_masks_are_refused(tmp_path):
     assert "frames are 00001.jpg to 00003.jpg (3) while the masks are 00000.png to 00002.png" in imported.failures["b"]
 
 
-@pytest.mark.parametrize("name", ["x[1]", "50%", "a*", "end ", " begin", ".hidden"])
+@pytest.mark.parametrize("name", ["x[1]", "50%", "a*", "end ", " begin", "Tür", ".hidden"])
 def test_names_that_the_toolkit_cannot_read_are_refused(tmp_path, name):
     source = layout(tmp_path / "data", "JPEGImages", "Annotations", names=(name, "fine"))
     with pytest.raises(Sam2rlError, match="A sequence cannot be called"):
@@ -406,7 +431,7 @@ def test_names_that_the_toolkit_cannot_read_are_refused(tmp_path, name):
 
 def test_a_workspace_in_a_folder_that_the_toolkit_cannot_read(tmp_path):
     source = layout(tmp_path / "data", "JPEGImages", "Annotations")
-    for name in ("w[1]", "100%"):
+    for name in ("w[1]", "100%", "Tür", "it's"):
         with pytest.raises(Sam2rlError, match="The workspace cannot lie in"):
             import_vos(source, tmp_path / name / "w")
         assert not (tmp_path / name).exists()
