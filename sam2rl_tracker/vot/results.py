@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def tracked_names(workspace: Workspace) -> list[str]:
     return sorted(names)
 
 
+def evaluated_experiments(workspace: Workspace) -> list[StackExperiment]:
+    """The experiments of the stack of which some tracker has results; all where none has.
+
+    Toolkit 0.9.0 fails at experiments of the types `supervised` and `multistart`, whatever the tracker.
+    """
+    experiments = workspace.experiments()
+    found = [one for one in experiments if any((workspace.folder / "results").glob(f"*/{escape(one.name)}"))]
+    return found or experiments
+
+
 def find_failure(
     workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]] | None = None
 ) -> Failure | None:
@@ -75,7 +86,7 @@ def find_failure(
 
 def _problems(workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
-    for experiment in workspace.experiments():
+    for experiment in evaluated_experiments(workspace):
         for name, wanted in objects.items():
             for what, file in _expected(workspace, tracker, experiment, name, wanted).items():
                 problem = _trajectory_problem(file.stem, file.length)

@@ -23,7 +23,7 @@ from rich.progress import Progress
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.registry import registered, registered_trackers
-from sam2rl_tracker.vot.results import Failure, find_failure, logs_of
+from sam2rl_tracker.vot.results import Failure, evaluated_experiments, find_failure, logs_of
 from sam2rl_tracker.vot.sequences import IGNORE_FILE
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
@@ -201,7 +201,10 @@ def analyse(folder: StrPath, trackers: Sequence[str]) -> Analysis:
         return replace(found, notes=[obstacle])
     path = workspace.folder / "analysis" / "sam2rl.json"
     path.unlink(missing_ok=True)
-    lines = _run(workspace, ["analysis", "--format", "json", "--name", path.stem, *trackers], lambda line: None)
+    evaluated = [one.name for one in evaluated_experiments(workspace)]
+    skipped = [one.name for one in workspace.experiments() if one.name not in evaluated]
+    some = ["--experiments", ",".join(evaluated)] if skipped else []
+    lines = _run(workspace, ["analysis", "--format", "json", "--name", path.stem, *some, *trackers], lambda line: None)
     try:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -209,12 +212,16 @@ def analyse(folder: StrPath, trackers: Sequence[str]) -> Analysis:
         raise Sam2rlError(
             f"`vot analysis` failed in {workspace.folder} ({said[-1] if said else error}): run it there to see more."
         ) from error
-    return _read_analysis(document, workspace)
+    found = _read_analysis(document, workspace)
+    if skipped:
+        note = f"No tracker has results of {', '.join(skipped)}, experiments of {workspace.stack}."
+        found = replace(found, notes=[*found.notes, note])
+    return found
 
 
 def _obstacle(workspace: Workspace) -> str | None:
     """Why the toolkit has nothing to measure or would fail at it."""
-    experiments = workspace.experiments()
+    experiments = evaluated_experiments(workspace)
     if not any(experiment.analyses for experiment in experiments):
         return f"{workspace.stack} asks for no measures: those of a challenge whose server has the truth do not."
     for tag in sorted(frozenset[str]().union(*(experiment.tags for experiment in experiments))):

@@ -116,6 +116,16 @@ def test_experiments_that_start_again_have_no_answer_for_every_frame(workspace):
     assert "quality" in report.analysis.notes[-1]
 
 
+@pytest.mark.slow
+def test_experiments_that_nobody_ran_are_left_out_and_named(workspace):
+    """The toolkit cannot run every type of its own stacks: the others' results are still shown."""
+    again = "  again:\n    type: multistart\n    analyses: [{type: multistart_average_ar}]\n"
+    document = report_of(workspace, STACK + ACCURACY + again)
+    assert document["failures"] == {}
+    assert document["trackers"]["SAM2"]["quality"] == pytest.approx(2.5 / 3)
+    assert any(note.startswith("No tracker has results of again") for note in document["notes"])
+
+
 def test_the_old_form_of_a_sequence(workspace):
     folder = workspace.sequences / "ball"
     for file in (folder / "color").iterdir():
