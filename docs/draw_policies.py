@@ -35,7 +35,7 @@ NAMES = {
 
 
 def read_clip(scene: str) -> Clip:
-    images = [image for _, image in open_frames(VIDEOS / scene / "color")]
+    images = [frame.image for frame in open_frames(VIDEOS / scene / "color")]
     masks = np.stack([read_index_mask(path) == 1 for path in sorted((VIDEOS / scene / "masks").glob("*.png"))])
     return Clip(images, masks, np.ones(len(images), dtype=bool))
 

@@ -42,7 +42,7 @@ class Video:
 def load_video(name: str = SCENES[0]) -> Video:
     """Read a reference video."""
     folder = DATA / name
-    images = [image for _, image in open_frames(folder / "color")]
+    images = [frame.image for frame in open_frames(folder / "color")]
     truth = np.stack([read_index_mask(path) == 1 for path in sorted((folder / "masks").glob("*.png"))])
     return Video(name, images, truth)
 

@@ -78,6 +78,8 @@ def track(
         f"masks in {folder}{' (chosen over the whole video)' * summary.revised}"
         + "".join(f", {path}" for path in (overlay, trace) if path)
     )
+    for note in summary.notes:
+        say(note, style="yellow")
     if summary.tiny:
         say(
             f"object{'s' * (len(summary.tiny) > 1)} {', '.join(map(str, summary.tiny))}: less than {CELL} x {CELL} of "

@@ -11,17 +11,25 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, read_image
+from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, narrow_range, read_image
 
 
 class Frame(NamedTuple):
-    """A frame of a video: the stem for its output file and the RGB image, uint8 [h, w, 3]."""
+    """A frame of a video.
+
+    Attributes:
+        name: Stem for its output file.
+        image: RGB, uint8 [h, w, 3].
+        time: When it is shown, in seconds from the first frame; None where all frames are known to be equally long.
+    """
 
     name: str
     image: Image
+    time: float | None = None
 
 
 class FrameSource(ABC):
@@ -32,13 +40,16 @@ class FrameSource(ABC):
     Attributes:
         path: The folder or file.
         count: Number of frames, None when a video file does not say. For video files it is the header's claim.
-        fps: Frames per second, None when unknown (folders).
+        fps: Frames per second, None when unknown (folders); the average where it varies.
+        notes: What the user should know of the source, a sentence each: what was left out, and, once the last frame
+            was given, which frames were promised and did not come.
     """
 
     def __init__(self, path: Path, count: int | None, fps: float | None) -> None:
         self.path = path
         self.count = count
         self.fps = fps
+        self.notes: list[str] = []
         self._first_size: tuple[int, int] | None = None
 
     @abstractmethod
@@ -53,13 +64,12 @@ class FrameSource(ABC):
         """
         size: tuple[int, int] | None = None
         for frame in self._frames():
-            name, image = frame
-            height, width = image.shape[:2]
+            height, width = frame.image.shape[:2]
             size = size or (height, width)
             if (height, width) != size:
                 raise Sam2rlError(
-                    f"Frame {name} of {self.path} is {width}x{height} pixels but the first is {size[1]}x{size[0]}: all "
-                    "frames must have the same size, resize them first."
+                    f"Frame {frame.name} of {self.path} is {width}x{height} pixels but the first is "
+                    f"{size[1]}x{size[0]}: all frames must have the same size, resize them first."
                 )
             yield frame
         if size is None:
@@ -81,20 +91,22 @@ class FrameSource(ABC):
         return self._first_size
 
 
-def open_frames(source: StrPath) -> FrameSource:
+def open_frames(source: StrPath, mask: StrPath | None = None) -> FrameSource:
     """Open a folder of frames or a video file.
 
     Args:
         source: A folder with .jpg, .jpeg, .png, .bmp or .webp files, read in natural order (2 before 10), or a video
-            file that FFmpeg can decode, whose frames are named %08d from 1.
+            file that FFmpeg can decode, whose frames are named %08d from 1. Of several video streams the largest is
+            read, and never an attached picture.
+        mask: A file that is no frame, though it may lie among them.
 
     Raises:
-        Sam2rlError: There is nothing at the path, no frame in the folder, two frames share a stem, the file is no
-            video, or its first frame cannot be decoded.
+        Sam2rlError: There is nothing at the path, no frame in the folder, a link without target among them, two frames
+            share a stem, the file is no video, or its first frame cannot be decoded.
     """
     path = Path(source)
     if path.is_dir():
-        frames: FrameSource = _FolderSource(path)
+        frames: FrameSource = _FolderSource(path, mask)
     elif path.is_file():
         if path.suffix.lower() in IMAGE_SUFFIXES:
             raise Sam2rlError(f"{path} is a single image, expected a folder of frames or a video: give its folder.")
@@ -111,28 +123,49 @@ def open_frames(source: StrPath) -> FrameSource:
 class _FolderSource(FrameSource):
     """Image files in natural order."""
 
-    def __init__(self, folder: Path) -> None:
-        self.files = list_frames(folder)
+    def __init__(self, folder: Path, mask: StrPath | None) -> None:
+        self.files = list_frames(folder, mask)
         super().__init__(folder, count=len(self.files), fps=None)
+        if mask and any(_same_file(entry, mask) for entry in folder.iterdir()):
+            self.notes.append(f"{mask} lies among the frames of {folder} and is no frame: it was left out.")
+        narrow = narrow_range(self.files[0])
+        if narrow:
+            low, high = (f"{100 * share:.0f}%" for share in narrow)
+            self.notes.append(
+                f"The first frame of {folder} has 16 bits and uses {low} to {high} of their range, so the tracker sees "
+                "little contrast: stretch all frames alike, for example with `mkdir NEW; mogrify -path NEW -level "
+                f"{low},{high} {folder}/*`."
+            )
 
     def _frames(self) -> Iterator[Frame]:
         for file in self.files:
             yield Frame(file.stem, read_image(file))
 
 
-def list_frames(folder: StrPath) -> list[Path]:
+def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
     """The image files of a folder in natural order: 2 before 10.
 
+    Args:
+        folder: The folder.
+        mask: A file that is left out if it lies there.
+
     Raises:
-        Sam2rlError: The folder cannot be listed, holds no images, or two of them share a stem.
+        Sam2rlError: The folder cannot be listed, holds no images, a link without target, or two that share a stem.
     """
     folder = Path(folder)
     try:
         # Hidden files are no frames: macOS leaves `._0001.jpg` beside `0001.jpg`, atomic_path leaves dot files.
-        names = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be listed ({error.strerror}): give a folder you may read.") from error
-    files = sorted((f for f in names if f.suffix.lower() in IMAGE_SUFFIXES), key=_natural_key)
+    images = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
+    dangling = sorted((entry for entry in images if entry.is_symlink() and not entry.exists()), key=_natural_key)
+    if dangling:
+        raise Sam2rlError(
+            f"{len(dangling)} of the {len(images)} images in {folder} are links to files that do not exist, such as "
+            f"{dangling[0].name} to {dangling[0].readlink()}: copy the files again, or delete the links."
+        )
+    files = sorted((f for f in images if f.is_file() and not (mask and _same_file(f, mask))), key=_natural_key)
     if not files:
         raise Sam2rlError(
             f"{folder} holds no frames, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}: "
@@ -145,6 +178,10 @@ def list_frames(folder: StrPath) -> list[Path]:
             f"{folder} holds several frames named {stem} ({twins}), whose output would collide: keep one of them."
         )
     return files
+
+
+def _same_file(file: Path, other: StrPath) -> bool:
+    return file.exists() and Path(other).exists() and file.samefile(other)
 
 
 def _natural_key(file: Path) -> tuple[list[int | str], str]:
@@ -164,32 +201,110 @@ class _VideoSource(FrameSource):
 
     def __init__(self, file: Path) -> None:
         with _open_container(file) as container:
-            stream = container.streams.video[0]
+            stream = _main_stream(container)
             rate = stream.average_rate
             super().__init__(file, count=stream.frames or None, fps=float(rate) if rate else None)
+            self._index = stream.index
+            # Only a header that counts its frames knows their average rate; others state what the rate is meant to be.
+            self._varies = not stream.frames or stream.base_rate != rate
+            self._seconds = _promised_seconds(container, stream)
+            if len(container.streams.video) > 1:
+                others = ", ".join(_size(other) for other in container.streams.video if other is not stream)
+                self.notes.append(
+                    f"{file} has several video streams: the one of {_size(stream)} pixels was read, not {others}."
+                )
 
     def _frames(self) -> Iterator[Frame]:
         number = 0
+        damaged: list[int] = []
+        start = end = 0.0  # seconds
         with _open_container(self.path) as container:
+            stream = container.streams[self._index]
             try:
-                container.streams.video[0].thread_type = "AUTO"
-                for frame in container.decode(video=0):
+                stream.thread_type = "AUTO"
+                for frame in container.decode(stream):
                     number += 1
-                    yield Frame(f"{number:08d}", _upright(frame))
+                    time = frame.time if frame.time is not None else end
+                    start = time if number == 1 else start
+                    end = time + (1 / self.fps if self.fps else 0)
+                    if frame.is_corrupt:
+                        damaged.append(number)
+                    yield Frame(f"{number:08d}", _upright(frame), time - start if self._varies else None)
             except av.error.FFmpegError as error:
+                promised = f" of {self.count}" if self.count else ""
                 raise Sam2rlError(
-                    f"{self.path} cannot be decoded after frame {number} ({error.strerror}): the file may be damaged, "
-                    "re-encode it or give a folder of frames."
+                    f"{self.path} cannot be decoded after frame {number}{promised} ({error.strerror}): the file may be "
+                    "damaged, re-encode it or give a folder of frames."
                 ) from error
+        self._tell_losses(number, end - start, damaged)
+
+    def _tell_losses(self, number: int, seconds: float, damaged: list[int]) -> None:
+        """Note what the file promised and the decoder did not give. Files without a count may tell their duration."""
+        notes = []
+        if number and self.count and number < self.count:
+            notes.append(
+                f"{self.path} gave {number} of the {self.count} frames that its header promises: the file is cut off "
+                "or damaged, or an edit list in it hides the others."
+            )
+        elif number and self.fps and self._seconds and seconds < self._seconds - 1.5 / self.fps:
+            notes.append(
+                f"{self.path} gave {number} frames and ends after {seconds:.1f} of the {self._seconds:.1f} seconds "
+                "that its header promises: the file is cut off or damaged."
+            )
+        if damaged:
+            notes.append(
+                f"{self.path} is damaged: of its {number} frames {len(damaged)} could be decoded only in part, the "
+                f"first is frame {damaged[0]}, so check the masks there."
+            )
+        self.notes += [note for note in notes if note not in self.notes]
+
+
+def _main_stream(container: Any) -> Any:
+    """The largest video stream that moves: a preview is smaller, and a cover is a single picture."""
+    return max(_moving_streams(container), key=lambda s: (s.frames != 1, s.width * s.height, "default" in _flags(s)))
+
+
+def _moving_streams(container: Any) -> list[Any]:
+    still = {"attached_pic", "timed_thumbnails", "still_image"}
+    return [stream for stream in container.streams.video if not still & _flags(stream)]
+
+
+def _flags(stream: Any) -> set[str]:
+    return {flag.name for flag in type(stream.disposition) if flag in stream.disposition}
+
+
+def _size(stream: Any) -> str:
+    return f"{stream.width}x{stream.height}"
+
+
+def _promised_seconds(container: Any, stream: Any) -> float | None:
+    """The duration by the header, where that is not merely an estimate from the file's size."""
+    text = stream.metadata.get("DURATION", "")  # Matroska: 00:00:04.800000000
+    if re.fullmatch(r"\d+:\d\d:\d\d(\.\d+)?", text):
+        hours, minutes, seconds = text.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    if container.format.name in ("matroska,webm", "flv") and len(container.streams) == 1 and container.duration:
+        return float(container.duration / av.time_base)
+    return None
 
 
 def _upright(frame: Any) -> Image:
     """RGB pixels as players show them.
 
     Unlike an image's EXIF data, a video's rotation is applied: `ffmpeg` applies it to the frames one draws masks on.
+    The matrix [[a, b, u], [c, d, v], [x, y, w]] takes a stored (p, q) to (a p + c q + x, b p + d q + y), which turns by
+    quarters, mirrors, or does both (ISO 14496-12, 8.3.2).
     """
-    quarter_turns = round(getattr(frame, "rotation", 0) / 90)  # counter-clockwise, as in np.rot90
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarter_turns))
+    image = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].tolist()
+    if abs(b) > abs(a):
+        image, right, down = image.transpose(1, 0, 2), c, b
+    else:
+        right, down = a, d
+    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
 
 
 def _open_container(file: Path) -> Any:
@@ -201,7 +316,7 @@ def _open_container(file: Path) -> Any:
             f"{file} cannot be read as a video ({reason}), expected a video file or a folder of frames: check the path."
         ) from error
     # FFmpeg takes any text for ANSI art ("tty"), which nobody means to track.
-    if not container.streams.video or container.format.name == "tty":
+    if not _moving_streams(container) or container.format.name == "tty":
         container.close()
         raise Sam2rlError(
             f"{file} has no video stream, expected a video file or a folder of frames: check that it is the right file."

@@ -16,6 +16,9 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath, temporary_path, write_error
 from sam2rl_tracker.media.images import Image
 
+_TICK = Fraction(1, 90000)
+"""Seconds; the resolution of times in a video whose frames are not equally long."""
+
 
 class VideoWriter:
     """Write frames to an H.264 .mp4 that every player opens; a context manager.
@@ -25,7 +28,7 @@ class VideoWriter:
 
     Args:
         path: Where to write; must end in .mp4.
-        fps: Frames per second; None (unknown) stands for 25.
+        fps: Frames per second; None (unknown) stands for 25. Frames that tell when they are shown keep their times.
 
     Raises:
         Sam2rlError: The name does not end in .mp4, the file cannot be written, or no frame was written.
@@ -40,6 +43,7 @@ class VideoWriter:
         self._container: Any = None
         self._stream: Any = None
         self._size: tuple[int, ...] = ()
+        self._last_tick = -1
 
     def __enter__(self) -> VideoWriter:
         try:
@@ -48,31 +52,42 @@ class VideoWriter:
             raise write_error(self.path, error) from error
         return self
 
-    def write(self, image: Image) -> None:
-        """Append one frame, uint8 [h, w, 3] RGB, of the same size as the first.
+    def write(self, image: Image, time: float | None = None) -> None:
+        """Append one frame.
+
+        Args:
+            image: uint8 [h, w, 3] RGB, of the same size as the first.
+            time: When it is shown, in seconds; None: one frame after the one before. For all frames or for none.
 
         Raises:
             Sam2rlError: Encoding or writing failed.
         """
         if self._stream is None:
             self._size = image.shape
-            self._stream = self._add_stream(image)
+            self._stream = self._add_stream(image, timed=time is not None)
         if image.shape != self._size:
             raise ValueError(f"frame of shape {image.shape} in a video of shape {self._size}")
         height, width = image.shape[:2]
         even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+        if time is not None:
+            frame.time_base = _TICK
+            # Of two frames at one time, or in the wrong order, the encoder would take none.
+            frame.pts = self._last_tick = max(round(time / _TICK), self._last_tick + 1)
         try:
-            self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            self._container.mux(self._stream.encode(frame))
         except (av.error.FFmpegError, OSError) as error:
             raise write_error(self.path, error) from error
 
-    def _add_stream(self, image: Image) -> Any:
+    def _add_stream(self, image: Image, timed: bool) -> Any:
         try:
             stream = self._container.add_stream("h264", rate=self._rate, options={"crf": "20", "preset": "veryfast"})
         except (av.error.FFmpegError, ValueError) as error:
             raise Sam2rlError(
                 f"{self.path} cannot be written: this PyAV has no H.264 encoder, `pip install --force-reinstall av`."
             ) from error
+        if timed:
+            stream.codec_context.time_base = _TICK
         stream.pix_fmt = "yuv420p"
         stream.height = image.shape[0] + image.shape[0] % 2
         stream.width = image.shape[1] + image.shape[1] % 2

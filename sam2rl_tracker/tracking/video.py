@@ -16,7 +16,7 @@ import numpy as np
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import atomic_path, prepare_output_folder
 from sam2rl_tracker.media.frames import FrameSource, open_frames
-from sam2rl_tracker.media.masks import IGNORED, is_binary_mask, object_masks, read_index_mask, write_index_mask
+from sam2rl_tracker.media.masks import IGNORED, MaskReader, object_masks, write_index_mask
 from sam2rl_tracker.media.overlay import overlay
 from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.tracking.trace import TraceLine
@@ -36,6 +36,7 @@ class Summary:
         revised: whether the policy chose the masks when it had seen the whole video.
         tiny: objects that are smaller than a cell of the mask decoder's output on the first frame. They get lost.
         input_size: side of the model's input, in pixels.
+        notes: what the user should know of how the inputs were read, a sentence each.
     """
 
     frames: int
@@ -44,6 +45,7 @@ class Summary:
     revised: bool
     tiny: list[int]
     input_size: int
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class _Tracked:
     image: np.ndarray  # uint8 [height, width, 3]
     labels: np.ndarray  # uint8 [height, width]
     trace: list[TraceLine]
+    time: float | None  # seconds, as `Frame` tells it
 
 
 def track_video(
@@ -91,8 +94,8 @@ def track_video(
     """
     if out.resolve() == source.resolve():
         raise Sam2rlError(f"{out} is the source: give another folder for the masks.")
-    frames = open_frames(source)
-    masks, ids = _read_init(init, boxes)
+    frames = open_frames(source, mask=init)
+    masks, ids, notes = _read_init(init, boxes)
     _check_size(frames, masks, init)
     tracker = Tracker(model, policy, device, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
     _clear_masks(prepare_output_folder(out))
@@ -107,7 +110,7 @@ def track_video(
         def write(tracked: _Tracked, last_word: bool) -> None:
             write_index_mask(out / f"{tracked.name}.png", tracked.labels)
             if video and last_word:
-                video.write(overlay(tracked.image, tracked.labels))
+                video.write(overlay(tracked.image, tracked.labels), tracked.time)
             if trace and last_word:
                 trace.writelines(json.dumps(line.to_json()) + "\n" for line in tracked.trace)
 
@@ -132,7 +135,8 @@ def track_video(
         raise failure
     seconds = time.perf_counter() - started
     size = tracker.model.network.image_size
-    return Summary(done, tracker.ids, seconds, tracker.revises, _tiny(first.labels, ids, size) if first else [], size)
+    tiny = _tiny(first.labels, ids, size) if first else []
+    return Summary(done, tracker.ids, seconds, tracker.revises, tiny, size, notes + frames.notes)
 
 
 def _tiny(labels: np.ndarray, ids: list[int], input_size: int) -> list[int]:
@@ -155,21 +159,23 @@ def _track(
     boxes: Sequence[Sequence[float]],
 ) -> Iterator[_Tracked]:
     """Every frame, as the tracker sees it when it comes."""
-    for index, (name, image) in enumerate(frames):
+    for index, (name, image, time_shown) in enumerate(frames):
         if index == 0:
             given = {"masks": masks} if masks is not None else {"boxes": np.array(boxes, dtype=np.float32)}
             found = tracker.initialize(image, ids=ids, **given)
         else:
             found = tracker.track(image)
-        yield _Tracked(name, image, _labels(found, ids), tracker.trace_lines())
+        yield _Tracked(name, image, _labels(found, ids), tracker.trace_lines(), time_shown)
 
 
 def _revise(tracker: Tracker, frames: FrameSource, first: _Tracked, ids: list[int]) -> Iterator[_Tracked]:
     """Every frame that was tracked, as the tracker sees it at the end."""
     # What is known comes first in `zip`: a frame that was not tracked, as it is damaged, is not read again.
     known = chain([None], tracker.revised_frames())
-    for revised, (name, image) in zip(known, frames, strict=False):
-        yield first if revised is None else _Tracked(name, image, _labels(revised.masks, ids), revised.trace)
+    for revised, (name, image, time_shown) in zip(known, frames, strict=False):
+        yield (
+            first if revised is None else _Tracked(name, image, _labels(revised.masks, ids), revised.trace, time_shown)
+        )
 
 
 def _labels(masks: np.ndarray, ids: list[int]) -> np.ndarray:
@@ -177,20 +183,21 @@ def _labels(masks: np.ndarray, ids: list[int]) -> np.ndarray:
     return (masks * np.array(ids, dtype=np.uint8)[:, None, None]).max(axis=0)
 
 
-def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.ndarray | None, list[int]]:
+def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.ndarray | None, list[int], list[str]]:
+    """The first frame's masks, bool [objects, height, width], or None for boxes; the ids; and notes."""
     if (init is None) == (not boxes):
         raise Sam2rlError("Give the objects of the first frame: either --init MASK.png, or --box X,Y,W,H for each.")
     if len(boxes) >= IGNORED:
         raise Sam2rlError(f"{len(boxes)} boxes were given, but an index PNG holds at most {IGNORED - 1} objects.")
     if init is None:
-        return None, list(range(1, len(boxes) + 1))
-    labels = read_index_mask(init)
-    if is_binary_mask(labels):
-        labels[labels == IGNORED] = 1
-    objects = object_masks(labels)
+        return None, list(range(1, len(boxes) + 1)), []
+    reader = MaskReader([init])
+    objects = object_masks(reader.read(init))
     if not objects:
-        raise Sam2rlError(f"{init} is empty: it must show the objects of the first frame, pixel value k = object k.")
-    return np.stack(list(objects.values())), list(objects)
+        raise Sam2rlError(
+            f"{init} is empty: it must show the objects of the first frame, pixel value k = object k, or one in white."
+        )
+    return np.stack(list(objects.values())), list(objects), reader.notes
 
 
 def _check_size(frames: FrameSource, masks: np.ndarray | None, init: Path | None) -> None:

@@ -200,14 +200,14 @@ def _masklet_frames(path: Path) -> Iterator[AnnotatedFrame]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path, error) from error
     video = path.with_name(path.name.removesuffix("_manual.json") + ".mp4")
-    for index, (_, image) in enumerate(open_frames(video)):
+    for index, frame in enumerate(open_frames(video)):
         number, rest = divmod(index, SAV_STEP)
         if rest == 0 and number < len(masklet):
             try:
                 masks = dict(zip(ids, map(decode_coco, masklet[number]), strict=True))
             except (ValueError, TypeError) as error:
                 raise _damaged(path, error) from error
-            yield AnnotatedFrame(image, masks)
+            yield AnnotatedFrame(frame.image, masks)
 
 
 def _damaged(path: Path, error: Exception) -> Sam2rlError:

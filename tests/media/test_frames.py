@@ -1,6 +1,8 @@
 """Frames of a folder or a video file: their order, what is refused, and where damage is reported."""
 
+import re
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,7 +20,7 @@ def test_folder_is_read_in_natural_order(tmp_path):
     names = ["10", "9", "frame2", "frame10", "frame1", "a", "0008"]
     for value, name in enumerate(names):
         save(tmp_path / f"{name}.png", np.full((4, 4, 3), value, dtype=np.uint8))
-    frames = [(name, int(image[0, 0, 0])) for name, image in open_frames(tmp_path)]
+    frames = [(frame.name, int(frame.image[0, 0, 0])) for frame in open_frames(tmp_path)]
     expected = ["0008", "9", "10", "a", "frame1", "frame2", "frame10"]
     assert frames == [(name, names.index(name)) for name in expected]
 
@@ -36,7 +38,7 @@ def test_folder_can_be_read_twice_and_peeked(tmp_path):
     frames = open_frames(tmp_path)
     assert (frames.count, frames.fps, frames.first_size()) == (3, None, (20, 30))
     assert frames.first()[0] == "0"
-    assert [name for name, _ in frames] == [name for name, _ in frames] == ["0", "1", "2"]
+    assert [frame.name for frame in frames] == [frame.name for frame in frames] == ["0", "1", "2"]
 
 
 def test_folder_skips_what_is_no_frame(tmp_path):
@@ -44,7 +46,7 @@ def test_folder_skips_what_is_no_frame(tmp_path):
     (tmp_path / "._1.png").write_bytes(b"what macOS leaves")
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "more.png").mkdir()
-    assert [name for name, _ in open_frames(tmp_path)] == ["1"]
+    assert [frame.name for frame in open_frames(tmp_path)] == ["1"]
 
 
 def test_folder_without_frames(tmp_path):
@@ -91,6 +93,42 @@ def test_source_that_is_missing_or_a_single_image(tmp_path):
         open_frames(save(tmp_path / "1.png", picture()))
 
 
+def test_mask_among_the_frames_is_no_frame(tmp_path):
+    for name in ("1.jpg", "2.jpg", "1.png", "first_mask.png"):
+        save(tmp_path / name, picture())
+    (tmp_path / "link.png").symlink_to("1.png")
+    with pytest.raises(Sam2rlError, match="several frames named 1"):
+        open_frames(tmp_path)
+    (tmp_path / "first_mask.png").unlink()
+    frames = open_frames(tmp_path, mask=tmp_path / "link.png")
+    assert [frame.name for frame in frames] == ["1", "2"]
+    assert frames.notes == [
+        f"{tmp_path / 'link.png'} lies among the frames of {tmp_path} and is no frame: it was left out."
+    ]
+
+
+def test_mask_elsewhere_changes_nothing(tmp_path):
+    (tmp_path / "frames").mkdir()
+    save(tmp_path / "frames" / "1.png", picture())
+    for mask in (save(tmp_path / "1.png", picture()), tmp_path / "none.png"):
+        frames = open_frames(tmp_path / "frames", mask)
+        assert (frames.count, frames.notes) == (1, [])
+
+
+def test_links_without_target_are_named_and_counted(tmp_path):
+    save(tmp_path / "1.png", picture())
+    for number in (9, 10):
+        (tmp_path / f"{number}.png").symlink_to(tmp_path / "gone" / f"{number}.png")
+    with pytest.raises(Sam2rlError, match=r"2 of the 3 images in .* do not exist, such as 9\.png to .*gone/9\.png"):
+        open_frames(tmp_path)
+
+
+def test_16_bit_frames_of_a_narrow_range_are_told(tmp_path):
+    save(tmp_path / "1.png", np.arange(1024, dtype=np.uint16).reshape(32, 32))
+    assert "1.png" not in open_frames(tmp_path).notes[0]
+    assert "has 16 bits and uses 0% to 2% of their range" in open_frames(tmp_path).notes[0]
+
+
 # ---------------------------------------------------------------- video files
 
 
@@ -111,8 +149,9 @@ def test_video_file_is_read_in_order(tmp_path):
     frames = open_frames(write_video(tmp_path / "v.mp4"))
     assert (frames.count, frames.fps, frames.first_size()) == (12, 10.0, (48, 64))
     read = list(frames)
-    assert [name for name, _ in read] == [f"{number:08d}" for number in range(1, 13)]
-    for number, (_, image) in enumerate(read):
+    assert [frame.name for frame in read] == [f"{number:08d}" for number in range(1, 13)]
+    for number, (_, image, time) in enumerate(read):
+        assert time is None
         assert image.dtype == np.uint8
         assert abs(int(image[20, 60, 1]) - (40 + 10 * number)) <= 3
         assert abs(int(image[20, 4, 1]) - (40 + 10 * number) // 2) <= 3
@@ -120,8 +159,8 @@ def test_video_file_is_read_in_order(tmp_path):
 
 def test_video_file_can_be_read_twice(tmp_path):
     frames = open_frames(write_video(tmp_path / "v.mp4", frames=3))
-    for (_, once), (_, again) in zip(frames, frames, strict=True):
-        np.testing.assert_array_equal(once, again)
+    for once, again in zip(frames, frames, strict=True):
+        np.testing.assert_array_equal(once.image, again.image)
 
 
 def test_video_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
@@ -130,18 +169,109 @@ def test_video_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
     assert len(list(open_frames("a:b.mp4"))) == 2
 
 
-def test_rotated_video_is_upright(tmp_path):
-    """A phone held upright stores the picture lying and a matrix in the track header (ISO 14496-12, 8.3.2)."""
-    file = write_video(tmp_path / "phone.mp4", frames=1)
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        pytest.param((1, 0, 0, 1), [[3, 2], [1, 0]], id="as stored"),
+        pytest.param((0, 1, -1, 0), [[1, 3], [0, 2]], id="a quarter turn clockwise, as of a phone held upright"),
+        pytest.param((0, -1, 1, 0), [[2, 0], [3, 1]], id="a quarter turn counter-clockwise"),
+        pytest.param((-1, 0, 0, -1), [[0, 1], [2, 3]], id="half a turn"),
+        pytest.param((-1, 0, 0, 1), [[2, 3], [0, 1]], id="mirrored, as of a front camera"),
+        pytest.param((1, 0, 0, -1), [[1, 0], [3, 2]], id="upside down"),
+        pytest.param((0, 1, 1, 0), [[3, 1], [2, 0]], id="mirrored and turned"),
+        pytest.param((0, -1, -1, 0), [[0, 2], [1, 3]], id="mirrored and turned the other way"),
+    ],
+)
+def test_video_is_shown_as_players_do(tmp_path, matrix, shown):
+    """A matrix in the track header (ISO 14496-12, 8.3.2) says where the four stored corners are shown."""
+    file = tmp_path / "phone.mp4"
+    corners = np.kron([[3, 2], [1, 0]], np.full((24, 32), 70)).astype(np.uint8)
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("h264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.dstack([corners] * 3), format="rgb24")))
+        container.mux(stream.encode(None))
     data = file.read_bytes()
-    identity = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-    clockwise = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    start = data.index(identity, data.index(b"tkhd"))
-    file.write_bytes(data[:start] + clockwise + data[start + len(clockwise) :])
+    start = data.index(struct.pack(">5i", 1 << 16, 0, 0, 0, 1 << 16), data.index(b"tkhd"))
+    a, b, c, d = (value << 16 for value in matrix)
+    file.write_bytes(data[:start] + struct.pack(">5i", a, b, 0, c, d) + data[start + 20 :])
     frames = open_frames(file)
-    assert frames.first_size() == (64, 48)
-    image = frames.first()[1]
-    assert image[60, 24, 1] > 1.5 * image[4, 24, 1]  # a quarter turn clockwise takes the dark left half to the top
+    assert frames.first_size() == ((64, 48) if matrix[1] else (48, 64))
+    image = frames.first().image[..., 1]
+    height, width = image.shape
+    middles = image[height // 4 :: height // 2, width // 4 :: width // 2]
+    np.testing.assert_array_equal(np.round(middles / 70), shown)
+
+
+def test_largest_stream_is_read_and_told(tmp_path):
+    """A preview may come first, and then is the default."""
+    streams(tmp_path / "v.mp4", (32, 24, 4), (64, 48, 4))
+    frames = open_frames(tmp_path / "v.mp4")
+    assert frames.first_size() == (48, 64)
+    assert "several video streams: the one of 64x48 pixels was read, not 32x24" in frames.notes[0]
+
+
+def test_cover_picture_is_no_video(tmp_path):
+    streams(tmp_path / "v.mp4", (128, 96, 1), (64, 48, 4))
+    assert [frame.image.shape[:2] for frame in open_frames(tmp_path / "v.mp4")] == [(48, 64)] * 4
+
+
+def streams(path: Path, *specs: tuple[int, int, int]) -> None:
+    """A file with a video stream for each (width, height, frames)."""
+    with av.open(str(path), "w") as container:
+        made = []
+        for width, height, _ in specs:
+            made.append(container.add_stream("h264", rate=10))
+            made[-1].width, made[-1].height, made[-1].pix_fmt = width, height, "yuv420p"
+        for stream, (width, height, frames) in zip(made, specs, strict=True):
+            for _ in range(frames):
+                image = np.zeros((height, width, 3), dtype=np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".avi", ".flv"])
+def test_video_that_ends_too_early_is_told_with_counts(tmp_path, suffix):
+    file = tmp_path / f"v{suffix}"
+    codec = {".webm": "libvpx", ".avi": "mpeg4", ".flv": "flv1"}.get(suffix, "h264")
+    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    rng = np.random.default_rng(0)
+    with av.open(str(file), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(30):
+            image = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    frames = open_frames(file)
+    assert (len(list(frames)), frames.notes) == (30, [])
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) * 7 // 10])
+    frames = open_frames(file)
+    for _ in range(2):  # a second reading tells nothing twice
+        number = len(list(frames))
+        assert 10 < number < 28
+        promised = (
+            "of the 30 frames" if suffix in (".mp4", ".avi") else r"frames and ends after \d\.\d of the 3.0 seconds"
+        )
+        assert [bool(re.search(f"gave {number} {promised}", note)) for note in frames.notes][:1] == [True]
+        assert len(frames.notes) == 1 + any("only in part" in note for note in frames.notes)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_of_a_varying_rate(tmp_path, suffix):
+    times = [0, 1, 2, 3, 10, 11, 30, 31]
+    with av.open(str(tmp_path / f"v{suffix}"), "w") as container:
+        stream = container.add_stream("h264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), dtype=np.uint8), format="rgb24")
+            frame.pts, frame.time_base = 100 * time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    frames = open_frames(tmp_path / f"v{suffix}")
+    np.testing.assert_allclose([frame.time for frame in frames], np.array(times) / 10, atol=1e-3)
 
 
 def test_video_that_is_cut_off(tmp_path):

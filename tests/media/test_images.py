@@ -1,12 +1,16 @@
 """Images: what is read exactly, what is converted, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pictures import picture, save
+from PIL import ExifTags
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.images import read_image
+from sam2rl_tracker.media.images import narrow_range, read_image
+from sam2rl_tracker.media.masks import read_mask
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp"])
@@ -56,6 +60,46 @@ def test_floating_point_image_is_refused(tmp_path):
     PILImage.fromarray(np.zeros((4, 4), dtype=np.float32)).save(tmp_path / "f.tiff")
     with pytest.raises(Sam2rlError, match="floating-point"):
         read_image(tmp_path / "f.tiff")
+
+
+def save_turned(path: Path, orientation: int) -> Path:
+    exif = PILImage.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    PILImage.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_exif_orientation_is_refused_for_images_and_masks_alike(tmp_path, name, orientation):
+    file = save_turned(tmp_path / name, orientation)
+    for read in (read_image, read_mask):
+        with pytest.raises(Sam2rlError, match=r"a\.\w+ has an EXIF orientation .*(rotated|mirrored).* -auto-orient"):
+            read(file)
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 9])
+def test_upright_images_with_exif_are_read(tmp_path, orientation):
+    assert read_image(save_turned(tmp_path / "a.jpg", orientation)).shape == (8, 8, 3)
+
+
+def test_damaged_exif_data_do_no_harm(tmp_path):
+    file = save_turned(tmp_path / "a.jpg", 6)
+    data = file.read_bytes()
+    start = data.index(b"Exif")
+    file.write_bytes(data[: start + 6] + bytes(8) + data[start + 14 :])
+    assert read_image(file).shape == (8, 8, 3)
+
+
+def test_narrow_range_of_16_bits(tmp_path):
+    """Of 12 bits in 16, and of an infrared camera around 30000."""
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    assert narrow_range(save(tmp_path / "twelve.png", values)) == (0, 17 / 255)
+    low, high = narrow_range(save(tmp_path / "thermal.png", 28000 + values)) or (0, 0)
+    assert low < 28000 / 65535
+    assert high > 32095 / 65535
+    assert narrow_range(save(tmp_path / "full.png", 16 * values)) is None
+    assert narrow_range(save(tmp_path / "dark8.png", np.zeros((8, 8), dtype=np.uint8))) is None
 
 
 def test_missing_image(tmp_path):

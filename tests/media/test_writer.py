@@ -24,7 +24,7 @@ def test_video_round_trip(tmp_path, height, width):
     frames = open_frames(tmp_path / "v.mp4")
     assert frames.first_size() == (40 + 2 * (height % 2), 50 + 2 * (width % 2))
     assert frames.fps == pytest.approx(29.97, abs=0.01)
-    read = [image.mean(axis=(0, 1)) for _, image in frames]
+    read = [frame.image.mean(axis=(0, 1)) for frame in frames]
     np.testing.assert_allclose(read, [(value, 100, 240 - value) for value in values], atol=6)
 
 
@@ -32,6 +32,21 @@ def test_unknown_rate_is_25(tmp_path):
     with VideoWriter(tmp_path / "v.mp4", fps=None) as writer:
         writer.write(GRAY)
     assert open_frames(tmp_path / "v.mp4").fps == 25
+
+
+def test_frames_keep_their_times(tmp_path):
+    times = [0, 0.1, 0.2, 1.5, 1.6, 4]
+    with VideoWriter(tmp_path / "v.mp4", fps=10) as writer:
+        for time in times:
+            writer.write(GRAY, time)
+    np.testing.assert_allclose([frame.time for frame in open_frames(tmp_path / "v.mp4")], times, atol=1e-4)
+
+
+def test_frames_at_one_time_are_all_kept(tmp_path):
+    with VideoWriter(tmp_path / "v.mp4", fps=10) as writer:
+        for time in (0, 0.5, 0.5, 0.4, 1):
+            writer.write(GRAY, time)
+    assert len(list(open_frames(tmp_path / "v.mp4"))) == 5
 
 
 def test_name_must_end_in_mp4(tmp_path):
