@@ -13,7 +13,7 @@ Measures = Mapping[str, float | None]  # {"quality": x, "accuracy": x, "robustne
 
 
 class Spread(NamedTuple):
-    """A mean over videos, and its 95 % bootstrap interval: None for fewer than `FEW` videos."""
+    """A mean over videos, and its 95 % bootstrap interval: None for fewer than `intervals.FEW` videos."""
 
     mean: float
     low: float | None
