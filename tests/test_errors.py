@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import sam2rl_tracker
+from sam2rl_tracker.errors import join_sentences
 
 PACKAGE = Path(sam2rl_tracker.__file__).parent
 
@@ -97,3 +98,7 @@ def test_errors_are_sentences(path: Path, rule: Callable[[ast.expr], bool]) -> N
 def test_what_is_found(call: str, is_capital: bool, is_finished: bool) -> None:
     (text,) = texts(call)
     assert (capital(text), finished(text)) == (is_capital, is_finished)
+
+
+def test_joined_sentences_have_one_full_stop_each() -> None:
+    assert join_sentences(["A is empty", "B is damaged."]) == "A is empty. B is damaged."

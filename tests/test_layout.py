@@ -43,8 +43,6 @@ LEARNER = {"training"}  # and `stable_baselines3`
 DICTIONARIES = {  # the public functions that take or give a `dict[str, Any]`, and why
     "cli.options.print_json": "it writes JSON",
     "engine.stock.stock_state": "SAM 2's own state, for SAM 2's own code",
-    "experiments.benchmark.document.make_document": "it makes a JSON document",
-    "experiments.benchmark.run.run_benchmark": "it gives the JSON document that it wrote",
     "parameters.parse_parameters": "keyword arguments of a class that it does not know",
     "report.style.Stroke.line": "Matplotlib's keyword arguments",
     "report.style.Style.line": "Matplotlib's keyword arguments",

@@ -63,7 +63,7 @@ def benchmark(
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
-    from sam2rl_tracker.report.benchmark_tables import to_markdown
+    from sam2rl_tracker.report.benchmark_tables import make_tables
     from sam2rl_tracker.training.settings import parse_settings
 
     plan = PAPER if paper else DEFAULT
@@ -88,9 +88,9 @@ def benchmark(
 
         document = run_benchmark(folder, plan, jobs, device, tell)
     if as_json:
-        print_json(document)
+        print_json(document.as_json())
     else:
-        print(to_markdown(document))
+        print(make_tables(document))
     say(f"{folder / 'benchmark.md'}, benchmark.csv and benchmark.json; the page: sam2rl report {folder}")
 
 

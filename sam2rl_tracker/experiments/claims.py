@@ -3,106 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2rl_tracker.evaluation.benchmark import FACTOR, SHARE, Beside, Claims, Spread, Survival
 from sam2rl_tracker.evaluation.intervals import FEW, bootstrap_interval, bootstrap_ratio
 from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, HEURISTICS, REFERENCE, SEARCHES
 from sam2rl_tracker.experiments.transfer import Transfer
 
-FACTOR = 3  # the paper's claim: the agents gain so many times what the best heuristic gains
-SHARE = 0.7  # of the best found by any method: what an agent should reach
-
 Gains = NDArray[np.float64]  # [videos]: differences in Quality to SAM 2
-
-
-class Spread(NamedTuple):
-    """A mean over videos, and its 95 % bootstrap interval: None for fewer than `FEW` videos."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Beside:
-    """The agents beside the best of some rules, by its mean gain on these videos.
-
-    Attributes:
-        best: Its name.
-        gain: Its gain.
-        times: The agents' gain over its, with an interval where the rule surely gains something. None where the rule
-            gains nothing, as is `excess`: more than three times a loss would be no feat.
-        excess: The agents' gain less `FACTOR` times the rule's.
-    """
-
-    best: str
-    gain: Spread
-    times: Spread | None
-    excess: Spread | None
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What can be claimed of the agents.
-
-    Attributes:
-        videos: How many there are.
-        searched: How many of them were searched.
-        agent_gain: The agents' gain.
-        searched_gain: The same over the videos that were searched.
-        best_gain: That of the best found by any method, there.
-        against: {search: the agents' gain less its}, there.
-        share_of_best: The agents' gain over the best found's, there; None where that gains nothing.
-        share_wanted: `SHARE`.
-        share_excess: The agents' gain less `SHARE` of the best found's, there.
-        times_wanted: `FACTOR`.
-        heuristics: The agents beside the best heuristic; None where there is none.
-        baselines: The agents beside the best baseline; None where there is none.
-    """
-
-    videos: int
-    searched: int
-    agent_gain: Spread
-    searched_gain: Spread
-    best_gain: Spread
-    against: dict[str, Spread]
-    share_of_best: float | None
-    share_wanted: float
-    share_excess: Spread
-    times_wanted: int
-    heuristics: Beside | None
-    baselines: Beside | None
-
-    def as_json(self) -> dict[str, Any]:
-        """As a benchmark's document holds it."""
-        return {("controls" if name == "baselines" else name): value for name, value in asdict(self).items()}
-
-
-@dataclass(frozen=True)
-class Survival:
-    """How much of the agents' gain is left on changed videos.
-
-    Attributes:
-        what: How they were changed.
-        sam2: Mean quality of SAM 2's own rule.
-        agent: That of the agents.
-        gain: Mean difference.
-        low: Of its interval; see `Spread`.
-        high: Of its interval.
-        kept: The gain over that on the unchanged videos; None where that may be nothing.
-    """
-
-    what: str
-    sam2: float
-    agent: float
-    gain: float
-    low: float | None
-    high: float | None
-    kept: float | None
 
 
 def judge(gains: Mapping[str, Gains]) -> Claims:

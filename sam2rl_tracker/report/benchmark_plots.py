@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument, Method
 from sam2rl_tracker.evaluation.methods import AGENTS, BEST, REFERENCE
 from sam2rl_tracker.report.benchmark_tables import SEARCHED, method_name
 from sam2rl_tracker.report.style import (
@@ -31,28 +32,28 @@ _STROKES = {AGENTS: Stroke(ORANGE, "-"), **SEARCH_STROKES}
 
 
 @house_style()
-def plot_gains(document: Mapping[str, Any], path: Path) -> Path:
+def plot_gains(document: BenchmarkDocument, path: Path) -> Path:
     """Draw every method's mean difference to SAM 2 with its interval, the best on top, and each video's as a dot.
 
     What searches found has a panel of its own, as only the first videos were searched; the agents there stand beside.
 
     Args:
-        document: A benchmark's, as `benchmark.json` holds it.
+        document: A benchmark's.
         path: A .png, .pdf or .svg to write.
 
     Raises:
         Sam2rlError: The file cannot be written.
     """
-    claims, methods = document["claims"], document["methods"]
-    spans = {key: [row["gain"], row["low"], row["high"]] for key, row in methods.items() if key != REFERENCE}
+    claims, methods = document.claims, document.methods
+    spans = {key: [row.gain, row.low, row.high] for key, row in methods.items() if key != REFERENCE}
     every = {key: span for key, span in spans.items() if key not in SEARCHED}
-    searched = {AGENTS: claims["searched_gain"], **{key: spans[key] for key in SEARCHED}}
-    rows = list(document["videos"].values())
+    searched = {AGENTS: claims.searched_gain, **{key: spans[key] for key in SEARCHED}}
+    rows = list(document.videos.values())
     figure = new_figure(8, 0.42 * (len(every) + len(searched)) + 2.4)
     panels = figure.subplots(2, sharex=True, height_ratios=[len(every), len(searched)])
-    _draw_gains(panels[0], every, rows, f"{claims['videos']} videos", methods)
+    _draw_gains(panels[0], every, rows, f"{claims.videos} videos", methods)
     some = [row for row in rows if BEST in row]
-    _draw_gains(panels[1], searched, some, f"the {claims['searched']} videos that were searched", methods)
+    _draw_gains(panels[1], searched, some, f"the {claims.searched} videos that were searched", methods)
     panels[1].set_xlabel("Quality less SAM 2's, percentage points: mean over videos, 95 % interval, each video")
     for sees in (False, True):
         panels[0].plot([], [], _MARKERS[sees], color=_COLORS[sees], label=_NOTES[sees])
@@ -65,14 +66,14 @@ def _draw_gains(
     spans: Mapping[str, Sequence[Any]],
     videos: Sequence[Mapping[str, float]],
     title: str,
-    methods: Mapping[str, Any],
+    methods: Mapping[str, Method],
 ) -> None:
     order = sorted(spans, key=lambda key: spans[key][0])
     for y, key in enumerate(order):
         gain, low, high = spans[key]
         axes.scatter([100 * (row[key] - row[REFERENCE]) for row in videos], [y] * len(videos), **_DOTS)
         error = None if low is None else [[100 * (gain - low)], [100 * (high - gain)]]
-        sees = methods[key]["sees_truth"]
+        sees = methods[key].sees_truth
         axes.errorbar(100 * gain, y, xerr=error, color=_COLORS[sees], marker=_MARKERS[sees], capsize=4)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(order)), [method_name(key, methods[key]) for key in order])
@@ -80,11 +81,11 @@ def _draw_gains(
 
 
 @house_style()
-def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
+def plot_steps(document: BenchmarkDocument, path: Path) -> Path:
     """Draw the mean gain of agents and searches, on the searched videos, against the simulated steps that they took.
 
     Args:
-        document: A benchmark's, as `benchmark.json` holds it.
+        document: A benchmark's.
         path: A .png, .pdf or .svg to write.
 
     Raises:
@@ -93,20 +94,21 @@ def plot_steps(document: Mapping[str, Any], path: Path) -> Path:
     figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
     for key, stroke in _STROKES.items():
-        steps, gains = zip(*document["curves"][key], strict=True)
+        steps, gains = zip(*document.curves[key], strict=True)
         percent = [100 * gain for gain in gains]
-        name = method_name(key, document["methods"][key])
+        name = method_name(key, document.methods[key])
         axes.step(steps, percent, where="post", label=name, **stroke.line(2))
         axes.plot(steps[-1], percent[-1], "o", color=stroke.color)
-    for key, dash in (("heuristics", (0, (1, 3))), ("controls", (0, (5, 5)))):
-        if rule := document["claims"][key]:
-            name, rows = rule["best"], [row for row in document["videos"].values() if BEST in row]
+    claims = document.claims
+    for rule, dash in ((claims.heuristics, (0, (1, 3))), (claims.baselines, (0, (5, 5)))):
+        if rule is not None:
+            name, rows = rule.best, [row for row in document.videos.values() if BEST in row]
             gain = 100 * sum(row[name] - row[REFERENCE] for row in rows) / len(rows)
             axes.axhline(gain, color=GRAY, linewidth=1, linestyle=dash, label=f"{name}, no steps")
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(
         xscale="log",
-        xlabel=f"simulated steps for each video (mean of {document['claims']['searched']} videos)",
+        xlabel=f"simulated steps for each video (mean of {document.claims.searched} videos)",
         ylabel="simulated Quality less SAM 2's, percentage points",
     )
     axes.set_title("*: found on the ground truth that it is scored on")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument, Beside, Claims, Method, Spread, Survival
 from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.words import points
@@ -16,12 +17,12 @@ SEARCHED = (*SEARCHES, BEST)
 _MANY = 20  # videos from which a percentile bootstrap holds about what it says
 
 
-def write_csv(path: Path, document: Mapping[str, Any]) -> None:
+def write_csv(path: Path, document: BenchmarkDocument) -> None:
     """Write every method's measures on every video.
 
     Args:
         path: A .csv.
-        document: A benchmark's, as `benchmark.json` holds it.
+        document: A benchmark's.
 
     Raises:
         Sam2rlError: The file cannot be written.
@@ -31,55 +32,59 @@ def write_csv(path: Path, document: Mapping[str, Any]) -> None:
         writer.writerow(
             ["sequence", "method", "quality", "difference to SAM 2", "accuracy", "robustness", "sees truth"]
         )
-        for name, row in document["videos"].items():
+        for name, row in document.videos.items():
             for key, value in row.items():
-                scores = document["sequences"][name].get(key, {})
-                rest = (scores.get("accuracy"), scores.get("robustness"), document["methods"][key]["sees_truth"])
+                scores = document.sequences[name].get(key, {})
+                rest = (scores.get("accuracy"), scores.get("robustness"), document.methods[key].sees_truth)
                 writer.writerow([name, key, value, value - row[REFERENCE], *rest])
 
 
-def to_markdown(document: Mapping[str, Any]) -> str:
-    """The tables of a benchmark, as `benchmark.json` holds it, in Markdown."""
+def to_markdown(content: Mapping[str, Any]) -> str:
+    """The tables of a benchmark, by the content of its `benchmark.json`, in Markdown."""
+    return make_tables(BenchmarkDocument.from_json(content))
+
+
+def make_tables(document: BenchmarkDocument) -> str:
+    """The tables of a benchmark in Markdown."""
     parts = {
         "All methods": _main_table(document),
         "Searches": _searches_table(document),
-        "What can be claimed": _sentences(document["claims"]),
-        "On changed videos": _transfer_table(document["transfer"]),
+        "What can be claimed": _sentences(document.claims),
+        "On changed videos": _transfer_table(document.transfer),
         "Seeds": _seeds_table(document),
         "Every video": _videos_table(document),
-        "How it was made": _making(document["settings"]),
+        "How it was made": _making(document.settings),
     }
     return "\n".join(line for title, lines in parts.items() for line in (f"## {title}", "", *lines, ""))
 
 
-def _main_table(document: Mapping[str, Any]) -> list[str]:
+def _main_table(document: BenchmarkDocument) -> list[str]:
     lines = [
-        f"Means over {len(document['videos'])} videos, in %. Differences are to SAM 2. Intervals are 95 % bootstrap "
+        f"Means over {len(document.videos)} videos, in %. Differences are to SAM 2. Intervals are 95 % bootstrap "
         f"intervals over videos. The baselines ({', '.join(BASELINES)}) were evaluated by the tracker alone. "
-        f"Frames/s are those of `vot evaluate` with one thread on {document['settings']['device']}, with "
+        f"Frames/s are those of `vot evaluate` with one thread on {document.settings['device']}, with "
         "as many trackers at a time as there were jobs.",
         "",
         "| | Quality | difference | 95 % interval | Accuracy | Robustness | simulated steps | frames/s |",
         "|--|--|--|--|--|--|--|--|",
     ]
-    for key, row in document["methods"].items():
+    for key, row in document.methods.items():
         if key in SEARCHED:
             continue
-        scores = document["trackers"].get(key, {})
-        difference = ["", ""] if key == REFERENCE else [points(row["gain"]), _interval(row["low"], row["high"])]
-        cells = [_percent(row["quality"]), *difference]
-        for name in ("accuracy", "robustness"):
-            gain = row[f"{name}_gain"]
+        scores = document.trackers.get(key, {})
+        difference = ["", ""] if key == REFERENCE else [points(row.gain), _interval(row.low, row.high)]
+        cells = [_percent(row.quality), *difference]
+        for name, gain in (("accuracy", row.accuracy_gain), ("robustness", row.robustness_gain)):
             cells.append(_percent(scores.get(name)) + (f" ({points(gain[0])})" if gain and key != REFERENCE else ""))
-        cells += [_number(row["steps"]), _number(row["fps"])]
+        cells += [_number(row.steps), _number(row.fps)]
         lines.append(f"| {_labelled(key, row)} | {' | '.join(cells)} |")
     return lines
 
 
-def _searches_table(document: Mapping[str, Any]) -> list[str]:
+def _searches_table(document: BenchmarkDocument) -> list[str]:
     """What was found without learning, on the videos that were searched."""
-    claims = document["claims"]
-    searched = [name for name, row in document["videos"].items() if BEST in row]
+    claims = document.claims
+    searched = [name for name, row in document.videos.items() if BEST in row]
     lines = [
         f"Searches on the first {len(searched)} videos, and the agents there. All were evaluated by the tracker."
         + " Bootstrap intervals over so few videos are rather too narrow." * (len(searched) < _MANY),
@@ -87,21 +92,21 @@ def _searches_table(document: Mapping[str, Any]) -> list[str]:
         "| | Quality | difference | 95 % interval | simulated steps |",
         "|--|--|--|--|--|",
     ]
-    gains = {REFERENCE: None, AGENTS: claims["searched_gain"]}
-    for key, row in document["methods"].items():
+    gains = {REFERENCE: None, AGENTS: claims.searched_gain}
+    for key, row in document.methods.items():
         if key in SEARCHED:
-            gains[key] = [row["gain"], row["low"], row["high"]]
+            gains[key] = Spread(row.gain, row.low, row.high)
     for key, gain in gains.items():
-        row = document["methods"][key]
-        quality = sum(document["videos"][name][key] for name in searched) / len(searched)
-        taken = [document["steps"][name][key] for name in searched if key in document["steps"][name]]
+        row = document.methods[key]
+        quality = sum(document.videos[name][key] for name in searched) / len(searched)
+        taken = [document.steps[name][key] for name in searched if key in document.steps[name]]
         steps = sum(taken) / len(taken) if taken else None
         cells = [_percent(quality), *(["", ""] if gain is None else [points(gain[0]), _interval(*gain[1:])])]
         lines.append(f"| {_labelled(key, row)} | {' | '.join([*cells, _number(steps)])} |")
     return lines
 
 
-def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _transfer_table(transfer: Mapping[str, Survival]) -> list[str]:
     lines = [
         "The agents on changed versions of the videos they were trained on. Where every second frame is left "
         "out, so is every second decision: what remains is another rule.",
@@ -111,37 +116,37 @@ def _transfer_table(transfer: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     for row in transfer.values():
         cells = [
-            _percent(row["sam2"]),
-            _percent(row["agent"]),
-            points(row["gain"]),
-            _interval(row["low"], row["high"]),
+            _percent(row.sam2),
+            _percent(row.agent),
+            points(row.gain),
+            _interval(row.low, row.high),
         ]
-        kept = "-" if row["kept"] is None else f"{100 * row['kept']:.0f} %"
-        lines.append(f"| {row['what']} | {' | '.join(cells)} | {kept} |")
+        kept = "-" if row.kept is None else f"{100 * row.kept:.0f} %"
+        lines.append(f"| {row.what} | {' | '.join(cells)} | {kept} |")
     return lines
 
 
-def _seeds_table(document: Mapping[str, Any]) -> list[str]:
+def _seeds_table(document: BenchmarkDocument) -> list[str]:
     """Only the first seed's agents stand in the other tables."""
-    seeds = list(next(iter(document["seeds"].values()), {}))
+    seeds = list(next(iter(document.seeds.values()), {}))
     lines = [
         "Quality, in %, of agents of several seeds, trained on the ground truth they are scored on. Only the first "
         "seed's stand in the other tables.",
         "",
     ]
     lines += ["| | SAM 2 | " + " | ".join(f"seed {seed}" for seed in seeds) + " |", "|--" * (len(seeds) + 2) + "|"]
-    for name, qualities in document["seeds"].items():
-        cells = [_percent(value) for value in (document["videos"][name][REFERENCE], *qualities.values())]
+    for name, qualities in document.seeds.items():
+        cells = [_percent(value) for value in (document.videos[name][REFERENCE], *qualities.values())]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
 
-def _videos_table(document: Mapping[str, Any]) -> list[str]:
-    methods = {key: row for key, row in document["methods"].items() if key != REFERENCE}
+def _videos_table(document: BenchmarkDocument) -> list[str]:
+    methods = {key: row for key, row in document.methods.items() if key != REFERENCE}
     heads = [_labelled(key, row, "this truth") for key, row in methods.items()]
     lines = ["SAM 2's Quality on each video, in %, and the differences of the others to it.", ""]
     lines += [f"| | SAM 2 | {' | '.join(heads)} |", "|--" * (len(heads) + 2) + "|"]
-    for name, row in document["videos"].items():
+    for name, row in document.videos.items():
         cells = [_percent(row[REFERENCE])]
         cells += [points(row[key] - row[REFERENCE]) if key in row else "-" for key in methods]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -170,53 +175,53 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def method_name(key: str, row: Mapping[str, Any]) -> str:
+def method_name(key: str, row: Method) -> str:
     """A method's name in pictures: a search says so, as there is a random rule too."""
-    return _plain(key) + "*" * row["sees_truth"]
+    return _plain(key) + "*" * row.sees_truth
 
 
-def _labelled(key: str, row: Mapping[str, Any], truth: str = "the ground truth it is scored on") -> str:
+def _labelled(key: str, row: Method, truth: str = "the ground truth it is scored on") -> str:
     """A method's name in tables, which says whether it sees the truth that it is scored on."""
     how = "trained on" if key == AGENTS else "sees"
-    return _plain(key) + (f" ({how} {truth})" if row["sees_truth"] else "")
+    return _plain(key) + (f" ({how} {truth})" if row.sees_truth else "")
 
 
 def _plain(key: str) -> str:
     return key + " search" * (key in SEARCHES)
 
 
-def _sentences(claims: Mapping[str, Any]) -> list[str]:
+def _sentences(claims: Claims) -> list[str]:
     """What the numbers say of the claims."""
     lines = [
         "Agents and searches see the ground truth they are scored on. Heuristics and baselines do not.",
-        f"The agents gain {_span(claims['agent_gain'])} points over SAM 2.",
+        f"The agents gain {_span(claims.agent_gain)} points over SAM 2.",
     ]
-    for key, what in (("heuristics", "heuristic"), ("controls", "baseline")):
-        if claims[key]:
-            lines += _beside(claims[key], what, claims["times_wanted"])
-    against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims["against"].items())
+    for rule, what in ((claims.heuristics, "heuristic"), (claims.baselines, "baseline")):
+        if rule is not None:
+            lines += _beside(rule, what, claims.times_wanted)
+    against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims.against.items())
     if against:
         lines.append(f"The agents' gain less the searches': {against}.")
     lines += [
-        f"On the {claims['searched']} videos that were searched the agents reach "
-        f"{_percent(claims['share_of_best'])} % of the gain of the best found by any method.",
-        f"That it is more than {100 * claims['share_wanted']:.0f} % {_verdict(claims['share_excess'])} "
-        f"({_span(claims['share_excess'])}).",
+        f"On the {claims.searched} videos that were searched the agents reach "
+        f"{_percent(claims.share_of_best)} % of the gain of the best found by any method.",
+        f"That it is more than {100 * claims.share_wanted:.0f} % {_verdict(claims.share_excess)} "
+        f"({_span(claims.share_excess)}).",
     ]
     return lines
 
 
-def _beside(rule: Mapping[str, Any], what: str, wanted: int) -> list[str]:
+def _beside(rule: Beside, what: str, wanted: int) -> list[str]:
     """The agents beside the best rule of a kind."""
-    lines = [f"The best {what} here is {rule['best']}: {_span(rule['gain'])}."]
-    if rule["times"] is None:
+    lines = [f"The best {what} here is {rule.best}: {_span(rule.gain)}."]
+    if rule.times is None or rule.excess is None:
         return [*lines, "It gains nothing, so that how many times as much the agents gain says nothing."]
-    ratio, low, high = rule["times"]
+    ratio, low, high = rule.times
     if low is not None:
         lines.append(f"The agents gain {ratio:.1f} times as much ({low:.1f} to {high:.1f}).")
     lines.append(
-        f"That they gain more than {wanted} times as much {_verdict(rule['excess'])} (their gain less {wanted} times "
-        f"the rule's: {_span(rule['excess'])})."
+        f"That they gain more than {wanted} times as much {_verdict(rule.excess)} (their gain less {wanted} times "
+        f"the rule's: {_span(rule.excess)})."
     )
     return lines
 

@@ -15,6 +15,7 @@ import pytest
 
 from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.benchmark import Claims
 from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.benchmark import Plan, run_benchmark
 from sam2rl_tracker.experiments.benchmark.parts import Parts
@@ -54,7 +55,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     with pytest.raises(Sam2rlError, match="was begun with --set hidden=16, not 8: give the same"):
         run_benchmark(folder, replace(TINY, settings=replace(TINY.settings, hidden=8)))
 
-    document = run_benchmark(folder, TINY, jobs=2)  # one more video
+    document = run_benchmark(folder, TINY, jobs=2).as_json()  # one more video
     with pytest.raises(Sam2rlError, match="was begun with 3 videos: give --count 3 or more"):
         run_benchmark(folder, replace(TINY, count=2))
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
@@ -116,14 +117,14 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
 
     times = next((folder / "results" / "SAMURAI").rglob("*_time.value"))  # as a kill leaves it
     times.unlink()
-    again = run_benchmark(folder, TINY)
+    again = run_benchmark(folder, TINY).as_json()
     assert times.is_file()
     assert again["videos"] == document["videos"]
     assert again["settings"]["made_on"] == [f"{processor()}, {jobs} jobs" for jobs in (1, 2)]
 
     training = folder / "training" / "scene-00011_1_seed0"
     shutil.rmtree(training)  # what is gone is made again
-    assert run_benchmark(folder, TINY)["videos"] == document["videos"]
+    assert run_benchmark(folder, TINY).videos == document["videos"]
     (agent,) = training.glob("*.safetensors")
     trained = load_agent(agent)
     save_agent(replace(trained, record={**trained.record, "quality": 0.99}), training)
@@ -168,7 +169,7 @@ def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
 
 
 def text_of(claims: dict[str, Any]) -> str:
-    return "\n".join(benchmark_tables._sentences(claims))
+    return "\n".join(benchmark_tables._sentences(Claims.from_json(claims)))
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,21 @@
-"""What came of a benchmark, as one JSON document."""
+"""What came of a benchmark, put together."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument, Method
 from sam2rl_tracker.evaluation.curves import mean_curve
 from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES
 from sam2rl_tracker.experiments.benchmark.parts import BaselinesPart, SearchPart, TrainingPart, TransferPart
 from sam2rl_tracker.experiments.benchmark.plan import Plan
-from sam2rl_tracker.experiments.claims import Spread, difference, judge, spread, survival
+from sam2rl_tracker.experiments.claims import difference, judge, spread, survival
 from sam2rl_tracker.experiments.transfer import VARIANTS
 from sam2rl_tracker.report.table import to_json
 from sam2rl_tracker.training.task import Task
@@ -52,44 +53,8 @@ class Measured:
         return self.trained[self.tasks[name]]
 
 
-@dataclass(frozen=True)
-class Method:
-    """A row of the document's `methods`.
-
-    Attributes:
-        quality: Mean over videos, for searches and the best found over those that were searched.
-        gain: Mean difference to SAM 2 over videos, for searches and the best found over those that were searched.
-        low: Lower end of its 95 % bootstrap interval; None for too few videos.
-        high: Upper end of the same.
-        accuracy_gain: The same of Accuracy; None for what the toolkit did not run: searches and baselines.
-        robustness_gain: The same of Robustness.
-        steps: Simulated, mean over videos; None where nothing was simulated.
-        fps: In `vot evaluate`, on one CPU thread; None for what the toolkit did not run.
-        sees_truth: Whether it was made on the ground truth that it is scored on.
-    """
-
-    quality: float
-    gain: float
-    low: float | None
-    high: float | None
-    accuracy_gain: Spread | None
-    robustness_gain: Spread | None
-    steps: float | None
-    fps: float | None
-    sees_truth: bool
-
-
-def make_document(measured: Measured, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything, as JSON: `trackers` and `sequences` as in `sam2rl report`, and
-
-    - methods: {name: see `Method`};
-    - videos: {sequence: {method: quality}};
-    - steps: {sequence: {method: simulated steps}} of agents and searches;
-    - claims: see `claims.Claims`;
-    - seeds: {sequence: {seed: quality}} on the subset;
-    - transfer: {variant: see `claims.Survival`};
-    - curves: {method: [[steps, mean simulated gain], ...]};
-    - settings: the plan, versions, machine, seconds of each part, and a hash of each video with its truth.
+def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkDocument:
+    """Put all of it together.
 
     Args:
         settings: What it was made with.
@@ -120,15 +85,14 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> dict[str, 
             sees_truth=key in measured.report.trained or key in (*SEARCHES, BEST),
         )
 
-    transfer = survival(VARIANTS, {name: part.variants for name, part in measured.moved.items()})
-    return {
-        "trackers": scores["trackers"],
-        "sequences": scores["sequences"],
-        "methods": {key: asdict(method(key)) for key in gains},
-        "videos": videos,
-        "steps": steps,
-        "claims": judge(gains).as_json(),
-        "seeds": {
+    return BenchmarkDocument(
+        trackers=scores["trackers"],
+        sequences=scores["sequences"],
+        methods={key: method(key) for key in gains},
+        videos=videos,
+        steps=steps,
+        claims=judge(gains),
+        seeds={
             name: {
                 str(task.settings.seed): part.result.quality
                 for task, part in measured.trained.items()
@@ -136,15 +100,15 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> dict[str, 
             }
             for name in names[: plan.subset]
         },
-        "transfer": {variant: asdict(row) for variant, row in transfer.items()},
-        "curves": _curves(measured, {name: row[REFERENCE] for name, row in videos.items()}),
-        "settings": {
+        transfer=survival(VARIANTS, {name: part.variants for name, part in measured.moved.items()}),
+        curves=_curves(measured, {name: row[REFERENCE] for name, row in videos.items()}),
+        settings={
             **plan.as_json(),
             "seconds": _seconds(measured),
             "hashes": {name: _hash(open_workspace(measured.folder).sequences / name) for name in names},
             **settings,
         },
-    }
+    )
 
 
 def _qualities(measured: Measured, sequences: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -6,19 +6,19 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Model, load_model
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
+from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.experiments.benchmark.document import Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.benchmark_plots import plot_gains, plot_steps
-from sam2rl_tracker.report.benchmark_tables import to_markdown, write_csv
+from sam2rl_tracker.report.benchmark_tables import make_tables, write_csv
 from sam2rl_tracker.report.table import to_json
 from sam2rl_tracker.runs.folder import locked, write_json
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
@@ -38,7 +38,7 @@ def run_benchmark(
     jobs: int = 1,
     device: str | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> BenchmarkDocument:
     """Generate videos, train agents, search, evaluate all trackers by the VOT toolkit, compare.
 
     Args:
@@ -47,8 +47,8 @@ def run_benchmark(
         say: Is told what goes on, a line each.
 
     Returns:
-        The JSON document that is written to `benchmark.json`: see `make_document`. There are also `benchmark.csv` (a
-        line per video and method), `benchmark.md` (the tables) and two pictures.
+        What is written to `benchmark.json`. There are also `benchmark.csv` (a line per video and method),
+        `benchmark.md` (the tables) and two pictures.
 
     Raises:
         Sam2rlError: The folder belongs to another plan or is in use, or a training, a search or a tracker failed;
@@ -200,13 +200,13 @@ def _check_agents(folder: Path, report: Report, trained: Mapping[str, float]) ->
         )
 
 
-def _write(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+def _write(folder: Path, document: BenchmarkDocument) -> BenchmarkDocument:
     """The document as JSON, as tables and as pictures."""
-    write_json(folder / "benchmark.json", content)
-    write_csv(folder / "benchmark.csv", content)
+    write_json(folder / "benchmark.json", document.as_json())
+    write_csv(folder / "benchmark.csv", document)
     with atomic_path(folder / "benchmark.md") as temporary:
-        temporary.write_text(to_markdown(content))
+        temporary.write_text(make_tables(document))
     for ending in ("png", "pdf"):
-        plot_gains(content, folder / f"benchmark-gains.{ending}")
-        plot_steps(content, folder / f"benchmark-steps.{ending}")
-    return content
+        plot_gains(document, folder / f"benchmark-gains.{ending}")
+        plot_steps(document, folder / f"benchmark-steps.{ending}")
+    return document
