@@ -220,7 +220,6 @@ def test_names_that_look_like_markup(run: Run, clip: Path) -> None:
     assert status == 0
     assert "masks in x[/b] [red]" in said
     assert "y[b] does not exist" in run("track", clip, "--init", "y[b]")[2]
-    assert "z[/b]: added scene-00000" in run("workspace", "generate", "z[/b]", "--count", 1, "--frames", 4)[2]
 
 
 def test_a_black_and_white_mask_is_one_object(run: Run, clip: Path, video: Video) -> None:

@@ -81,8 +81,8 @@ def test_what_lies_outside_the_image_is_cut_off():
         ("m1,2", "not enough values to unpack"),
         ("m0,0,2,2,9", "^runs of 9 pixels do not fit 2x2$"),
         ("m0,0,2,2,-1,5", "^runs of 4 pixels do not fit 2x2$"),
-        ("1,2,3", "^3 numbers are neither a mask nor a rectangle$"),
-        ("0,0,9,0,9,9", "^6 numbers are neither a mask nor a rectangle$"),
+        ("1,2,3", "^3 numbers are neither a mask nor a rectangle nor a polygon$"),
+        ("0,0,9,0,9,9", "^6 numbers are neither a mask nor a rectangle nor a polygon$"),
     ],
 )
 def test_damaged_lines(line, message):

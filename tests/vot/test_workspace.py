@@ -147,7 +147,7 @@ def test_a_workspace_that_another_command_is_making(tmp_path, count):
         (folder / name).write_text(f"# {(TEMPLATE / name).read_text()}")
     workspace = open_or_create(folder)
     assert workspace.names() == []
-    assert workspace.experiments() == ["baseline"]
+    assert [one.name for one in workspace.experiments()] == ["baseline"]
     for name in TEMPLATE_FILES[: count - 1] if count > 1 else ():
         assert (folder / name).read_text().startswith("# ")
 
