@@ -30,17 +30,15 @@ def render(report: Report, console: Console) -> None:
         base = trackers.get(REFERENCE)
         for name, scores in trackers.items():
             compared = base if name != REFERENCE else None
-            label = f"{name} *" if name in report.trained else name
-            table.add_row(
-                escape(label), *(_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness"))
-            )
+            cells = (_cell(scores, compared, key) for key in ("quality", "accuracy", "robustness"))
+            table.add_row(_head(name, report), *cells)
         console.print(table)
     left_out = any(one.object_name is None for one in report.not_scored)
     if len(report.analysis.sequences) > 1 or (report.analysis.sequences and left_out):
         table = Table(title="Quality by sequence, %")
         table.add_column("Sequence")
         for name in trackers:
-            table.add_column(escape(f"{name} *" if name in report.trained else name), justify="right")
+            table.add_column(_head(name, report), justify="right")
         for sequence, row in report.analysis.sequences.items():
             table.add_row(escape(sequence), *(_cell(row[name], None, "quality") for name in trackers))
         console.print(table)
@@ -70,17 +68,18 @@ def _render_others(report: Report, console: Console) -> None:
     """Measures of other benchmarks, where the truth is of their kind, and what else the stack asks for."""
     if report.boxes:
         title = "Boxes, %: success and precision as LaSOT, AO and SR as GOT-10k"
-        rows = {name: asdict(measures) for name, measures in report.boxes.items()}
+        rows = {_head(name, report): asdict(measures) for name, measures in report.boxes.items()}
         console.print(_plain_table(title, list(_BOX_HEADS.values()), rows))
     if report.masks:
-        console.print(_plain_table("Masks, %: as DAVIS", list(_MASK_HEADS.values()), _mask_rows(report)))
+        rows = {_head(name, report): row for name, row in _mask_rows(report).items()}
+        console.print(_plain_table("Masks, %: as DAVIS", list(_MASK_HEADS.values()), rows))
     others = [one for one in report.analysis.others if one.name not in _OURS]
     if others:
         # By measure, as there may be many: of each experiment EAO, accuracy, robustness, ...
         table = Table(title="Other measures of the stack")
         table.add_column("Measure")
         for name in report.analysis.trackers:
-            table.add_column(escape(name), justify="right")
+            table.add_column(_head(name, report), justify="right")
         for one in others:
             cells = ("-" if value is None else f"{value:.3f}" for value in one.values.values())
             table.add_row(escape(f"{one.experiment}: {one.name}"), *cells)
@@ -97,8 +96,13 @@ def _plain_table(title: str, heads: Sequence[str], rows: Mapping[str, Mapping[st
     for head in heads:
         table.add_column(head, justify="right")
     for name, row in rows.items():
-        table.add_row(escape(name), *("-" if value is None else f"{100 * value:.1f}" for value in row.values()))
+        table.add_row(name, *("-" if value is None else f"{100 * value:.1f}" for value in row.values()))
     return table
+
+
+def _head(tracker: str, report: Report) -> str:
+    """A tracker's name in tables, with a star if it saw the truth that it is scored on."""
+    return escape(f"{tracker} *" if tracker in report.trained else tracker)
 
 
 def _mask_rows(report: Report) -> dict[str, dict[str, float]]:
