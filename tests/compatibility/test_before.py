@@ -208,3 +208,18 @@ def pretend_versions(folder: Path) -> None:
         for name in ("sam2rl_tracker", "sam2", "torch"):
             text = text.replace(f"{name} {plan[name]}", f"{name} {here[name]}")
         file.write_text(text)
+
+
+def test_the_documents_of_the_version_before_can_be_followed() -> None:
+    """Their code blocks imported these."""
+    from sam2rl_tracker import Tracker
+    from sam2rl_tracker.engine import Engine, MemorySelection, load_model
+    from sam2rl_tracker.policies import PointerWindow, Policy, ranked
+    from sam2rl_tracker.policies.sam2rl import Agent
+    from sam2rl_tracker.training.clips import load_clip
+    from sam2rl_tracker.training.environment import MemoryVecEnv
+    from sam2rl_tracker.training.simulator import Simulator
+    from sam2rl_tracker.vot.workspace import open_workspace
+
+    names = [Tracker, Engine, MemorySelection, load_model, PointerWindow, Policy, ranked, Agent, load_clip]
+    assert all(map(callable, [*names, MemoryVecEnv, Simulator, open_workspace]))
