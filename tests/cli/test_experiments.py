@@ -42,6 +42,7 @@ def test_bench_simulate(run: Run) -> None:
     assert 0 < numbers["reuse_rate"] < 1
 
 
+@pytest.mark.slow
 def test_bench_predict(run: Run) -> None:
     status, out, said = run("bench", "predict", "--rows", 1, "--rows", 8, "--json", "--device", "cpu")
     assert status == 0, said

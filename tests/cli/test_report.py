@@ -36,6 +36,7 @@ def test_there_is_nothing_to_report(run: Run) -> None:
     assert "is not a VOT workspace" in said
 
 
+@pytest.mark.slow
 def test_compare_writes_a_video_and_stills(run: Run, compared: Workspace) -> None:
     status, _, said = run("compare", compared.folder, "--object", 9, "--out", "out.mp4")
     assert status == 0

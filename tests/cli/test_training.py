@@ -47,6 +47,7 @@ def test_train_search_and_agents(run: Run) -> None:
         assert "is not an image" in failure["error"]
 
 
+@pytest.mark.slow
 def test_names_that_settings_had_first(run: Run) -> None:
     """A training that is begun with them goes on with today's, and the other way round."""
     assert run("workspace", "generate", "w", "--count", 1, "--frames", 4, "--size", 64)[0] == 0

@@ -122,6 +122,7 @@ def policy(folder: Path) -> dict[str, torch.Tensor]:
     return dict(torch.load(folder / "checkpoint.pt", weights_only=True)["policy"])
 
 
+@pytest.mark.slow
 def test_a_training_of_other_settings_is_refused(run: Run) -> None:
     status, _, said = run("train", "workspace", "--model", "model", *TRAINING, "--set", "hidden=8")
     assert status != 0

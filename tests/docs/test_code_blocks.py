@@ -34,6 +34,7 @@ def track(model: Model, policy: Any, video: Video) -> list[tuple[np.ndarray, lis
     return [(tracker.track(image), tracker.trace()) for image in video.images[1:FRAMES]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_the_first_policy_is_sam2s_own_rule(nano: Model) -> None:
     rule = run(examples("policies.md")[0], {"__name__": "last_six"})["LastSix"]

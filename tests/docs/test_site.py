@@ -16,6 +16,7 @@ import typer
 
 from sam2rl_tracker.cli.main import app
 
+pytestmark = pytest.mark.slow  # the site is built
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 

@@ -81,6 +81,7 @@ def test_videos_shorter_than_the_pointer_span(monkeypatch: pytest.MonkeyPatch, n
     assert_equal_to_stock(monkeypatch, nano, video.images[:frames], video.truth[:1])
 
 
+@pytest.mark.slow
 def test_two_objects_at_another_size_than_the_models(monkeypatch: pytest.MonkeyPatch, nano: Model) -> None:
     video = load_video()
     size = (150, 110)  # width, height

@@ -45,6 +45,7 @@ def test_a_hub_model_is_loaded_from_the_cache(tmp_path: Path, monkeypatch: pytes
     assert load_model("somebody/small", "cpu").hash == nano.hash
 
 
+@pytest.mark.slow
 def test_random_models_follow_their_seed_and_leave_the_generator_alone() -> None:
     state = torch.random.get_rng_state()
     one, same, other = (random_model("sam2.1_hiera_tiny", "cpu", seed, input_size=128) for seed in (0, 0, 1))

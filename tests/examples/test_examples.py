@@ -69,6 +69,7 @@ def test_track_webcam(example: Example, tmp_path: Path) -> None:
         example("track_webcam.py", tmp_path / "nothing.mp4", "--no-window")
 
 
+@pytest.mark.slow
 def test_compare_rules(example: Example, video: Path) -> None:
     lines = example("compare_rules.py", video, "recency", "never", "--device", "cpu")
     assert [line.partition(":")[0] for line in lines] == ["recency", "never", "never less recency"]
@@ -76,6 +77,7 @@ def test_compare_rules(example: Example, video: Path) -> None:
     assert same[-1].startswith("sam2 less recency: +0.000")
 
 
+@pytest.mark.slow
 def test_write_rule(example: Example) -> None:
     """The rule forgets what the model is unsure of: everything, at a threshold that nothing reaches."""
     sam2, rule = example("write_rule.py", "--frames", 8, "--threshold", 2)

@@ -19,6 +19,7 @@ from sam2rl_tracker.vot.registry import registered_trackers
 from sam2rl_tracker.vot.workspace import open_workspace
 
 
+@pytest.mark.slow
 def test_objects_go_away_and_come_back() -> None:
     """The demo's scenes are the first four of those from 930001 on; see `SEEDS`."""
 

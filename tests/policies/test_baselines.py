@@ -31,6 +31,7 @@ def test_stride_reaches_far_back(nano: Model) -> None:
     assert banks(nano, "stride:stride=3", 24)[-1] == [0, 6, 9, 12, 15, 18, 21]
 
 
+@pytest.mark.slow
 def test_random_follows_its_seed(nano: Model) -> None:
     first, again, other = (banks(nano, f"random:seed={seed}", 20) for seed in (1, 1, 2))
     assert first == again != other

@@ -199,6 +199,7 @@ def test_ranks_are_the_pathways_of_the_end() -> None:
     assert len({tuple(path) for path in paths}) == 3
 
 
+@pytest.mark.slow
 def test_the_past_of_a_long_video_can_be_forgotten() -> None:
     """A chain of choices is as long as the video: it must not be freed by recursion."""
     past = None

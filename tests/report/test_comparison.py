@@ -16,6 +16,7 @@ from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 
+@pytest.mark.slow
 def test_the_video_and_the_stills(compared: Workspace, tmp_path: Path):
     plain = write_comparison(compared.folder, "several", ["SAM2", "Right"], tmp_path / "plain.mp4")
     file = write_comparison(compared.folder, "several", ["SAM2", "Right"], tmp_path / "bank.mp4", object_id=9)

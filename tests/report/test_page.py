@@ -203,6 +203,7 @@ def browser() -> Iterator[object]:
         running.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_in_a_browser(page: Path, browser, width, scheme):

@@ -58,11 +58,13 @@ def test_every_argument_matters():
         assert np.abs(first.images.astype(int) - other.images).mean() > 5, change
 
 
+@pytest.mark.slow
 def test_scenes_are_consistent(scenes):
     for scene in scenes:
         assert_consistent(scene, frames=80, size=64, objects=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("frames", "size", "objects", "distractors"),
     [(1, 64, 1, 2), (2, 64, 2, 0), (12, 64, 3, 3), (12, 256, 1, 2), (8, 32, 8, 8), (30, 97, 2, 5), (60, 32, 1, 0)],

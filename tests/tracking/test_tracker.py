@@ -130,6 +130,7 @@ def test_the_trace_says_what_was_attended_to(nano: Model, video: Video) -> None:
     assert line["area"] == int(mask.sum())
 
 
+@pytest.mark.slow
 def test_batched_objects_are_close_to_exact_ones(nano: Model, video: Video) -> None:
     exact, batched = Tracker(nano, exact=True), Tracker(nano)
     for tracker in (exact, batched):

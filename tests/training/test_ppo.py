@@ -86,6 +86,7 @@ def test_cloning_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Path,
     assert result.progress.steps == found.steps + 8 + 4 * (64 + 8 + 8)
 
 
+@pytest.mark.slow
 def test_relative_rewards_are_learned_from(nano: Model, clip: Clip, tmp_path: Path) -> None:
     one = dataclasses.replace(QUICK, iterations=1)
     relative = dataclasses.replace(one, relative=True)
@@ -104,6 +105,7 @@ def test_relative_rewards_are_learned_from(nano: Model, clip: Clip, tmp_path: Pa
         train(simulator(nano, clip), relative, tmp_path / "False")
 
 
+@pytest.mark.slow
 def test_patience_stops_early(nano: Model, clip: Clip, tmp_path: Path) -> None:
     simulated = simulator(nano, clip)
     simulated.reward = lambda state: 0.0  # type: ignore[method-assign]
@@ -111,6 +113,7 @@ def test_patience_stops_early(nano: Model, clip: Clip, tmp_path: Path) -> None:
     assert result.progress.iteration == 3
 
 
+@pytest.mark.slow
 def test_an_object_that_never_comes_back(nano: Model, clip: Clip, tmp_path: Path) -> None:
     """All there is to learn is to say nothing: the quality is the share of frames on which nothing is said."""
     masks = clip.masks.copy()
@@ -122,6 +125,7 @@ def test_an_object_that_never_comes_back(nano: Model, clip: Clip, tmp_path: Path
     assert result.progress.best == pytest.approx(np.mean(empty))
 
 
+@pytest.mark.slow
 def test_trouble_with_a_trainings_folder(nano: Model, clip: Clip, tmp_path: Path) -> None:
     train(simulator(nano, clip), dataclasses.replace(QUICK, iterations=1), tmp_path)
     with pytest.raises(Sam2rlError, match=r"was begun with learning_rate=0\.0003"):
@@ -146,6 +150,7 @@ def test_trouble_with_a_trainings_folder(nano: Model, clip: Clip, tmp_path: Path
 
 
 # TensorBoard's own writer meets the limit too.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_full_disk_loses_the_last_iteration_only(nano: Model, clip: Clip, tmp_path: Path) -> None:
     """The system itself refuses to write: files may not grow beyond a limit, which is set after two iterations."""

@@ -100,6 +100,7 @@ def test_founds(make: Make) -> None:
     assert best.steps > random.steps + narrow.steps + limited.steps
 
 
+@pytest.mark.slow
 def test_steps_are_those_of_the_simulator(make: Make) -> None:
     simulator = make()
     for search in (
@@ -113,11 +114,13 @@ def test_steps_are_those_of_the_simulator(make: Make) -> None:
         assert search().steps == simulator.counters.steps - before > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [25, 70, 150, 500])
 def test_beam_keeps_to_the_budget_and_uses_it(make: Make, budget: int) -> None:
     assert 0.75 * budget < beam_for_budget(make(), budget).steps <= budget
 
 
+@pytest.mark.slow
 def test_more_budget_is_never_worse(make: Make) -> None:
     simulator = make()
     few, more, many = (random_search(simulator, rollouts * simulator.decisions, seed=3) for rollouts in (1, 4, 40))

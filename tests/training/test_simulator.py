@@ -47,6 +47,7 @@ class Scripted(BankPolicy):
         return int(self.actions[t - 1]) if t <= len(self.actions) else 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_the_tracker_gives_the_same_masks(nano: Model, clip: Clip, seed: int) -> None:
     (actions,) = random_actions(seed)
@@ -109,6 +110,7 @@ def test_frames_without_the_object(nano: Model, clip: Clip) -> None:
     assert [simulated.reward(state) * scored for state in states[1:3]] == pytest.approx([1 - said for said in wrong])
 
 
+@pytest.mark.slow
 def test_the_store_is_bounded_within_a_rollout(nano: Model, clip: Clip) -> None:
     simulated = simulator(nano, clip, store_mb=0.3)
     rng = np.random.default_rng(0)

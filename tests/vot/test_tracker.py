@@ -213,6 +213,7 @@ def connect(process: subprocess.Popen) -> Client:
     return Client(stream=(process.stdin.fileno(), process.stdout.fileno()), log=lambda text: None)
 
 
+@pytest.mark.slow
 def test_the_process(tmp_path, tracker):
     for t in range(3):
         Image.fromarray(image(t)).save(tmp_path / f"{t}.png")
