@@ -351,11 +351,6 @@ def object_masks(labels: Labels) -> dict[int, Mask]:
     return {int(k): labels == k for k in np.unique(labels) if k not in (0, IGNORED)}
 
 
-def is_binary_mask(labels: Labels) -> bool:
-    """Whether labels are those of a black and white mask: 255, which then is the object, and no object ids."""
-    return bool((labels == IGNORED).any()) and not object_masks(labels)
-
-
 def write_index_mask(path: StrPath, labels: NDArray[Any]) -> None:
     """Write an index mask as a PNG with the DAVIS colours, atomically.
 
