@@ -53,7 +53,7 @@ class LiveSource(FrameSource):
         self._timeout = timeout
         self._every_frame = every_frame
         self._began: float | None = None  # when reading began, by the monotonic clock
-        self._handover = _Handover(None if every_frame else frozenset(keep))
+        self._handover = _Handover(None if every_frame else frozenset({1, *keep}))
         self._reader = threading.Thread(target=self._read, args=(source,), name="sam2rl live", daemon=True)
         self._reader.start()
         try:

@@ -46,7 +46,7 @@ def is_live(source: object) -> bool:
 
 def shown_name(source: str) -> str:
     """What to call a live source: an address without its password, which would end up in logs."""
-    return "Standard input" if source == PIPE else re.sub(r"(?<=://)[^/@]*@", "", source)
+    return "Standard input" if source == PIPE else re.sub(r"(?<=://)[^/]*@", "", source)
 
 
 def receive(source: str, timeout: float, is_over: Callable[[], bool]) -> Iterator[Picture]:

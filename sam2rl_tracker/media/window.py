@@ -67,7 +67,7 @@ class ScreenWindow:
         try:
             cv2.namedWindow(name, flags)
         except cv2.error as error:
-            raise _no_window(error) from error
+            raise _no_window(str(error)) from error
 
     def show(self, image: Image) -> None:
         if not self._is_sized:
@@ -132,17 +132,19 @@ def check_screen() -> None:
             [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise _no_window(error) from error
+        raise _no_window(f"it took longer than {_PROBE_SECONDS:g} seconds") from error
     if tried.returncode:
-        lines = [line for line in tried.stderr.splitlines() if line.strip()] or [f"status {tried.returncode}"]
-        raise _no_window(RuntimeError(next((line for line in reversed(lines) if "rror" in line), lines[0])))
+        lines = [line for line in tried.stderr.splitlines() if line.strip()]
+        errors = [line for line in lines if "error:" in line]  # OpenCV's; Qt begins with what is wrong
+        raise _no_window([*errors, *lines, f"status {tried.returncode}"][0])
 
 
-def _no_window(error: Exception) -> Sam2rlError:
-    if "not implemented" in str(error):
+def _no_window(reason: str) -> Sam2rlError:
+    if "not implemented" in reason:
         return Sam2rlError(
             "This OpenCV has no windows (it is opencv-python-headless): type `pip uninstall opencv-python-headless` "
             "and `pip install --force-reinstall opencv-python`, or leave --select and --show out."
         )
-    reason = " ".join(str(error).split())
-    return Sam2rlError(f"No window can be opened ({reason}): check the display, or leave --select and --show out.")
+    return Sam2rlError(
+        f"No window can be opened ({' '.join(reason.split())}): check the display, or leave --select and --show out."
+    )
