@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideData
+from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, same_file
+from sam2rl_tracker.media.files import StrPath, same_file, write_error
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, narrow_range, read_image
 
 
@@ -57,9 +61,47 @@ class FrameSource(ABC):
     def _frames(self) -> Iterator[Frame]:
         """Decode from the first frame on."""
 
+    def _frames_from(self, start: int) -> Iterator[Frame]:
+        """Decode, and give the frames from this one on, counted from 0."""
+        return islice(self._frames(), start, None)
+
+    def _lacking(self) -> str:
+        """What to tell of a source that gave no frame."""
+        return f"{self.path} has no frame that can be decoded: check that it is a complete video."
+
     @abstractmethod
     def may_name(self, name: str) -> bool:
         """Whether a frame has this name; of a video file, whose length nobody knows for sure, whether one could."""
+
+    def part(self, start: int = 0, end: int | None = None) -> FrameSource:
+        """The frames from `start` to `end`, counted from 0 and both included, as a source; None = to the last one."""
+        return self if start == 0 and end is None else _Part(self, start, end)
+
+    def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
+        """The first `count` frames with their numbers, from the last of them to the first; one is held at a time.
+
+        Video files can be decoded in one direction only. Their frames lie as lossless images in a folder for the time
+        being. A frame that cannot be decoded is no error here: fewer are given, and whoever reads on meets it again.
+
+        Args:
+            count: How many.
+            scratch: A folder on a disk with room for them.
+
+        Raises:
+            Sam2rlError: There is no room for them.
+        """
+        with tempfile.TemporaryDirectory(prefix=".frames-", dir=scratch) as folder:
+            kept: list[tuple[str, float | None]] = []
+            frames = islice(iter(self), count)
+            while (frame := _next(frames)) is not None:
+                file = Path(folder, f"{len(kept)}.png")
+                try:
+                    PILImage.fromarray(frame.image).save(file, compress_level=1)
+                except OSError as error:
+                    raise write_error(file, error) from error
+                kept.append((frame.name, frame.time))
+            for index, (name, time) in reversed(list(enumerate(kept))):
+                yield index, Frame(name, read_image(Path(folder, f"{index}.png")), time)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order.
@@ -78,7 +120,7 @@ class FrameSource(ABC):
                 )
             yield frame
         if size is None:
-            raise Sam2rlError(f"{self.path} has no frame that can be decoded: check that it is a complete video.")
+            raise Sam2rlError(self._lacking())
 
     def first(self) -> Frame:
         """The first frame, without consuming it."""
@@ -96,14 +138,48 @@ class FrameSource(ABC):
         return self._first_size
 
 
-def open_frames(source: StrPath, mask: StrPath | None = None) -> FrameSource:
+class _Part(FrameSource):
+    """Some of the frames of another source, which keep their names."""
+
+    def __init__(self, whole: FrameSource, start: int, end: int | None) -> None:
+        stop = min(n for n in (whole.count, None if end is None else end + 1) if n is not None) if whole.count else None
+        super().__init__(whole.path, None if stop is None else max(stop - start, 0), whole.fps)
+        self.notes = whole.notes  # the same list: more may come
+        self._whole, self._start, self._end = whole, start, end
+
+    def _frames(self) -> Iterator[Frame]:
+        length = None if self._end is None else self._end + 1 - self._start
+        return islice(self._whole._frames_from(self._start), length)
+
+    def _lacking(self) -> str:
+        return f"{self.path} has no frame {self._start}, counted from 0: begin with an earlier one."
+
+    def may_name(self, name: str) -> bool:
+        return self._whole.may_name(name)
+
+    def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
+        if not isinstance(self._whole, _FolderSource):
+            return super().backwards(count, scratch)
+        shifted = self._whole.backwards(self._start + count, scratch)
+        return ((index - self._start, frame) for index, frame in islice(shifted, count))
+
+
+def _next(frames: Iterator[Frame]) -> Frame | None:
+    """The next frame; None at the end, and where it cannot be decoded."""
+    try:
+        return next(frames, None)
+    except Sam2rlError:
+        return None
+
+
+def open_frames(source: StrPath, mask: StrPath | Sequence[StrPath] | None = None) -> FrameSource:
     """Open a folder of frames or a video file.
 
     Args:
         source: A folder with .jpg, .jpeg, .png, .bmp or .webp files, read in natural order (2 before 10), or a video
             file that FFmpeg can decode, whose frames are named %08d from 1. Of several video streams the largest is
             read, and never an attached picture.
-        mask: A file that is no frame, though it may lie among them.
+        mask: A file, or several, that is no frame, though it may lie among them.
 
     Raises:
         Sam2rlError: There is nothing at the path, no frame in the folder, a link without target among them, two frames
@@ -128,12 +204,13 @@ def open_frames(source: StrPath, mask: StrPath | None = None) -> FrameSource:
 class _FolderSource(FrameSource):
     """Image files in natural order."""
 
-    def __init__(self, folder: Path, mask: StrPath | None) -> None:
+    def __init__(self, folder: Path, mask: StrPath | Sequence[StrPath] | None) -> None:
         self.files = list_frames(folder, mask)
         self._names = {file.stem for file in self.files}
         super().__init__(folder, count=len(self.files), fps=None)
-        if mask and any(same_file(entry, mask) for entry in folder.iterdir()):
-            self.notes.append(f"{mask} lies among the frames of {folder} and is no frame: it was left out.")
+        for one in _several(mask):
+            if any(same_file(entry, one) for entry in folder.iterdir()):
+                self.notes.append(f"{one} lies among the frames of {folder} and is no frame: it was left out.")
         narrow = narrow_range(self.files[0])
         if narrow:
             low, high = (f"{100 * share:.0f}%" for share in narrow)
@@ -144,19 +221,30 @@ class _FolderSource(FrameSource):
             )
 
     def _frames(self) -> Iterator[Frame]:
-        for file in self.files:
-            yield Frame(file.stem, read_image(file))
+        return self._frames_from(0)
+
+    def _frames_from(self, start: int) -> Iterator[Frame]:
+        return (Frame(file.stem, read_image(file)) for file in self.files[start:])
+
+    def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
+        files = self.files[:count]
+        images = (Frame(file.stem, read_image(file)) for file in reversed(files))
+        for index in reversed(range(len(files))):
+            frame = _next(images)
+            if frame is None:
+                return
+            yield index, frame
 
     def may_name(self, name: str) -> bool:
         return name in self._names
 
 
-def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
+def list_frames(folder: StrPath, mask: StrPath | Sequence[StrPath] | None = None) -> list[Path]:
     """The image files of a folder in natural order: 2 before 10.
 
     Args:
         folder: The folder.
-        mask: A file that is left out if it lies there.
+        mask: A file, or several, that is left out if it lies there.
 
     Raises:
         Sam2rlError: The folder cannot be listed, holds no images, a link without target, or two that share a stem.
@@ -174,7 +262,9 @@ def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
             f"{len(dangling)} of the {len(images)} images in {folder} are links to files that do not exist, such as "
             f"{dangling[0].name} to {dangling[0].readlink()}: copy the files again, or delete the links."
         )
-    files = sorted((f for f in images if f.is_file() and not (mask and same_file(f, mask))), key=_natural_key)
+    left_out = _several(mask)
+    files = [file for file in images if file.is_file() and not any(same_file(file, one) for one in left_out)]
+    files.sort(key=_natural_key)
     if not files:
         raise Sam2rlError(
             f"{folder} holds no frames, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}: "
@@ -187,6 +277,13 @@ def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
             f"{folder} holds several frames named {stem} ({twins}), whose output would collide: keep one of them."
         )
     return files
+
+
+def _several(mask: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
+    """No file, one file or several, as a sequence of files."""
+    if mask is None:
+        return []
+    return [mask] if isinstance(mask, str | os.PathLike) else mask
 
 
 def _natural_key(file: Path) -> tuple[list[int | str], str]:
