@@ -8,6 +8,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -46,6 +47,7 @@ class FrameSource(ABC):
         path: The folder or file.
         count: Number of frames, None when a video file does not say. For video files it is the header's claim.
         fps: Frames per second, None when unknown (folders); the average where it varies.
+        start: Number of the first frame, where the source is a part of a video: see `part`.
         notes: What the user should know of the source, a sentence each: what was left out, and, once the last frame
             was given, which frames were promised and did not come.
     """
@@ -54,20 +56,13 @@ class FrameSource(ABC):
         self.path = path
         self.count = count
         self.fps = fps
+        self.start = 0
         self.notes: list[str] = []
         self._first_size: tuple[int, int] | None = None
 
     @abstractmethod
     def _frames(self) -> Iterator[Frame]:
         """Decode from the first frame on."""
-
-    def _frames_from(self, start: int) -> Iterator[Frame]:
-        """Decode, and give the frames from this one on, counted from 0."""
-        return islice(self._frames(), start, None)
-
-    def _lacking(self) -> str:
-        """What to tell of a source that gave no frame."""
-        return f"{self.path} has no frame that can be decoded: check that it is a complete video."
 
     @abstractmethod
     def may_name(self, name: str) -> bool:
@@ -78,7 +73,7 @@ class FrameSource(ABC):
         return self if start == 0 and end is None else _Part(self, start, end)
 
     def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
-        """The first `count` frames with their numbers, from the last of them to the first; one is held at a time.
+        """The first `count` frames with their numbers in the video, the last first; one is held at a time.
 
         Video files can be decoded in one direction only. Their frames lie as lossless images in a folder for the time
         being. A frame that cannot be decoded is no error here: fewer are given, and whoever reads on meets it again.
@@ -100,8 +95,9 @@ class FrameSource(ABC):
                 except OSError as error:
                     raise write_error(file, error) from error
                 kept.append((frame.name, frame.time))
-            for index, (name, time) in reversed(list(enumerate(kept))):
-                yield index, Frame(name, read_image(Path(folder, f"{index}.png")), time)
+            for index in reversed(range(len(kept))):
+                name, time = kept[index]
+                yield self.start + index, Frame(name, read_image(Path(folder, f"{index}.png")), time)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order.
@@ -120,7 +116,11 @@ class FrameSource(ABC):
                 )
             yield frame
         if size is None:
-            raise Sam2rlError(self._lacking())
+            raise Sam2rlError(
+                f"{self.path} has no frame {self.start}, counted from 0: begin with an earlier one."
+                if self.start
+                else f"{self.path} has no frame that can be decoded: check that it is a complete video."
+            )
 
     def first(self) -> Frame:
         """The first frame, without consuming it."""
@@ -142,26 +142,17 @@ class _Part(FrameSource):
     """Some of the frames of another source, which keep their names."""
 
     def __init__(self, whole: FrameSource, start: int, end: int | None) -> None:
-        stop = min(n for n in (whole.count, None if end is None else end + 1) if n is not None) if whole.count else None
-        super().__init__(whole.path, None if stop is None else max(stop - start, 0), whole.fps)
+        last = [number for number in (whole.count and whole.count - 1, end) if number is not None]
+        super().__init__(whole.path, min(last) + 1 - start if whole.count else None, whole.fps)
         self.notes = whole.notes  # the same list: more may come
-        self._whole, self._start, self._end = whole, start, end
+        self.start = start
+        self._whole, self._stop = whole, None if end is None else end + 1
 
     def _frames(self) -> Iterator[Frame]:
-        length = None if self._end is None else self._end + 1 - self._start
-        return islice(self._whole._frames_from(self._start), length)
-
-    def _lacking(self) -> str:
-        return f"{self.path} has no frame {self._start}, counted from 0: begin with an earlier one."
+        return islice(self._whole._frames(), self.start, self._stop)
 
     def may_name(self, name: str) -> bool:
         return self._whole.may_name(name)
-
-    def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
-        if not isinstance(self._whole, _FolderSource):
-            return super().backwards(count, scratch)
-        shifted = self._whole.backwards(self._start + count, scratch)
-        return ((index - self._start, frame) for index, frame in islice(shifted, count))
 
 
 def _next(frames: Iterator[Frame]) -> Frame | None:
@@ -221,19 +212,23 @@ class _FolderSource(FrameSource):
             )
 
     def _frames(self) -> Iterator[Frame]:
-        return self._frames_from(0)
+        for file in self.files:
+            yield Frame(file.stem, read_image(file))
 
-    def _frames_from(self, start: int) -> Iterator[Frame]:
-        return (Frame(file.stem, read_image(file)) for file in self.files[start:])
+    def part(self, start: int = 0, end: int | None = None) -> FrameSource:
+        part = copy(self)
+        part.files = self.files[start : None if end is None else end + 1]
+        part.start, part.count, part._first_size = start, len(part.files), None
+        return part
 
     def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
-        files = self.files[:count]
-        images = (Frame(file.stem, read_image(file)) for file in reversed(files))
-        for index in reversed(range(len(files))):
-            frame = _next(images)
+        numbers = list(enumerate(self.files[:count], self.start))
+        frames = (Frame(file.stem, read_image(file)) for _, file in reversed(numbers))
+        for number, _ in reversed(numbers):
+            frame = _next(frames)
             if frame is None:
                 return
-            yield index, frame
+            yield number, frame
 
     def may_name(self, name: str) -> bool:
         return name in self._names

@@ -40,7 +40,7 @@ class Targets:
         overlay: An .mp4, or None.
         trace: A JSONL file, or None.
         source: The video.
-        given: Mask files that were given: no mask of the run may take the place of one.
+        prompts: Mask files that are prompts: no mask of the run may take the place of one.
         inputs: All that is read: no output may be one of these, or lie in one.
     """
 
@@ -48,7 +48,7 @@ class Targets:
     overlay: Path | None
     trace: Path | None
     source: Path
-    given: Sequence[Path]
+    prompts: Sequence[Path]
     inputs: Sequence[Path]
 
 
@@ -101,8 +101,8 @@ class Outputs:
 
     def _draw(self, tracked: Tracked) -> Image:
         image = overlay(tracked.image, tracked.labels)
-        for shown in tracked.step.shown:
-            image = draw_prompt(image, shown.object, shown.mask, shown.box, shown.points)
+        for given in tracked.step.given:
+            image = draw_prompt(image, given.object, given.mask, given.box, given.points)
         return draw_caption(image, self._captions.of(tracked))
 
     @property
@@ -127,7 +127,7 @@ def open_outputs(targets: Targets, frames: FrameSource) -> Iterator[Outputs]:
     """
     refuse_inputs(targets.masks, targets.inputs)
     with output_folder(targets.masks, _COMMAND, targets.source) as folder:
-        _check_masks(folder, frames, targets.given)
+        _check_masks(folder, frames, targets.prompts)
         outputs = Outputs(folder, targets, frames)
         if targets.overlay:
             check_output_file(targets.overlay, targets.inputs)
@@ -143,10 +143,10 @@ def default_folder(source: Path) -> Path:
     return free_folder(Path(f"{name}-masks"), _COMMAND, source)
 
 
-def _check_masks(folder: OutputFolder, frames: FrameSource, given: Sequence[Path]) -> None:
+def _check_masks(folder: OutputFolder, frames: FrameSource, prompts: Sequence[Path]) -> None:
     """Refuse to lose a mask that is given, or one that somebody drew or corrected, to a mask of this run."""
     names = [path.name for path in folder.path.glob("*.png") if frames.may_name(path.stem)]
-    for mask in given:
+    for mask in prompts:
         if any(same_file(folder.path / name, mask) for name in {*names, *folder.listed}):
             raise Sam2rlError(
                 f"{mask} is an input and lies where masks will be written: copy it to another place, or give another "
@@ -197,8 +197,8 @@ class _Captions:
 
 def _words(step: Step) -> list[str]:
     kinds = {
-        "given": [shown.object for shown in step.added],
-        "corrected": [shown.object for shown in step.corrected],
+        "given": [given.object for given in step.added],
+        "corrected": [given.object for given in step.corrected],
         "removed": step.removed,
     }
     return [f"object {k} {kind}" for kind, own in kinds.items() for k in own]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from sam2rl_tracker.media.frames import Frame, FrameSource
 from sam2rl_tracker.media.images import Image, Labels, Mask
-from sam2rl_tracker.tracking.plan import NOTHING, Plan, Shown, Step
+from sam2rl_tracker.tracking.plan import NOTHING, Given, Plan, Step
 from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
 
@@ -73,8 +72,8 @@ class Pass:
             step = self._plan.steps.get(number, NOTHING)
             masks = self._advance(number, image, step)
             lines = [self._renumbered(line) for line in self._tracker.trace_lines()] if masks else []
-            if step.shown:
-                own = {shown.object for shown in step.shown}
+            if step.given:
+                own = {given.object for given in step.given}
                 kept = {k: mask for k, mask in masks.items() if k in own}
                 self._prompted[number] = _Prompted(kept, [line for line in lines if line.object in own])
             yield Tracked(number, name, image, _labels(masks, image), lines, time, step)
@@ -130,30 +129,29 @@ class Pass:
         )
 
 
-def _add(tracker: Tracker, added: Sequence[Shown]) -> dict[int, Mask]:
+def _add(tracker: Tracker, added: Sequence[Given]) -> dict[int, Mask]:
     """Begin objects on the tracker's most recent frame: those given by masks at once, and then the others."""
     found: dict[int, Mask] = {}
-    masked = [shown for shown in added if shown.mask is not None]
-    if masked:
-        ids = [shown.object for shown in masked]
-        found.update(zip(ids, tracker.add(np.stack([shown.mask for shown in masked]), ids), strict=True))
-    others = [shown for shown in added if shown.mask is None]
+    masks = {given.object: given.mask for given in added if given.mask is not None}
+    if masks:
+        found.update(zip(masks, tracker.add(np.stack(list(masks.values())), list(masks)), strict=True))
+    others = [given for given in added if given.mask is None]
     if others:
-        ids = [shown.object for shown in others]
-        boxes = np.array([shown.box or [np.nan] * 4 for shown in others], dtype=np.float32)
-        points = [shown.points for shown in others] if any(len(shown.points) for shown in others) else None
+        ids = [given.object for given in others]
+        boxes = np.array([given.box or [np.nan] * 4 for given in others], dtype=np.float32)
+        points = [given.points for given in others]
         found.update(zip(ids, tracker.add(ids=ids, boxes=boxes, points=points), strict=True))
     return found
 
 
-def _correct(tracker: Tracker, corrected: Sequence[Shown]) -> dict[int, Mask]:
+def _correct(tracker: Tracker, corrected: Sequence[Given]) -> dict[int, Mask]:
     """Correct objects on the tracker's most recent frame."""
-    return {
-        shown.object: tracker.correct(
-            shown.object, shown.mask, None if shown.box is None else np.array(shown.box), shown.points
-        )
-        for shown in corrected
-    }
+    masks: dict[int, Mask] = {}
+    for given in corrected:
+        box = None if given.box is None else np.array(given.box)
+        points = given.points if len(given.points) else None
+        masks[given.object] = tracker.correct(given.object, given.mask, box, points)
+    return masks
 
 
 def _on_top(masks: Mapping[int, Mask], prompted: Mapping[int, Mask]) -> dict[int, Mask]:
@@ -184,35 +182,34 @@ class Backward:
 
     Args:
         plan: Of the whole video. Of its prompts only those count that objects begin with.
-        start: The first frame.
+        frames: Those that are tracked forwards.
     """
 
-    def __init__(self, plan: Plan, start: int) -> None:
-        self._plan, self._start = plan.backwards(start), start
+    def __init__(self, plan: Plan, frames: FrameSource) -> None:
+        self._plan, self._frames = plan.backwards(frames.start), frames
         self._found: dict[int, _Found] = {}
 
     @property
     def length(self) -> int:
         """How many frames the pass goes through."""
-        return max(self._plan.steps, default=self._start - 1) - self._start + 1
+        start = self._frames.start
+        return max(self._plan.steps, default=start - 1) - start + 1
 
-    def track(self, tracker: Tracker, frames: FrameSource, scratch: Path) -> Iterator[Tracked]:
+    def track(self, tracker: Tracker, scratch: Path) -> Iterator[Tracked]:
         """Every frame, from the last prompt on which an object begins to the first frame.
 
         Args:
             tracker: Nothing else may use it.
-            frames: Those from the first frame on.
             scratch: A folder on a disk with room for frames of a video file.
         """
         if not self.length:
             return
         back = Pass(tracker, self._plan, backwards=True)
-        seen: list[NumberedFrame] = []
-        for index, frame in frames.backwards(self.length, scratch):
-            for tracked in back.track([(self._start + index, frame)]):
-                self._keep(tracked)
-                yield tracked
-                seen.append((tracked.number, Frame(tracked.name, np.broadcast_to(np.uint8(0), frame.image.shape))))
+        seen: list[NumberedFrame] = []  # without the images, which nobody looks at again
+        for tracked in back.track(self._frames.backwards(self.length, scratch)):
+            self._keep(tracked)
+            yield tracked
+            seen.append((tracked.number, Frame(tracked.name, np.broadcast_to(np.uint8(0), tracked.image.shape))))
         if tracker.revises:
             for tracked in back.revise(seen):
                 self._keep(tracked)
@@ -233,8 +230,3 @@ class Backward:
             labels=np.where(tracked.labels == 0, labels, tracked.labels),
             trace=[*tracked.trace, *(line for line in found.trace if line.object not in own)],
         )
-
-
-def numbered(frames: Iterable[Frame], start: int, count: int | None = None) -> Iterator[NumberedFrame]:
-    """Frames with their numbers, the first `count` of them or all."""
-    return enumerate(islice(frames, count), start)

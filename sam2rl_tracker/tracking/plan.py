@@ -16,11 +16,11 @@ from sam2rl_tracker.media.frames import FrameSource
 from sam2rl_tracker.media.images import Mask
 from sam2rl_tracker.media.masks import IGNORED, MaskReader, object_masks
 from sam2rl_tracker.tracking import checks
-from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
+from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class Given:
     """What a user shows of one object on one frame: a mask alone, or a box, points, or both.
 
     Attributes:
@@ -47,12 +47,12 @@ class Step:
     """
 
     removed: Sequence[int] = ()
-    added: Sequence[Shown] = ()
-    corrected: Sequence[Shown] = ()
+    added: Sequence[Given] = ()
+    corrected: Sequence[Given] = ()
 
     @property
-    def shown(self) -> list[Shown]:
-        """The objects that are shown on this frame."""
+    def given(self) -> list[Given]:
+        """The objects that are given on this frame."""
         return [*self.added, *self.corrected]
 
 
@@ -73,8 +73,8 @@ class Plan:
 
     @cached_property
     def begins(self) -> dict[int, int]:
-        """{object: the frame on which it is shown first}."""
-        return {shown.object: frame for frame, step in self.steps.items() for shown in step.added}
+        """{object: the frame on which it is given first}."""
+        return {given.object: frame for frame, step in self.steps.items() for given in step.added}
 
     @property
     def corrects(self) -> bool:
@@ -111,8 +111,8 @@ class Plan:
 
 def _listed_steps(step: Step) -> str:
     kinds = {
-        "the start": [shown.object for shown in step.added],
-        "the correction": [shown.object for shown in step.corrected],
+        "the start": [given.object for given in step.added],
+        "the correction": [given.object for given in step.corrected],
         "the removal": step.removed,
     }
     return " and ".join(f"{kind} of object {number}" for kind, own in kinds.items() for number in own)
@@ -149,7 +149,7 @@ def make_plan(
     Raises:
         Sam2rlError: There are none; one is on a frame that does not exist or is not tracked; a mask file is damaged,
             empty or of another size; a point or box lies outside of the image; two contradict; an object is corrected
-            or removed that is not tracked, or begins with points beside it alone; it is not clear which object is meant.
+            or removed that is not tracked, or begins with points beside it alone; an object is not named that must be.
     """
     if all(isinstance(prompt, Removal) for prompt in prompts):
         raise Sam2rlError("Give the objects to track: --init MASK.png, or --box X,Y,W,H or --point X,Y for each.")
@@ -165,7 +165,9 @@ def make_plan(
             grouped.setdefault((prompt.frame or 0, k or 0), []).append(prompt)
     for (_, k), own in grouped.items():
         if not 1 <= k < IGNORED:
-            raise Sam2rlError(f"{own[0]} is of object {k}, but objects of an index PNG have numbers 1 to {IGNORED - 1}.")
+            raise Sam2rlError(
+                f"{own[0]} is of object {k}, but objects of an index PNG have numbers 1 to {IGNORED - 1}."
+            )
     return Plan(_steps(grouped, masks, size), notes)
 
 
@@ -215,29 +217,43 @@ def _named(prompts: Sequence[Prompt], in_masks: set[int]) -> list[Prompt]:
     Args:
         in_masks: Numbers of the objects that mask files show.
     """
-    unnamed = [prompt for prompt in prompts if isinstance(prompt, BoxPrompt) and prompt.object is None]
-    if unnamed and in_masks:
+    boxed = _with_numbered_boxes(prompts, in_masks)
+    known = set(in_masks)
+    points: list[PointPrompt] = []
+    for prompt in boxed:
+        if isinstance(prompt, BoxPrompt | PointPrompt) and prompt.object is not None:
+            known.add(prompt.object)
+        if isinstance(prompt, PointPrompt):
+            points.append(prompt)
+    unnamed = [point for point in points if point.object is None]
+    if unnamed and (len(known) > 1 or len(unnamed) < len(points)):
         raise Sam2rlError(
-            f"{unnamed[0]} does not say of which object it is: give either --init MASK.png, or --box X,Y,W,H for each "
-            "object; beside a mask, --box X,Y,W,H,object=K."
-        )
-    numbers = {id(prompt): number for number, prompt in enumerate(unnamed, start=1)}
-    boxed = [replace(prompt, object=numbers[id(prompt)]) if id(prompt) in numbers else prompt for prompt in prompts]
-
-    points = [prompt for prompt in boxed if isinstance(prompt, PointPrompt)]
-    known = in_masks | {prompt.object for prompt in boxed if isinstance(prompt, BoxPrompt | PointPrompt)} - {None}
-    open_ones = [point for point in points if point.object is None]
-    if open_ones and (len(known) > 1 or any(point.object for point in points)):
-        raise Sam2rlError(
-            f"{open_ones[0]} does not say of which object it is, and there are objects {_listed(known)}: give "
+            f"{unnamed[0]} does not say of which object it is, and there is object {_listed(known)}: give "
             "--point X,Y,object=K."
         )
     only = min(known, default=1)
     return [replace(one, object=only) if isinstance(one, PointPrompt) and one.object is None else one for one in boxed]
 
 
-def _listed(numbers: Iterable[int | None]) -> str:
-    return ", ".join(map(str, sorted(number for number in numbers if number)))
+def _with_numbered_boxes(prompts: Sequence[Prompt], in_masks: set[int]) -> list[Prompt]:
+    named: list[Prompt] = []
+    number = 0
+    for prompt in prompts:
+        if not isinstance(prompt, BoxPrompt) or prompt.object is not None:
+            named.append(prompt)
+            continue
+        if in_masks:
+            raise Sam2rlError(
+                f"{prompt} does not say of which object it is: give either --init MASK.png, or --box X,Y,W,H for each "
+                "object; beside a mask, --box X,Y,W,H,object=K."
+            )
+        number += 1
+        named.append(replace(prompt, object=number))
+    return named
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers)))
 
 
 def _steps(
@@ -266,13 +282,13 @@ def _steps(
             removed[k] = frame
             steps[frame] = replace(step, removed=[*step.removed, k])
             continue
-        shown = _merge(k, frame, prompts, masks, size)
+        given = _merge(k, frame, prompts, masks, size)
         if k in tracked:
-            steps[frame] = replace(step, corrected=[*step.corrected, shown])
+            steps[frame] = replace(step, corrected=[*step.corrected, given])
         else:
-            _check_start(shown, frame)
+            _check_start(given, frame)
             tracked.add(k)
-            steps[frame] = replace(step, added=[*step.added, shown])
+            steps[frame] = replace(step, added=[*step.added, given])
     return steps
 
 
@@ -283,10 +299,10 @@ def _check_removal(k: int, frame: int, prompts: Sequence[Prompt], tracked: set[i
         raise Sam2rlError(f"Object {k} cannot be removed on frame {frame}: it is given on no frame before.")
 
 
-def _check_start(shown: Shown, frame: int) -> None:
-    if shown.mask is None and shown.box is None and not shown.points[:, 2].any():
+def _check_start(given: Given, frame: int) -> None:
+    if given.mask is None and given.box is None and not given.points[:, 2].any():
         raise Sam2rlError(
-            f"Object {shown.object} begins on frame {frame} with nothing but points beside it: give a point on it, "
+            f"Object {given.object} begins on frame {frame} with nothing but points beside it: give a point on it, "
             "or a box."
         )
 
@@ -297,21 +313,21 @@ def _merge(
     prompts: Sequence[Prompt],
     masks: Mapping[MaskPrompt, Mapping[int, Mask]],
     size: tuple[int, int],
-) -> Shown:
+) -> Given:
     """All prompts of one object on one frame as one."""
-    given = [prompt for prompt in prompts if isinstance(prompt, MaskPrompt)]
+    drawn = [prompt for prompt in prompts if isinstance(prompt, MaskPrompt)]
     boxes = [prompt for prompt in prompts if isinstance(prompt, BoxPrompt)]
     points = [prompt for prompt in prompts if isinstance(prompt, PointPrompt)]
-    for several in (given, boxes):
+    for several in (drawn, boxes):
         if len(several) > 1:
             raise Sam2rlError(f"Object {k} is given twice on frame {frame}, {several[0]} and {several[1]}: give one.")
-    if given:
+    if drawn:
         if boxes or points:
             raise Sam2rlError(
-                f"Object {k} has a mask and something else on frame {frame}, {given[0]} and {[*boxes, *points][0]}: "
+                f"Object {k} has a mask and something else on frame {frame}, {drawn[0]} and {[*boxes, *points][0]}: "
                 "give either the mask, or a box and points."
             )
-        return Shown(k, mask=masks[given[0]][k])
+        return Given(k, mask=masks[drawn[0]][k])
     if boxes:
         checks.check_boxes(np.array([boxes[0].box]), size)
     for point in points:
@@ -325,4 +341,4 @@ def _merge(
                 "leave out one of the two."
             )
     rows = np.array([(point.x, point.y, point.on) for point in points], dtype=np.float32).reshape(-1, 3)
-    return Shown(k, box=boxes[0].box if boxes else None, points=rows)
+    return Given(k, box=boxes[0].box if boxes else None, points=rows)

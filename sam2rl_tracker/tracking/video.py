@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,10 @@ from sam2rl_tracker.media.frames import open_frames
 from sam2rl_tracker.media.masks import IGNORED
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.tracking.outputs import Targets, default_folder, open_outputs
-from sam2rl_tracker.tracking.passes import Backward, Pass, Tracked, numbered
+from sam2rl_tracker.tracking.passes import Backward, Pass, Tracked
 from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
-from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, Prompt
 from sam2rl_tracker.tracking.tracker import Tracker
+from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, Prompt
 
 __all__ = ["CELL", "Summary", "default_folder", "track_video"]
 
@@ -112,7 +113,7 @@ def track_video(
     if model not in packaged_models():  # a folder, perhaps
         inputs.append(Path(model))
 
-    back = Backward(plan if backward else Plan({}), start)
+    back = Backward(plan if backward else Plan({}), frames)
     progress = _Progress(on_frame, None if frames.count is None else back.length + frames.count)
     done = 0  # frames of the pass forwards
     tiny: list[int] = []
@@ -127,10 +128,10 @@ def track_video(
             with outputs.opened():
                 try:
                     if backward:
-                        for tracked in back.track(make(tracker.model), frames, out):
+                        for tracked in back.track(make(tracker.model), out):
                             outputs.write(tracked, last_word=False)
                             progress.step()
-                    for tracked in forward.track(numbered(frames, start)):
+                    for tracked in forward.track(enumerate(frames, start)):
                         outputs.write(back.join(tracked), last_word=not tracker.revises)
                         tiny += _tiny(tracked, tracker.model.network.image_size)
                         done += 1
@@ -140,7 +141,7 @@ def track_video(
                         raise
                     failure = error  # raised below: first the files are closed and get their names
                 if tracker.revises:
-                    for tracked in forward.revise(numbered(frames, start, done)):
+                    for tracked in forward.revise(enumerate(islice(frames, done), start)):
                         outputs.write(back.join(tracked), last_word=True)
             others = outputs.others()
         seconds = time.perf_counter() - started
@@ -162,9 +163,9 @@ def track_video(
     )
 
 
-def _first_prompts(init: Path | None, boxes: Sequence[Sequence[float]]) -> list[Prompt]:
+def _first_prompts(init: Path | None, boxes: Sequence[tuple[float, float, float, float]]) -> list[Prompt]:
     masks = [] if init is None else [MaskPrompt(init)]
-    return [*masks, *(BoxPrompt(tuple(box)) for box in boxes)]
+    return [*masks, *(BoxPrompt(box) for box in boxes)]
 
 
 def _check_policy(policy: str, plan: Plan, backward: bool) -> None:
@@ -176,7 +177,8 @@ def _check_policy(policy: str, plan: Plan, backward: bool) -> None:
     rule = make_policy(policy)()
     if plan.corrects and not rule.takes_corrections:
         raise Sam2rlError(
-            f"Policy {policy!r} takes no corrections, but {plan.first_correction}: leave them out, or take another policy."
+            f"Policy {policy!r} takes no corrections, but {plan.first_correction}: leave that out, or take another "
+            "policy."
         )
     if backward and rule.agent_source is not None:
         raise Sam2rlError(
