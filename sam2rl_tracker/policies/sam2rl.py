@@ -32,6 +32,7 @@ class Sam2Rl(BankPolicy):
     stride: int = field(default=1, metadata=INTERNAL)
 
     exact: ClassVar[bool] = True
+    takes_corrections: ClassVar[bool] = False
 
     @property
     def agent_source(self) -> str | None:
