@@ -132,6 +132,10 @@ class FrameSource(ABC):
                 else f"{self.path} has no frame that can be decoded: check that it is a complete video."
             )
 
+    def numbered(self) -> Iterator[tuple[int, Frame]]:
+        """The frames with their numbers in the video, counted from 0; errors as those of `iter()`."""
+        return enumerate(self, self.start)
+
     def first(self) -> Frame:
         """The first frame, without consuming it."""
         frames = iter(self)

@@ -27,7 +27,9 @@ _FAREWELL = 1.0  # seconds that the reader has to end: what it waits for may not
 
 
 class LiveSource(FrameSource):
-    """The frames of a camera, an address or standard input, named %08d by their number in the stream, from 1.
+    """The frames of a camera, an address or standard input, named %08d by their place in the stream, from 1.
+
+    Their numbers are places from 0, as in any video.
 
     It can be read once. The thread begins at once, and the first frame stays until it is taken. What can be had at any
     speed, a file from a server or a pipe, is held to its own timestamps, counted from the moment that reading begins:
@@ -36,7 +38,8 @@ class LiveSource(FrameSource):
     Args:
         source: `camera:N`, an address of http, https, rtsp or rtsps, or `-`.
         every_frame: Drop none: the source waits until tracking is ready, and its timestamps hold nothing back.
-        keep: Numbers of frames, from 1, that are not dropped.
+        keep: Numbers of frames that are not dropped, as prompts are on them.
+        start: The number of the frame to begin with; those before it are passed over.
         timeout: Seconds that it may be silent.
 
     Raises:
@@ -47,19 +50,30 @@ class LiveSource(FrameSource):
     is_live = True
 
     def __init__(
-        self, source: str, every_frame: bool = False, keep: Collection[int] = (), timeout: float = TIMEOUT
+        self,
+        source: str,
+        every_frame: bool = False,
+        keep: Collection[int] = (),
+        start: int = 0,
+        timeout: float = TIMEOUT,
     ) -> None:
         super().__init__(shown_name(source), count=None, fps=None)
+        self.start = start
+        self._last: int | None = None
         self._timeout = timeout
         self._every_frame = every_frame
         self._began: float | None = None  # when reading began, by the monotonic clock
-        self._handover = _Handover(None if every_frame else frozenset({1, *keep}))
+        self._handover = _Handover(None if every_frame else frozenset({start, *keep}))
         self._reader = threading.Thread(target=self._read, args=(source,), name="sam2rl live", daemon=True)
         self._reader.start()
         try:
             first = self._take(0)
             if first is None:
-                raise StreamError(f"{self.path} has no frame that can be decoded: check that it is a complete video.")
+                raise StreamError(
+                    f"{self.path} ended before frame {start}, counted from 0: begin with an earlier one."
+                    if start
+                    else f"{self.path} has no frame that can be decoded: check that it is a complete video."
+                )
             self._first = first
         except BaseException:
             self.close()
@@ -73,6 +87,16 @@ class LiveSource(FrameSource):
     def first(self) -> Frame:
         """The first frame, without consuming it."""
         return self._first
+
+    def numbered(self) -> Iterator[tuple[int, Frame]]:
+        return ((int(frame.name) - 1, frame) for frame in self)
+
+    def part(self, start: int = 0, end: int | None = None) -> LiveSource:
+        """This source, which ends with the frame `end`; `start` must be its own."""
+        if start != self.start:
+            raise ValueError(f"a live source that begins at frame {self.start} cannot begin at frame {start}")
+        self._last = end
+        return self
 
     def may_name(self, name: str) -> bool:
         return re.fullmatch(r"[0-9]{8,}", name) is not None
@@ -116,8 +140,13 @@ class LiveSource(FrameSource):
         frame: Frame | None = self._first
         count = 0
         while frame is not None:
+            number = int(frame.name) - 1
+            if self._last is not None and number > self._last:
+                break
             yield frame
             count += 1
+            if number == self._last:
+                break
             frame = self._take(count)
             if frame is not None and frame.image.shape != self._first.image.shape:
                 height, width = self._first.image.shape[:2]
@@ -134,7 +163,7 @@ class LiveSource(FrameSource):
             raise StreamError(
                 f"{self.path} gave nothing for {self._timeout:g} seconds after {count} frames: check that it runs."
             ) from error
-        return Frame(f"{arrival.number:08d}", arrival.decode(), arrival.time) if arrival else None
+        return Frame(f"{arrival.number + 1:08d}", arrival.decode(), arrival.time) if arrival else None
 
     # ------------------------------------------------------------ in the thread that reads
 
@@ -142,9 +171,11 @@ class LiveSource(FrameSource):
         clock = _Clock(self._timeout)
         try:
             with closing(receive(source, self._timeout, lambda: self._handover.is_over)) as pictures:  # type: ignore[type-var]
-                for number, picture in enumerate(pictures, start=1):
+                for number, picture in enumerate(pictures):
+                    if number < self.start:
+                        continue
                     at = clock.time(picture.stamp)
-                    if number > 1 and picture.stamp is not None and not self._every_frame:
+                    if number > self.start and picture.stamp is not None and not self._every_frame:
                         self._wait(at)
                     if not self._handover.give(_Arrival(number, at, picture.decode)):
                         break
@@ -167,8 +198,8 @@ class _Arrival:
     """A frame that came.
 
     Attributes:
-        number: In the stream, from 1.
-        time: In seconds from the first one.
+        number: In the stream, from 0.
+        time: In seconds from the first one that is not passed over.
         decode: Makes an image of it.
     """
 

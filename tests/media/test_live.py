@@ -118,9 +118,27 @@ def test_frames_to_keep_are_not_dropped(pipe: Any) -> None:
     pipe(encode(grey_frames(COUNT)))
     source = LiveSource("-", keep={5, 6, 15})
     frames = take(source, pause=5 / FPS)
-    assert {1, 5, 6, 15} <= set(numbers(frames))
+    assert {"00000001", "00000006", "00000007", "00000016"} <= {frame.name for frame in frames}
     assert len(frames) + source.dropped == COUNT
     assert source.dropped > 0
+
+
+def test_a_part_of_a_stream(pipe: Any) -> None:
+    pipe(encode(grey_frames(COUNT)))
+    source = LiveSource("-", every_frame=True, start=4)
+    assert source.part(4, 8) is source
+    frames = list(source.numbered())
+    assert [number for number, _ in frames] == [4, 5, 6, 7, 8]
+    assert frames[0][1].name == "00000005"
+    assert [number_of(frame.image) - 1 for _, frame in frames] == [4, 5, 6, 7, 8]
+    assert frames[0][1].time == 0
+    source.close()
+
+
+def test_a_part_that_never_comes(pipe: Any) -> None:
+    pipe(encode(grey_frames(3)))
+    with pytest.raises(StreamError, match="Standard input ended before frame 3, counted from 0"):
+        LiveSource("-", start=3)
 
 
 def test_a_camera_that_is_not_waited_for(camera: type[FakeCamera]) -> None:
