@@ -13,6 +13,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 FPS = 20
 STEP = 10
 """Grey levels between two frames."""
-_TS, _PER_RTP = 188, 7  # bytes of a packet of MPEG-TS; packets in one of RTP
 
 
 def grey_frames(count: int, size: tuple[int, int] = (48, 64)) -> Iterator[NDArray[np.uint8]]:
@@ -39,14 +39,23 @@ def encode(images: Iterator[NDArray[np.uint8]], kind: str = "mpegts") -> bytes:
     """A video in memory: H.264 at `FPS`, in a container that FFmpeg knows by this name."""
     file = BytesIO()
     with av.open(file, "w", format=kind) as container:
-        stream = container.add_stream("h264", rate=FPS, options={"crf": "10", "preset": "ultrafast", "g": "5"})
-        stream.pix_fmt = "yuv420p"
+        stream = _add_stream(container, {})
         for index, image in enumerate(images):
-            if index == 0:
-                stream.height, stream.width = image.shape[:2]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            _encode_into(container, stream, image, is_first=index == 0)
         container.mux(stream.encode(None))
     return file.getvalue()
+
+
+def _add_stream(container: Any, options: dict[str, str]) -> Any:
+    stream = container.add_stream("h264", rate=FPS, options={"crf": "10", "preset": "ultrafast", "g": "5", **options})
+    stream.pix_fmt = "yuv420p"
+    return stream
+
+
+def _encode_into(container: Any, stream: Any, image: NDArray[np.uint8], is_first: bool) -> None:
+    if is_first:  # then the encoder opens
+        stream.height, stream.width = image.shape[:2]
+    container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -103,18 +112,38 @@ def http_part(data: bytes, sent: int, silent: float = 0) -> Callable[[socket.soc
     return answer
 
 
-def rtsp(data: bytes, pause: float) -> Callable[[socket.socket], None]:
-    """A camera on the network: MPEG-TS by RTP within the RTSP connection (RFC 2326, 10.12), which it closes at the end.
+def rtp_packets(images: Iterator[NDArray[np.uint8]]) -> list[bytes]:
+    """H.264 at `FPS` in packets of RTP, as cameras send it."""
+    packets: list[bytes] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.setblocking(False)
+        with av.open(f"rtp://127.0.0.1:{ear.getsockname()[1]}", "w", format="rtp") as container:
+            stream = _add_stream(container, {"tune": "zerolatency"})
+            for index, image in enumerate(images):
+                _encode_into(container, stream, image, is_first=index == 0)
+                with suppress(BlockingIOError):  # all has come
+                    while True:
+                        packets.append(ear.recv(1 << 16))
+    return packets
+
+
+def rtsp(packets: list[bytes], pause: float) -> Callable[[socket.socket], None]:
+    """A camera on the network: RTP within the RTSP connection (RFC 2326, 10.12), which it closes at the end.
 
     Args:
-        data: Of MPEG-TS.
+        packets: Of H.264.
         pause: Seconds between two packets.
     """
-    description = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:track\r\n"
+    description = (
+        "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n"
+        "a=rtpmap:96 H264/90000\r\na=fmtp:96 packetization-mode=1\r\na=control:track\r\n"
+    )
 
     def answer(caller: socket.socket) -> None:
         requests = caller.makefile("rb")
-        while True:
+        method = ""
+        while method != "PLAY":
             head = b"".join(iter(requests.readline, b"\r\n")).decode()
             if not head:
                 return
@@ -126,11 +155,7 @@ def rtsp(data: bytes, pause: float) -> Callable[[socket.socket], None]:
                 "SETUP": ("Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n", ""),
             }.get(method, ("", ""))
             caller.sendall(f"RTSP/1.0 200 OK\r\nCSeq: {fields['CSeq']}\r\nSession: 1\r\n{more}\r\n{body}".encode())
-            if method == "PLAY":
-                break
-        size = _TS * _PER_RTP
-        for number, begin in enumerate(range(0, len(data), size)):
-            packet = struct.pack("!BBHII", 0x80, 33, number, number * 900, 1) + data[begin : begin + size]
+        for packet in packets:
             caller.sendall(struct.pack("!cBH", b"$", 0, len(packet)) + packet)
             time.sleep(pause)
 

@@ -120,7 +120,7 @@ class LiveSource(FrameSource):
 
         def restore() -> None:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)
 
         def stop(number: int, frame: FrameType | None) -> None:
             restore()
@@ -148,13 +148,16 @@ class LiveSource(FrameSource):
             if number == self._last:
                 break
             frame = self._take(count)
-            if frame is not None and frame.image.shape != self._first.image.shape:
-                height, width = self._first.image.shape[:2]
-                now = frame.image.shape
-                raise StreamError(
-                    f"{self.path} changed its size from {width}x{height} to {now[1]}x{now[0]} pixels at frame "
-                    f"{frame.name}: start again to track the new one."
-                )
+            if frame is not None:
+                self._check_size(frame)
+
+    def _check_size(self, frame: Frame) -> None:
+        before, now = self._first.image.shape, frame.image.shape
+        if now != before:
+            raise StreamError(
+                f"{self.path} changed its size from {before[1]}x{before[0]} to {now[1]}x{now[0]} pixels at frame "
+                f"{frame.name}: start again to track the new one."
+            )
 
     def _take(self, count: int) -> Frame | None:
         try:
