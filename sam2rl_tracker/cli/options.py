@@ -16,7 +16,7 @@ console = Console(stderr=True)  # for people; stdout is for results
 Model = Annotated[
     str, typer.Option(envvar=MODEL_VARIABLE, help="A name, Hugging Face id or folder: see `sam2rl model list`.")
 ]
-Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl track --list-policies`.")]
+Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl policies`.")]
 Device = Annotated[
     str | None,
     typer.Option(envvar=DEVICE_VARIABLE, help="cpu, cuda, cuda:N or mps; by default the best there is."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,3 +58,18 @@ def test_a_model_of_the_environment_is_used(run: Run, monkeypatch: pytest.Monkey
     assert "Model 'no-such-model' is unknown" in said
     status, _, said = run("bench", "predict", "--rows", "1", "--model", "nor-this-one")
     assert "Model 'nor-this-one' is unknown" in said
+
+
+def test_policies_are_listed_and_shown(run: Run) -> None:
+    status, out, _ = run("policies")
+    assert status == 0
+    assert "recency, sam2" in out
+    listed = json.loads(run("policies", "--json")[1])["policies"]
+    assert listed["samurai"]["exactness"] == "equal to the published code"
+    assert listed["sam2long"] == json.loads(run("policies", "sam2long", "--json")[1])
+    shown = run("policies", "sam2")[1]
+    assert "SAM2VideoPredictor" in shown
+    assert "no parameters" in shown
+    assert "stable_frames" in run("policies", "samurai")[1]
+    status, _, err = run("policies", "nonsense")
+    assert (status, "Policy 'nonsense' is unknown: give one of" in err) == (2, True)
