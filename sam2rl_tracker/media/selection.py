@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import cv2
 import numpy as np
 
 from sam2rl_tracker.media.images import Image
-from sam2rl_tracker.media.overlay import object_color
+from sam2rl_tracker.media.overlay import draw_prompt
 from sam2rl_tracker.media.window import Window
 
 Box: TypeAlias = tuple[float, float, float, float]  # x, y, width, height, in pixels
@@ -105,21 +105,9 @@ class Selection:
             return [*self.done, self.current]
         return self.done if self.done and self.current == Selected() else None
 
-    def draw(self, image: Image) -> Image:
-        """The image with what was selected: uint8 [h, w, 3] RGB."""
-        drawn = np.ascontiguousarray(image.copy())
-        thickness = max(1, round(min(self.size) / 300))
-        begun = self.drawn_box()
-        current = Selected(begun or self.current.box, self.current.points)
-        for number, selected in enumerate([*self.done, current], start=1):
-            color = object_color(number)
-            if selected.box:
-                x, y, width, height = map(round, selected.box)
-                cv2.rectangle(drawn, (x, y), (x + width - 1, y + height - 1), color, thickness)
-            for px, py, label in selected.points:
-                cv2.circle(drawn, (round(px), round(py)), 3 * thickness, (255, 255, 255), -1)
-                cv2.circle(drawn, (round(px), round(py)), 2 * thickness, color if label else (0, 0, 0), -1)
-        return drawn
+    def objects(self) -> list[Selected]:
+        """All objects as they are now, the one at work last, with the box that is being drawn."""
+        return [*self.done, Selected(self.drawn_box() or self.current.box, self.current.points)]
 
     def _add(self, box: Box | None = None, points: tuple[Point, ...] | None = None) -> None:
         self._history.append(self.current)
@@ -141,6 +129,7 @@ def select_objects(image: Image, window: Window) -> list[Selected]:
     window.on_mouse(selection.mouse)
     window.show(image)
     window.title(HELP)
+    seen = selection.objects()
     found: list[Selected] | None = None
     while found is None:
         key = window.key(_WAIT)
@@ -152,6 +141,15 @@ def select_objects(image: Image, window: Window) -> list[Selected]:
             selection.next_object()
         elif key == "backspace":
             selection.undo()
-        window.show(selection.draw(image))
+        if selection.objects() != seen:
+            seen = selection.objects()
+            window.show(_draw(image, seen))
     window.on_mouse(lambda what, x, y: None)
     return found
+
+
+def _draw(image: Image, objects: Sequence[Selected]) -> Image:
+    for number, selected in enumerate(objects, start=1):
+        points = np.array(selected.points, dtype=np.float32).reshape(-1, 3)
+        image = draw_prompt(image, number, box=selected.box, points=points)
+    return image

@@ -46,7 +46,9 @@ def test_what_is_selected_is_seen() -> None:
     select_objects(IMAGE, window)
     differ = [(shown != IMAGE).any(axis=2) for shown in window.shown]
     assert not differ[0].any()
-    assert differ[2][20, 10:20].all()  # while it is drawn
+    assert differ[1][20, 10:20].all()  # while it is drawn
+    assert not differ[1][20, 25:].any()
     assert differ[-1][20, 10:30].all()
     assert not differ[-1][25, 15:25].any()
     assert differ[-1][50, 50]
+    assert len(differ) == 4  # the frame, half of the box, all of it, the point
