@@ -25,7 +25,6 @@ from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.media.overlay import draw_caption, draw_prompt, overlay
 from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.tracking.passes import Tracked
-from sam2rl_tracker.tracking.plan import Step
 
 _LONGEST_LINE = 1 << 20  # of a trace, in bytes: another file may be a single line
 _COMMAND = "track"  # as the marker of a folder of masks names it
@@ -100,10 +99,10 @@ class Outputs:
             self._trace.writelines(json.dumps(line.to_json()) + "\n" for line in tracked.trace)
 
     def _draw(self, tracked: Tracked) -> Image:
-        image = overlay(tracked.image, tracked.labels)
+        image = draw_caption(overlay(tracked.image, tracked.labels), self._captions.of(tracked))
         for given in tracked.step.given:
             image = draw_prompt(image, given.object, given.mask, given.box, given.points)
-        return draw_caption(image, self._captions.of(tracked))
+        return image
 
     @property
     def written(self) -> int:
@@ -195,16 +194,7 @@ class _Captions:
 
     def of(self, tracked: Tracked) -> list[str]:
         """The lines that a frame of the overlay shows."""
-        if words := _words(tracked.step):
-            self._lines = [f"frame {tracked.number}", *words]
+        if events := tracked.step.events:
+            self._lines = [f"frame {tracked.number}", *(f"object {k} {what}" for k, what in events)]
             self._until = tracked.number + self._length
         return self._lines if tracked.number < self._until else []
-
-
-def _words(step: Step) -> list[str]:
-    kinds = {
-        "given": [given.object for given in step.added],
-        "corrected": [given.object for given in step.corrected],
-        "removed": step.removed,
-    }
-    return [f"object {k} {kind}" for kind, own in kinds.items() for k in own]

@@ -55,6 +55,15 @@ class Step:
         """The objects that are given on this frame."""
         return [*self.added, *self.corrected]
 
+    @property
+    def events(self) -> list[tuple[int, str]]:
+        """(object, what happens to it: "added", "corrected" or "removed")."""
+        return [
+            *((given.object, "added") for given in self.added),
+            *((given.object, "corrected") for given in self.corrected),
+            *((k, "removed") for k in self.removed),
+        ]
+
 
 NOTHING = Step()
 
@@ -96,6 +105,23 @@ class Plan:
         wanted = {frame: Step(added=step.added) for frame, step in self.steps.items() if step.added and frame > start}
         return Plan(dict(sorted(wanted.items(), reverse=True)))
 
+    def changes(self, start: int, count: int) -> str:
+        """What happened behind the first frame, in a line; "" where nothing did.
+
+        Args:
+            start: The first frame.
+            count: How many frames the video turned out to have.
+        """
+        told: dict[tuple[int, str], list[str]] = {}
+        for frame, step in self.steps.items():
+            if start < frame < count:
+                for event in step.events:
+                    told.setdefault(event, []).append(str(frame))
+        return ", ".join(
+            f"object {k} {what} on frame{'s' * (len(frames) > 1)} {' and '.join(frames)}"
+            for (k, what), frames in told.items()
+        )
+
     def missed(self, count: int) -> list[str]:
         """The prompts of frames that never came, a sentence each.
 
@@ -103,19 +129,11 @@ class Plan:
             count: How many frames the video turned out to have.
         """
         return [
-            f"The video ended with frame {count - 1}, so {_listed_steps(step)} on frame {frame} did not happen."
+            f"The video ended with frame {count - 1}: object {k} was not {what} on frame {frame}, which never came."
             for frame, step in self.steps.items()
             if frame >= count
+            for k, what in step.events
         ]
-
-
-def _listed_steps(step: Step) -> str:
-    kinds = {
-        "the start": [given.object for given in step.added],
-        "the correction": [given.object for given in step.corrected],
-        "the removal": step.removed,
-    }
-    return " and ".join(f"{kind} of object {number}" for kind, own in kinds.items() for number in own)
 
 
 # ---------------------------------------------------------------- from prompts to a plan

@@ -42,7 +42,7 @@ class Summary:
         tiny: objects that are smaller than a cell of the mask decoder's output on their first frame. They get lost.
         input_size: side of the model's input, in pixels.
         notes: what the user should know of how the inputs were read and of the output folder, a sentence each.
-        plan: what was wanted on which frame.
+        changes: which objects were added, corrected and removed behind the first frame, in a line; "" = none.
         missed: prompts on frames that never came, a sentence each: the video turned out to be shorter.
         dropped: frames of a live source that came while another was tracked, and were passed over.
     """
@@ -54,7 +54,7 @@ class Summary:
     tiny: list[int]
     input_size: int
     notes: list[str]
-    plan: Plan
+    changes: str = ""
     missed: list[str] = field(default_factory=list)
     dropped: int = 0
 
@@ -174,7 +174,7 @@ def track_video(
         tiny=tiny,
         input_size=tracker.model.network.image_size,
         notes=notes,
-        plan=plan,
+        changes=plan.changes(start, after),
         missed=plan.missed(after),
         dropped=source.dropped if isinstance(source, LiveSource) else 0,
     )
