@@ -5,7 +5,7 @@ Functions import what they call: `sam2rl --help` answers at once, though PyTorch
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ from sam2rl_tracker.errors import Sam2rlError
 if TYPE_CHECKING:
     from sam2rl_tracker.engine import Model as SAM2
     from sam2rl_tracker.media.live import LiveSource
+    from sam2rl_tracker.tracking.video import Summary
 
 
 def _print_policies(wanted: bool) -> None:
@@ -99,7 +100,7 @@ def track(
     from sam2rl_tracker.engine import load_model, packaged_models
     from sam2rl_tracker.media.receivers import is_live
     from sam2rl_tracker.media.window import check_screen
-    from sam2rl_tracker.tracking.video import CELL, check_live, default_folder, track_video
+    from sam2rl_tracker.tracking.video import check_live, default_folder, track_video
     from sam2rl_tracker.vot.workspace import is_generated
 
     given = parse_options(init or (), box or (), point or (), remove or (), prompts)
@@ -151,23 +152,10 @@ def track(
         except (Sam2rlError, KeyboardInterrupt):
             _say_notes(notes)
             raise
-    count = len(summary.objects)
-    say(
-        f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.frames / summary.seconds:.1f} fps: "
-        f"masks in {folder}{' (chosen over the whole video)' * summary.revised}"
-        + "".join(f", {path}" for path in (overlay, trace) if path)
-        + f"; {summary.dropped} frames of the stream were dropped" * bool(summary.dropped)
-    )
-    if summary.changes:
-        say(summary.changes)
-    _say_notes(notes)
+    outputs = [path for path in (overlay, trace) if path]
+    _say_summary(summary, folder, outputs, notes)
     if summary.tiny:
-        say(
-            f"object{'s' * (len(summary.tiny) > 1)} {', '.join(map(str, summary.tiny))}: less than {CELL} x {CELL} of "
-            f"the {summary.input_size} x {summary.input_size} pixels that {model} sees, so expect no track; crop the "
-            "video around it, or take a model of larger input",
-            style="yellow",
-        )
+        _say_tiny(summary, model)
     if model in packaged_models() and not is_generated(source):
         say(
             f"{model} is for trying: it has seen generated scenes only. A real model: `sam2rl model fetch "
@@ -178,6 +166,30 @@ def track(
         say(f"error: {sentence}", style="red")
     if summary.missed:
         raise typer.Exit(1)
+
+
+def _say_summary(summary: Summary, folder: Path, outputs: Sequence[Path], notes: Iterable[str]) -> None:
+    count = len(summary.objects)
+    say(
+        f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.frames / summary.seconds:.1f} fps: "
+        f"masks in {folder}{' (chosen over the whole video)' * summary.revised}"
+        + "".join(f", {path}" for path in outputs)
+        + f"; dropped {summary.dropped} of the stream's frames" * bool(summary.dropped)
+    )
+    if summary.changes:
+        say(summary.changes)
+    _say_notes(notes)
+
+
+def _say_tiny(summary: Summary, model: str) -> None:
+    from sam2rl_tracker.tracking.video import CELL
+
+    say(
+        f"object{'s' * (len(summary.tiny) > 1)} {', '.join(map(str, summary.tiny))}: less than {CELL} x {CELL} of "
+        f"the {summary.input_size} x {summary.input_size} pixels that {model} sees, so expect no track; crop the "
+        "video around it, or take a model of larger input",
+        style="yellow",
+    )
 
 
 def _say_notes(notes: Iterable[str]) -> None:
