@@ -1,14 +1,19 @@
 """A window on the screen, by OpenCV: what is in it, and the keys and clicks that it gets.
 
-Everything here belongs to the main thread, as window systems want it.
+It lives in a process of its own: see `window_process`.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
+import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -17,10 +22,9 @@ from sam2rl_tracker.media.images import Image
 OnMouse = Callable[[str, int, int], None]
 """Gets "left" or "right" (a button goes down), "move", or "up" (the left one goes up), and x, y in image pixels."""
 
-_LARGEST, _SMALLEST = (1280, 800), 480  # pixels on the screen: (width, height) of a window, the longer side of one
-_KEYS = {13: "enter", 10: "enter", 27: "escape", 8: "backspace"}
-_PROBE = "import cv2; cv2.namedWindow('sam2rl')"
-_PROBE_SECONDS = 30.0
+_PROCESS = "sam2rl_tracker.media.window_process"
+_PATIENCE = 30.0  # seconds that a window has to open, and to answer
+_PACKAGE = Path(__file__).parents[2]
 
 
 class Window(Protocol):
@@ -46,71 +50,90 @@ class Window(Protocol):
 
 
 class ScreenWindow:
-    """A window of OpenCV. It can be resized; images keep their proportions.
+    """A window on the screen. It can be resized; images keep their proportions.
 
     Args:
-        name: Its title, which is also its identity: one at a time has a name.
+        name: Its first title.
 
     Raises:
-        Sam2rlError: No window can be opened here.
+        Sam2rlError: No window can be opened here. All methods raise it where the window is lost, not when a user
+            closes it.
     """
 
     def __init__(self, name: str = "sam2rl") -> None:
-        check_screen()
-        import cv2
-
-        self._cv2: Any = cv2
-        self._name = name
-        self._is_sized = False
-        # In the window of its own making, Qt has a menu on the right button.
-        flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+        _check_display()
+        self._call: OnMouse = lambda what, x, y: None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
+        paths = [str(_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _PROCESS, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,  # a Ctrl-C that is meant for tracking leaves it alone
+        )
         try:
-            cv2.namedWindow(name, flags)
-        except cv2.error as error:
-            raise _no_window(str(error)) from error
+            self._answer(_PATIENCE)
+        except BaseException:
+            self.close()
+            raise
 
     def show(self, image: Image) -> None:
-        if not self._is_sized:
-            height, width = image.shape[:2]
-            zoom = min(_LARGEST[0] / width, _LARGEST[1] / height, max(1.0, _SMALLEST / max(height, width)))
-            self._cv2.resizeWindow(self._name, round(width * zoom), round(height * zoom))
-            self._is_sized = True
-        self._cv2.imshow(self._name, image[..., ::-1])
+        self._ask("show", image)
 
     def title(self, text: str) -> None:
-        self._cv2.setWindowTitle(self._name, text)
+        self._ask("title", text)
 
     def on_mouse(self, call: OnMouse) -> None:
-        cv2 = self._cv2
-        names = {
-            cv2.EVENT_LBUTTONDOWN: "left",
-            cv2.EVENT_LBUTTONDBLCLK: "left",  # the second click of two that are quick
-            cv2.EVENT_RBUTTONDOWN: "right",
-            cv2.EVENT_RBUTTONDBLCLK: "right",
-            cv2.EVENT_MOUSEMOVE: "move",
-            cv2.EVENT_LBUTTONUP: "up",
-        }
-
-        def told(event: int, x: int, y: int, flags: int, extra: object) -> None:
-            if event in names:
-                call(names[event], x, y)
-
-        cv2.setMouseCallback(self._name, told)
+        self._call = call
 
     def key(self, seconds: float) -> str | None:
-        code = self._cv2.waitKey(max(1, round(1000 * seconds)))
-        if self._cv2.getWindowProperty(self._name, self._cv2.WND_PROP_VISIBLE) < 1:
-            return "escape"
-        if code < 0:
-            return None
-        return _KEYS.get(code & 0xFF) or (chr(code).lower() if code < 128 else None)
+        self._ask("key", seconds)
+        key, events = self._answer(seconds + _PATIENCE)
+        for event in events:
+            self._call(*event)
+        return key
 
     def close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # it may have ended before
+                pipe.close()  # type: ignore[union-attr]  # both are pipes
+        self._end()
+        self._said.close()
+
+    def _end(self) -> int:
+        """Wait for the process, which ends where requests do; its status."""
         try:
-            self._cv2.destroyWindow(self._name)
-            self._cv2.waitKey(1)  # it goes when events are looked at
-        except self._cv2.error:  # the user has closed it
-            pass
+            return self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _ask(self, what: str, value: object) -> None:
+        pipe: Any = self._process.stdin
+        try:
+            pickle.dump((what, value), pipe, protocol=5)
+            pipe.flush()
+        except OSError as error:
+            raise self._lost() from error
+
+    def _answer(self, seconds: float) -> Any:
+        """What the process says next."""
+        pipe: Any = self._process.stdout
+        if os.name == "posix" and not select.select([pipe], [], [], seconds)[0]:
+            raise _no_window(f"it took longer than {seconds:g} seconds")
+        try:
+            return pickle.load(pipe)
+        except (EOFError, OSError) as error:
+            raise self._lost() from error
+
+    def _lost(self) -> Sam2rlError:
+        status = self._end()
+        self._said.seek(0)
+        lines = [line for line in self._said.read().decode(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if "error:" in line]  # OpenCV's; Qt begins with what is wrong
+        return _no_window([*errors, *lines, f"status {status}"][0])
 
 
 def check_screen() -> None:
@@ -119,24 +142,15 @@ def check_screen() -> None:
     Raises:
         Sam2rlError: There is no display, or OpenCV has no windows.
     """
-    if sys.platform != "linux":  # elsewhere OpenCV says so itself, when a window is opened
-        return
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    ScreenWindow().close()
+
+
+def _check_display() -> None:
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise Sam2rlError(
             "No window can be opened, as there is no display (DISPLAY is not set): leave --select and --show out, "
             "give --box or --init, and look at --overlay FILE.mp4 afterwards."
         )
-    # Qt ends the whole process where it reaches no display: another process tries it.
-    try:
-        tried = subprocess.run(
-            [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _no_window(f"it took longer than {_PROBE_SECONDS:g} seconds") from error
-    if tried.returncode:
-        lines = [line for line in tried.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if "error:" in line]  # OpenCV's; Qt begins with what is wrong
-        raise _no_window([*errors, *lines, f"status {tried.returncode}"][0])
 
 
 def _no_window(reason: str) -> Sam2rlError:

@@ -7,17 +7,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media import window
-from sam2rl_tracker.media.window import check_screen
+from sam2rl_tracker.media.window import ScreenWindow, check_screen
 
+# PyAV comes first, as it does where video is tracked: in its process, a window of OpenCV's would hang.
 # An image of 80 x 60 pixels is shown six times as large, in the screen's upper left corner.
 USER = """
 import threading, time, subprocess
+import av
 import numpy as np
 from sam2rl_tracker.media.selection import select_objects
 from sam2rl_tracker.media.window import ScreenWindow
@@ -71,6 +75,12 @@ def test_a_box_and_a_click_on_a_screen(screen: str) -> None:
 def test_there_is_a_screen(screen: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", screen)
     check_screen()
+    shown = ScreenWindow()
+    shown.show(np.zeros((4, 4, 3), dtype=np.uint8))
+    shown.title("one")
+    assert shown.key(0.01) is None
+    shown.close()
+    assert shown._process.returncode == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a display is always there")
@@ -89,25 +99,52 @@ def test_a_screen_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         check_screen()
 
 
-def test_an_opencv_without_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What opencv-python-headless says; the other process is one that says it."""
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """A function that puts some code in the place of the window's process."""
+    monkeypatch.setenv("DISPLAY", ":0")
+
+    def call(code: str) -> None:
+        (tmp_path / "stand_in.py").write_text(code)
+        monkeypatch.setattr(window, "_PACKAGE", tmp_path)
+        monkeypatch.setattr(window, "_PROCESS", "stand_in")
+
+    return call
+
+
+def test_an_opencv_without_windows(process: Callable[[str], None]) -> None:
+    """What opencv-python-headless says."""
     text = (
         "cv2.error: OpenCV(4.8.0) window.cpp:1272: error: (-2:Unspecified error) The function is not implemented. "
         "Rebuild the library with Windows, GTK+ 2.x or Cocoa support."
     )
-    monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(window, "_PROBE", f"raise SystemExit({text!r})")
+    process(f"raise SystemExit({text!r})")
     with pytest.raises(Sam2rlError, match=r"^This OpenCV has no windows \(it is opencv-python-headless\)"):
         check_screen()
 
 
-def test_a_screen_that_takes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(window, "_PROBE", "import time; time.sleep(60)")
-    monkeypatch.setattr(window, "_PROBE_SECONDS", 0.2)
+def test_a_window_that_takes_for_ever(process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    process("import time; time.sleep(60)")
+    monkeypatch.setattr(window, "_PATIENCE", 0.2)
     began = time.monotonic()
     with pytest.raises(Sam2rlError, match=r"^No window can be opened \(it took longer than 0\.2 seconds\)"):
         check_screen()
     assert time.monotonic() - began < 30
+
+
+def test_a_window_that_is_lost(process: Callable[[str], None]) -> None:
+    """The display may go away while tracking is shown."""
+    process(
+        "import pickle, sys\n"
+        "pickle.dump('ready', sys.stdout.buffer); sys.stdout.flush()\n"
+        "pickle.load(sys.stdin.buffer)\n"
+        "raise SystemExit('The X11 connection broke')"
+    )
+    screen = ScreenWindow()
+    screen.title("one")
+    with pytest.raises(Sam2rlError, match=r"\(The X11 connection broke\)"):
+        screen.key(0)
+    with pytest.raises(Sam2rlError, match=r"\(The X11 connection broke\)"):
+        screen.show(np.zeros((4, 4, 3), dtype=np.uint8))
+    screen.close()
+    screen.close()
