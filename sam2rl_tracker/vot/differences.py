@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -49,10 +49,12 @@ class ShownAnswers:
     Attributes:
         answers: With the mask that was given on the frame on which it was given: of that frame the toolkit keeps none.
         overlaps: float [T], with the truth; nan where the truth is unknown.
+        corrections: Frames on which a user corrected the object.
     """
 
     answers: Answers
     overlaps: Overlaps
+    corrections: Collection[int] = ()
 
 
 def find_difference(
