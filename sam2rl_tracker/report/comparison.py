@@ -94,12 +94,12 @@ def write_comparison(
     size = fitted_size(truth.size, _PANEL if object_id is None else _WIDTH // columns)
     banks: dict[str, BankRow] = {}
     if object_id is not None:
-        start = truth.start(object_id)
+        starts = {name: own[object_id].given for name, own in shown.items()}
         kept = {name: own[object_id].answers.banks or [()] * len(truth) for name, own in shown.items()}
-        rooms = {name: places(bank, start) for name, bank in kept.items()}
+        rooms = {name: places(bank, starts[name]) for name, bank in kept.items()}
         most = max(_PLACES, *(len(row) for room in rooms.values() for row in room))
         banks = {
-            name: BankRow(rooms[name], start, overlaps[name], size, most, corrections[name], bool(corrected))
+            name: BankRow(rooms[name], starts[name], overlaps[name], size, most, corrections[name], bool(corrected))
             for name in shown
         }
     stills = []

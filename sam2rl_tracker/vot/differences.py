@@ -49,11 +49,13 @@ class ShownAnswers:
     Attributes:
         answers: With the mask that was given on the frame on which it was given: of that frame the toolkit keeps none.
         overlaps: float [T], with the truth; nan where the truth is unknown.
-        corrections: Frames on which a user corrected the object.
+        given: The frame on which the object was given.
+        corrections: Frames on which a user corrected it.
     """
 
     answers: Answers
     overlaps: Overlaps
+    given: int
     corrections: Collection[int] = ()
 
 
@@ -131,7 +133,7 @@ def _read_shown(workspace: Workspace, tracker: str, video: Video, object_id: int
         return None
     start = video.start(object_id)
     answers.regions[start] = video.regions[object_id][start]
-    return ShownAnswers(answers, compare_with_truth(answers.regions, video, object_id).overlaps)
+    return ShownAnswers(answers, compare_with_truth(answers.regions, video, object_id).overlaps, start)
 
 
 def _lacking(workspace: Workspace, video: Video, trackers: Sequence[str]) -> str:

@@ -74,5 +74,6 @@ def _answers(regions: list[Region | int], lines: Sequence[TraceLine], video: Vid
         if line.frame < len(video):  # a picture of a frame that is still to come cannot be shown
             banks[line.frame] = tuple(sorted(frame for frame, _ in line.memories if frame < line.frame))
     answers = Answers(regions, banks if any(banks) else None, None)
+    given = next((line.frame for line in lines if line.prompt == "init"), video.start(object_id))
     corrections = frozenset(line.frame for line in lines if line.prompt == "correction")
-    return ShownAnswers(answers, compare_with_truth(regions, video, object_id).overlaps, corrections)
+    return ShownAnswers(answers, compare_with_truth(regions, video, object_id).overlaps, given, corrections)
