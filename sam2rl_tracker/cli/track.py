@@ -92,8 +92,11 @@ def track(
 ) -> None:
     """Track objects through a video: one index PNG per frame, and an overlay video and a trace if asked for.
 
-    Objects are given on any frame; FRAME counts from 0, and without it is the first one that is tracked. Whatever is
-    given of an object that is tracked already corrects it. Live video is tracked until it ends, or until Ctrl-C.
+    An object begins on the frame on which it is given first. What is given of it on a later frame corrects it.
+
+    FRAME counts from 0. Without it a prompt is on the first frame that is tracked.
+
+    Live video is tracked until it ends, or until Ctrl-C.
     """
     from sam2rl_tracker.cli.live import open_live, select_prompts, watch
     from sam2rl_tracker.cli.prompts import parse_options

@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -227,25 +228,26 @@ class _Handover:
         self.dropped = 0
         self._keep = keep
         self._changed = threading.Condition()
-        self._newest: _Arrival | None = None
+        self._waiting: deque[_Arrival] = deque()  # one that is kept, if any, and then the newest
         self._ended = False
         self._error: BaseException | None = None
 
     def give(self, arrival: _Arrival) -> bool:
-        """Offer a frame; waits where neither it nor the one before it may be dropped. False: nobody wants more."""
+        """Offer a frame; waits where it and one that waits already are to be kept. False: nobody wants more."""
         with self._changed:
-            while self._newest and self._is_kept(self._newest) and self._is_kept(arrival) and not self.is_over:
+            while self._is_kept(arrival) and any(map(self._is_kept, self._waiting)) and not self.is_over:
                 self._changed.wait(TICK)
             if self.is_over:
                 return False
-            self.dropped += self._newest is not None
-            if not (self._newest and self._is_kept(self._newest)):
-                self._newest = arrival
+            if self._waiting and not self._is_kept(self._waiting[-1]):
+                self._waiting.pop()
+                self.dropped += 1
+            self._waiting.append(arrival)
             self._changed.notify_all()
             return True
 
     def take(self, timeout: float) -> _Arrival | None:
-        """The newest frame, or None at the end.
+        """The newest frame, or one before it that is kept; None at the end.
 
         Raises:
             TimeoutError: None came for so many seconds.
@@ -253,17 +255,18 @@ class _Handover:
         """
         deadline = time.monotonic() + timeout
         with self._changed:
-            while self._newest is None and not self._ended and not self.is_over:
+            while not self._waiting and not self._ended and not self.is_over:
                 self._changed.wait(TICK)
                 if time.monotonic() > deadline:
                     raise TimeoutError
-            arrival, self._newest = self._newest, None
-            self._changed.notify_all()
             if self.is_over:
                 return None
-            if arrival is None and self._error:
+            if self._waiting:
+                self._changed.notify_all()
+                return self._waiting.popleft()
+            if self._error:
                 raise self._error
-            return arrival
+            return None
 
     def end(self, error: BaseException | None) -> None:
         """No frame comes any more."""

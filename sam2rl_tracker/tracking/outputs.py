@@ -101,7 +101,8 @@ class Outputs:
     def _draw(self, tracked: Tracked) -> Image:
         image = draw_caption(overlay(tracked.image, tracked.labels), self._captions.of(tracked))
         for given in tracked.step.given:
-            image = draw_prompt(image, given.object, given.mask, given.box, given.points)
+            mask = None if given.mask is None else given.mask.unpack()
+            image = draw_prompt(image, given.object, mask, given.box, given.points)
         return image
 
     @property

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import Frame, FrameSource
 from sam2rl_tracker.media.images import Image, Labels, Mask
+from sam2rl_tracker.media.masks import PackedMask
 from sam2rl_tracker.tracking.plan import NOTHING, Given, Plan, Step
 from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
@@ -46,7 +48,7 @@ class Tracked:
 class _Prompted(NamedTuple):
     """What prompts of one frame gave: {object: mask}, and the objects' lines of the trace."""
 
-    masks: dict[int, Mask]
+    masks: dict[int, PackedMask]
     trace: list[TraceLine]
 
 
@@ -73,10 +75,9 @@ class Pass:
             step = self._plan.steps.get(number, NOTHING)
             masks = self._advance(number, image, step)
             lines = [self._renumbered(line) for line in self._tracker.trace_lines()] if masks else []
-            if step.given:
-                own = {given.object for given in step.given}
-                kept = {k: mask for k, mask in masks.items() if k in own}
-                self._prompted[number] = _Prompted(kept, [line for line in lines if line.object in own])
+            if self._tracker.revises and step.given:
+                kept = {given.object: PackedMask.pack(masks[given.object]) for given in step.given}
+                self._prompted[number] = _Prompted(kept, [line for line in lines if line.object in kept])
             yield Tracked(number, name, image, _labels(masks, image), lines, time, step)
 
     def revise(self, frames: Iterable[NumberedFrame]) -> Iterator[Tracked]:
@@ -93,7 +94,7 @@ class Pass:
                 masks = {line.object: mask for line, mask in zip(lines, one.masks, strict=True)}
             prompted = self._prompted.get(number, _Prompted({}, []))  # what a user has shown stands
             lines = [line for line in lines if line.object not in prompted.masks] + prompted.trace
-            masks = _on_top(masks, prompted.masks)
+            masks = _on_top(masks, {k: mask.unpack() for k, mask in prompted.masks.items()})
             step = self._plan.steps.get(number, NOTHING)
             yield Tracked(number, name, image, _labels(masks, image), lines, time, step)
 
@@ -115,7 +116,12 @@ class Pass:
         else:
             return {}
         self._numbers.append(number)
-        return _on_top(masks, {**_correct(tracker, step.corrected), **_add(tracker, step.added)})
+        try:
+            return _on_top(masks, {**_correct(tracker, step.corrected), **_add(tracker, step.added)})
+        except Sam2rlError as error:
+            if number == self._numbers[0]:
+                raise
+            raise Sam2rlError(f"Prompt of frame {number}: {error}") from error
 
     def _renumbered(self, line: TraceLine) -> TraceLine:
         """A line of the tracker's, which counts the frames that it got, in numbers of the video."""
@@ -131,7 +137,7 @@ class Pass:
 def _add(tracker: Tracker, added: Sequence[Given]) -> dict[int, Mask]:
     """Begin objects on the tracker's most recent frame: those given by masks at once, and then the others."""
     found: dict[int, Mask] = {}
-    masks = {given.object: given.mask for given in added if given.mask is not None}
+    masks = {given.object: given.mask.unpack() for given in added if given.mask is not None}
     if masks:
         found.update(zip(masks, tracker.add(np.stack(list(masks.values())), list(masks)), strict=True))
     others = [given for given in added if given.mask is None]
@@ -149,7 +155,8 @@ def _correct(tracker: Tracker, corrected: Sequence[Given]) -> dict[int, Mask]:
     for given in corrected:
         box = None if given.box is None else np.array(given.box)
         points = given.points if len(given.points) else None
-        masks[given.object] = tracker.correct(given.object, given.mask, box, points)
+        mask = None if given.mask is None else given.mask.unpack()
+        masks[given.object] = tracker.correct(given.object, mask, box, points)
     return masks
 
 

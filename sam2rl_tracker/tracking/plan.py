@@ -13,8 +13,7 @@ import numpy as np
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import FrameSource
-from sam2rl_tracker.media.images import Mask
-from sam2rl_tracker.media.masks import IGNORED, MaskReader, object_masks
+from sam2rl_tracker.media.masks import IGNORED, MaskReader, PackedMask, object_masks
 from sam2rl_tracker.tracking import checks
 from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
@@ -25,13 +24,13 @@ class Given:
 
     Attributes:
         object: Its number.
-        mask: bool [height, width].
+        mask: Of the frame's size.
         box: x, y, width, height in pixels.
         points: float32 [k, 3]: x, y in pixels, and 1 on the object or 0 beside it.
     """
 
     object: int
-    mask: Mask | None = None
+    mask: PackedMask | None = None
     box: tuple[float, float, float, float] | None = None
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), dtype=np.float32))
 
@@ -203,8 +202,10 @@ def _check_frame(prompt: Prompt, video: FrameSource, start: int, end: int | None
         raise Sam2rlError(f"{prompt} is on frame {frame}, but {_frames_of(video)}.")
 
 
-def _read_masks(prompt: MaskPrompt, video: FrameSource, size: tuple[int, int], notes: list[str]) -> dict[int, Mask]:
-    """The objects in a mask file, {number: bool [height, width]}. What is to be told of the file joins the notes."""
+def _read_masks(
+    prompt: MaskPrompt, video: FrameSource, size: tuple[int, int], notes: list[str]
+) -> dict[int, PackedMask]:
+    """The objects in a mask file, {number: mask}. What is to be told of the file joins the notes."""
     reader = MaskReader([prompt.file])
     found = object_masks(reader.read(prompt.file))
     notes += [note for note in reader.notes if note not in notes]
@@ -219,14 +220,15 @@ def _read_masks(prompt: MaskPrompt, video: FrameSource, size: tuple[int, int], n
             f"{prompt.file} is {width}x{height} pixels but the first frame of {video.path} is {size[1]}x{size[0]}: "
             "a mask must have its frame's size."
         )
+    packed = {k: PackedMask.pack(mask) for k, mask in found.items()}
     if prompt.object is None:
-        return found
+        return packed
     if len(found) > 1:
         raise Sam2rlError(
             f"{prompt.file} shows objects {_listed(found)}, but is to be of object {prompt.object} alone: leave the "
             "number out, or give a mask of one object."
         )
-    return {prompt.object: found.popitem()[1]}
+    return {prompt.object: packed.popitem()[1]}
 
 
 def _named(prompts: Sequence[Prompt], in_masks: set[int]) -> list[Prompt]:
@@ -276,7 +278,7 @@ def _listed(numbers: Iterable[int]) -> str:
 
 def _steps(
     grouped: Mapping[tuple[int, int], Sequence[Prompt]],
-    masks: Mapping[MaskPrompt, Mapping[int, Mask]],
+    masks: Mapping[MaskPrompt, Mapping[int, PackedMask]],
     size: tuple[int, int],
 ) -> dict[int, Step]:
     """What is wanted on each frame, in order of time.
@@ -329,7 +331,7 @@ def _merge(
     k: int,
     frame: int,
     prompts: Sequence[Prompt],
-    masks: Mapping[MaskPrompt, Mapping[int, Mask]],
+    masks: Mapping[MaskPrompt, Mapping[int, PackedMask]],
     size: tuple[int, int],
 ) -> Given:
     """All prompts of one object on one frame as one."""

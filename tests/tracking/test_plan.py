@@ -68,7 +68,8 @@ def test_a_prompt_adds_what_is_new_and_corrects_what_is_tracked(video: FrameSour
     }
     (corrected,) = plan.steps[6].corrected
     assert (corrected.mask, corrected.box, corrected.points.tolist()) == (None, None, [[3, 4, 1], [5, 6, 0]])
-    assert plan.steps[4].corrected[0].mask[2, 2]
+    drawn = plan.steps[4].corrected[0].mask.unpack()
+    assert (drawn.shape, drawn.sum(), drawn[2, 2]) == ((HEIGHT, WIDTH), 24, True)
     assert plan.begins == {3: 0, 2: 1, 5: 4}
     assert told(plan.backwards(0)) == {4: [(5, "added")], 1: [(2, "added")]}
     assert plan.changes(0, FRAMES) == (

@@ -278,3 +278,13 @@ def test_what_a_policy_cannot_do_is_refused_before_the_model_is_loaded(track: Tr
         track(BoxPrompt(BOX), PointPrompt(40, 40, frame=4), policy="sam2rl", model="nowhere")
     with pytest.raises(Sam2rlError, match="is run by agents, which were trained forwards: leave out --backward"):
         track(BoxPrompt(BOX, 1, 4), policy="sam2rl", model="nowhere", backward=True)
+
+
+def test_a_prompt_that_shows_nothing_ends_tracking_and_says_where(track: Track, video: Video) -> None:
+    Path("clip/7.png").unlink()
+    Image.fromarray(np.zeros_like(video.images[0])).save("clip/7.png")
+    message = r"Prompt of frame 7: No object was found .* The masks of the 7 frames before it are in masks\."
+    with pytest.raises(Sam2rlError, match=message):
+        track(BoxPrompt(BOX), BoxPrompt((0, 0, 2, 2), frame=7), trace_file=Path("t.jsonl"))
+    assert list(masks()) == [str(t) for t in range(7)]
+    assert lines()[-1]["frame"] == 6
