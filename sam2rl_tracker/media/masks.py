@@ -318,7 +318,8 @@ def _flat(values: Labels) -> Labels:
 def _count_levels(values: Labels) -> int:
     """Of how many grays there are large areas, each at least a tenth of what is not black."""
     areas = np.bincount(_flat(values).ravel(), minlength=256)[_NEAR + 1 :]
-    return np.count_nonzero(10 * areas >= max(np.count_nonzero(values > _NEAR), 1))
+    lit = int((values > _NEAR).sum())
+    return int((10 * areas >= max(lit, 1)).sum())
 
 
 def _shades(values: Labels) -> NDArray[np.intp]:

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import count_clutter, is_clutter
-from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.files import StrPath, atomic_path, is_alive, remove_leftovers, temporary_folder
 from sam2rl_tracker.vot.sequences import (
     AnnotatedFrame,
     check_path,
@@ -105,6 +104,7 @@ def import_all(
     """
     check_path(Path(folder).resolve())
     workspace = open_or_create(folder)
+    remove_leftovers(workspace.sequences)
     imported = Imported()
     places = set(roots)
     for name, open_recording in progress(sequences.items(), f"Importing {what}", len(sequences)):
@@ -124,7 +124,7 @@ def _import_one(
     workspace: Workspace, name: str, recording: Recording, fps: float, suffix: str, imported: Imported
 ) -> None:
     folder = workspace.sequences / name
-    _remove_leftovers(folder)
+    _remove_old_leftovers(folder)
     try:
         fingerprint = recording.fingerprint()
     except OSError as error:
@@ -154,8 +154,8 @@ def _import_one(
             return
         imported.added.append(name)
     else:
-        with tempfile.TemporaryDirectory(prefix=".", dir=workspace.sequences) as temporary:
-            new = Path(temporary) / name
+        with temporary_folder(folder) as temporary:
+            new = temporary / name
             write_sequence(new, frames(), fps, suffix)
             other = _other_file(new, folder) if finished else _lost_file(folder, new)
             if other:
@@ -173,7 +173,7 @@ def _import_one(
     left_out = len(stems) - length
     note: dict[str, Any] = {"files": fingerprint}
     if None not in stems:
-        note["frames"] = stems[left_out:]  # exports give masks the frames' names
+        note |= {"before": stems[:left_out], "frames": stems[left_out:]}  # exports give masks the frames' names
     with atomic_path(folder / IMPORT_FILE) as path:
         path.write_text(json.dumps(note) + "\n")
     workspace.enter(name)
@@ -184,24 +184,12 @@ def _import_one(
     imported.notes += [f"{name}: {note}" for note in notes]
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Delete what an import of this sequence left that was killed: its temporary folder names its process."""
-    pattern = re.compile(rf"\.{re.escape(folder.stem)}\.(\d+)(-[0-9a-f]+)?{re.escape(folder.suffix)}")
-    pattern_whole = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)")
-    for entry in folder.parent.iterdir():
-        match = pattern.fullmatch(entry.name) or pattern_whole.fullmatch(entry.name)
-        if match and entry.is_dir() and not _is_alive(int(match[1])):
+def _remove_old_leftovers(folder: Path) -> None:
+    """Delete what an import of this sequence left that was killed, of version 0.1.0: it is called .NAME.PROCESS."""
+    for entry in folder.parent.glob(f".{folder.name}.*"):
+        number = entry.name.removeprefix(f".{folder.name}.")
+        if number.isdecimal() and entry.is_dir() and not is_alive(int(number)):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True
 
 
 def _is_finished(folder: Path) -> bool:

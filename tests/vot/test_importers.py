@@ -513,8 +513,11 @@ def test_what_a_killed_import_left_is_removed(again):
     source, workspace, folder = again
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    dead, alive = (folder.with_name(f".s.{number}") for number in (process.pid, os.getppid()))
-    for leftover in (dead, alive):
+    numbers = (process.pid, os.getppid())
+    before, now = (
+        [folder.with_name(name.format(number)) for number in numbers] for name in (".s.{}", ".t.{}-01234567")
+    )
+    for leftover in before + now:
         leftover.mkdir()
     import_frames(source, workspace)
-    assert (dead.exists(), alive.exists()) == (False, True)
+    assert [leftover.exists() for leftover in before + now] == [False, True] * 2
