@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.clutter import is_clutter, subfolders
+from sam2rl_tracker.media.clutter import is_clutter, subfolders, walk
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.frames import list_frames, open_frames
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Mask
@@ -290,7 +290,7 @@ def import_sav(source: StrPath, folder: StrPath) -> Imported:
     """
     source = Path(source)
     images, annotations = source / "JPEGImages_24fps", source / "Annotations_6fps"
-    manual = [file for file in sorted(source.rglob("*_manual.json")) if not _in_clutter(file, source)]
+    manual = [place / name for place, _, files in walk(source) for name in files if name.endswith("_manual.json")]
     openers: dict[str, Callable[[], Recording]]
     if annotations.is_dir() and images.is_dir():
         names = subfolders(annotations)
@@ -311,10 +311,6 @@ def import_sav(source: StrPath, folder: StrPath) -> Imported:
 
 def _refuse_twins(files: Sequence[Path]) -> Recording:
     raise Sam2rlError(f"There are several videos of this name, {' and '.join(map(str, files))}: keep one of them.")
-
-
-def _in_clutter(file: Path, source: Path) -> bool:
-    return any(map(is_clutter, file.relative_to(source).parts))
 
 
 def _open_object_masks(images: Path, annotations: Path, all_frames: bool = False) -> Recording:

@@ -110,7 +110,11 @@ def test_sav_videos(tmp_path):
     data = {"masklet_id": [0, 3], "masklet": [[compress(one) for one in frame] for frame in masklet]}
     (folder / "sav_000001_manual.json").write_text(json.dumps(data))
 
-    assert import_sav(tmp_path / "sav", tmp_path / "w").added == ["sav_000001"]
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "sav_000").symlink_to(folder)
+    (folder / "around").symlink_to(folder)
+    assert import_sav(linked, tmp_path / "w").added == ["sav_000001"]
     sequence = read(tmp_path / "w", "sav_000001")
     values = [np.asarray(Image.open(file)).mean() for file in sequence.images]
     assert values == pytest.approx([0, 80, 160], abs=4)
@@ -514,10 +518,8 @@ def test_what_a_killed_import_left_is_removed(again):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     numbers = (process.pid, os.getppid())
-    before, now = (
-        [folder.with_name(name.format(number)) for number in numbers] for name in (".s.{}", ".t.{}-01234567")
-    )
-    for leftover in before + now:
+    leftovers = [folder.with_name(name.format(number)) for name in (".s.{}", ".t.{}-01234567") for number in numbers]
+    for leftover in leftovers:
         leftover.mkdir()
     import_frames(source, workspace)
-    assert [leftover.exists() for leftover in before + now] == [False, True] * 2
+    assert [leftover.exists() for leftover in leftovers] == [False, True] * 2
