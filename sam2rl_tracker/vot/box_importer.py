@@ -7,6 +7,7 @@ are taken as they are written; LaSOT and OTB count pixels from 1, and so do the 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -46,7 +47,7 @@ def import_boxes(source: StrPath, folder: StrPath, sequences: Sequence[str] | No
     Raises:
         Sam2rlError: There is no such sequence, or the workspace is unsuitable.
     """
-    source = Path(source).resolve()
+    source = Path(os.path.abspath(source))  # a link gives the sequence its own name
     found: dict[str, Path] = {}
     for name, truth in _find(source):
         if name in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -63,7 +64,7 @@ def import_frames(source: StrPath, folder: StrPath, unmentioned: Unmentioned = U
         Sam2rlError: A folder, all masks or all objects are missing, a file cannot be read, sizes differ, a mask has no
             frame, the toolkit could not read the name, or the workspace has another sequence of this name.
     """
-    source = Path(source).resolve()
+    source = Path(os.path.abspath(source))  # a link gives the sequence its own name
     imported = import_all(
         folder,
         {source.name: partial(_open_index_masks, source / "color", source / "masks", unmentioned)},

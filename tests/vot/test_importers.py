@@ -513,6 +513,13 @@ def test_a_sequence_that_is_not_listed_is_entered(again):
     assert open_workspace(workspace).names() == ["s"]
 
 
+def test_a_link_names_its_sequence(again):
+    source, workspace, _ = again
+    link = source.with_name("dog")
+    link.symlink_to(source)
+    assert import_frames(link, workspace).added == ["dog"]
+
+
 def test_what_a_killed_import_left_is_removed(again):
     source, workspace, folder = again
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
