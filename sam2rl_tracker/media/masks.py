@@ -189,7 +189,7 @@ def read_mask(path: StrPath) -> MaskFile:
         return _from_16_bits(path, np.asarray(image).astype(np.int64))
     if image.mode in ("LA", "PA", "RGBA"):
         return _from_transparent(path, np.array(image.convert("RGBA")))
-    lossy = image.format == "JPEG" or _is_lossy_webp(path)
+    lossy = image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path.read_bytes()))
     if image.mode in ("L", "RGB"):
         mask = _from_colours(path, np.array(image.convert("RGB")), lossy)
         if mask:
@@ -214,12 +214,9 @@ def read_index_mask(path: StrPath) -> Labels:
     return np.where(mask.values >= _HALF, np.uint8(255), np.uint8(0)) if mask.meaning is Meaning.SOFT else mask.values
 
 
-def _is_lossy_webp(path: Path) -> bool:
+def _is_lossy_webp(data: bytes) -> bool:
     """A WebP file is a list of chunks of name, size and data; `VP8 ` is lossy, `VP8L` is not (RFC 9649, 2.3-2.7)."""
-    data = path.read_bytes()
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        return False
-    start = 12
+    start = 12  # after RIFF, size, WEBP
     while start < len(data) and data[start : start + 4] not in (b"VP8 ", b"VP8L"):
         size = int.from_bytes(data[start + 4 : start + 8], "little")
         start += 8 + size + size % 2
@@ -352,7 +349,7 @@ def _from_16_bits(path: Path, values: NDArray[np.int64]) -> MaskFile:
 
 def _from_colours(path: Path, rgb: Image, lossy: bool = False) -> MaskFile | None:
     """Black and white, gray, or the DAVIS colours; None for anything else."""
-    packed = rgb.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)  # [h, w]
+    packed = _packed(rgb)
     colours = np.unique(packed)
     ids = [_DAVIS_IDS.get((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255), -1) for c in colours[:257]]
     if -1 not in ids and len(colours) > 1 and not lossy:
@@ -372,6 +369,11 @@ def _from_colours(path: Path, rgb: Image, lossy: bool = False) -> MaskFile | Non
     return mask if exact or white or (lossy and mask.meaning is Meaning.ANY) else None
 
 
+def _packed(rgb: Image) -> NDArray[np.int32]:
+    """A number for each colour of uint8 [..., 3]."""
+    return rgb.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
+
+
 def _from_transparent(path: Path, rgba: NDArray[np.uint8]) -> MaskFile:
     """What is visible on black, where that is a mask; else opaque is object, as in a picture that was cut out."""
     alpha, colours = rgba[..., 3], rgba[..., :3]
@@ -381,7 +383,7 @@ def _from_transparent(path: Path, rgba: NDArray[np.uint8]) -> MaskFile:
         raise Sam2rlError(f"{path} shows a picture, expected {_EXPECTED}: {_SAVE_AS}.")
     visible = colours[alpha > _NEAR]  # [pixels, 3]
     black_or_white = ((visible <= _NEAR) | (visible >= 255 - _NEAR)).all(axis=1)
-    is_picture = len(np.unique(visible, axis=0)) > _FEW and black_or_white.mean() < 0.25
+    is_picture = len(np.unique(_packed(visible))) > _FEW and black_or_white.mean() < 0.25
     is_soft = ((alpha > _NEAR) & (alpha < 255 - _NEAR)).any()
     if not is_picture and not (is_soft and (visible == visible[0]).all()):
         seen = ((colours.astype(np.uint16) * alpha[..., None] + 127) // 255).astype(np.uint8)
