@@ -328,6 +328,8 @@ def _open_object_masks(images: Path, annotations: Path, all_frames: bool = False
                 f"{annotations} has a folder {name}, expected those of objects, such as 000: move it away."
             )
     masks = {int(name) + 1: {file.stem: file for file in list_frames(annotations / name)} for name in objects}
+    if len(masks) < len(objects):
+        raise Sam2rlError(f"{annotations} has two folders of one object among {', '.join(objects)}: keep one of them.")
     frames = list_frames(images)
     for missing in sorted(set().union(*masks.values()) - {file.stem for file in frames})[:1]:
         raise Sam2rlError(f"{images} has no frame {missing}, which is annotated in {annotations}: copy the data again.")
@@ -345,7 +347,8 @@ def _object_frames(
     for frame in frames:
         found: dict[int, Mask | None] = {}
         for k, named in masks.items():
-            found[k] = readers[k].read(named[frame.stem]) != 0 if frame.stem in named else None
+            labels = readers[k].read(named[frame.stem]) if frame.stem in named else None
+            found[k] = None if labels is None else (labels != 0) & (labels != IGNORED)
         yield AnnotatedFrame(frame, found)
     for reader in readers.values():
         notes += reader.notes

@@ -151,6 +151,20 @@ def test_sav_frames(tmp_path):
     assert "no frame 00004" in import_sav(root, tmp_path / "w2").failures["sav_7"]
 
 
+def test_void_in_the_masks_of_an_object_is_not_the_object(tmp_path):
+    write_image(tmp_path / "JPEGImages" / "v" / "00000.jpg", value=20)
+    folder = tmp_path / "Annotations" / "v" / "001"
+    folder.mkdir(parents=True)
+    labels = mask(1).astype(np.uint8)
+    labels[-1] = 255
+    Image.fromarray(labels).save(folder / "00000.png")
+    assert import_vos(tmp_path, tmp_path / "w").added == ["v"]
+    assert np.array_equal(read(tmp_path / "w", "v").masks(2)[0], mask(1))
+    folder.with_name("1").mkdir()
+    Image.fromarray(labels).save(folder.with_name("1") / "00000.png")
+    assert "two folders of one object among 001, 1" in import_vos(tmp_path, tmp_path / "w2").failures["v"]
+
+
 def test_sav_in_no_known_layout(tmp_path):
     with pytest.raises(Sam2rlError, match="is not a folder of SA-V"):
         import_sav(tmp_path, tmp_path / "w")
