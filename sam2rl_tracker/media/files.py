@@ -58,10 +58,10 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
 
 def temporary_path(path: Path) -> Path:
     """A name in the same folder that nobody else uses and that frame folders skip."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    return path.with_name(f".{path.stem}.sam2rl-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
 
 
-_TEMPORARY = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}(\.[^.]*)?")
+_TEMPORARY = re.compile(r"\..+\.sam2rl-(\d+)-[0-9a-f]{8}(\.[^.]*)?")
 
 
 @contextmanager

@@ -343,8 +343,8 @@ def test_what_a_killed_run_left_half_written_goes(tmp_path):
     run(tmp_path, a="1")
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    dead, alive = (tmp_path / f".a.{number}-0123abcd.txt" for number in (process.pid, os.getppid()))
-    users = tmp_path / f".a.{process.pid}.txt"
+    dead, alive = (tmp_path / f".a.sam2rl-{number}-0123abcd.txt" for number in (process.pid, os.getppid()))
+    users = tmp_path / f".a.{process.pid}-0123abcd.txt"
     for file in (dead, alive, users):
         file.touch()
     run(tmp_path, a="2")

@@ -539,7 +539,8 @@ def test_what_a_killed_import_left_is_removed(again):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     numbers = (process.pid, os.getppid())
-    leftovers = [folder.with_name(name.format(number)) for name in (".s.{}", ".t.{}-01234567") for number in numbers]
+    names = (".s.{}", ".t.sam2rl-{}-01234567")  # as version 0.1.0 called them, and as they are called now
+    leftovers = [folder.with_name(name.format(number)) for name in names for number in numbers]
     for leftover in leftovers:
         leftover.mkdir()
     import_frames(source, workspace)
