@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
-from sam2rl_tracker.policies.base import Encoding, Outcome, Policy, Start
+from sam2rl_tracker.policies.base import Correction, Encoding, Outcome, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
 
 _AREA_FRAMES = 300  # the median area is taken over the last 10 non-empty masks
@@ -118,6 +118,20 @@ class Dam4Sam(Policy):
             self._drm = [record, *self._drm][: self.drm_size]
         elif self._role is _Role.RECENT:
             self._ram = self._prune([record, *self._ram])
+
+    def correct(self, t: int, correction: Correction) -> None:
+        record = correction.record
+        self._areas[-1] = record.area
+        self._drm, self._ram, self._pointers = (
+            [each for each in records if each.frame != t] for records in (self._drm, self._ram, self._pointers)
+        )
+        if correction.was_lost:
+            self._drm, self._ram = [], []
+        self._last = None
+        if record.area > 0:  # an addition to the DRM, of which the user is sure
+            self._last, self._last_added = record, t
+            self._drm = [record, *self._drm][: self.drm_size]
+            self._pointers.insert(0, record)
 
     def _prune(self, ram: list[FrameRecord]) -> list[FrameRecord]:
         """The newest frame, and as many multiples of the stride as a selection can hold."""

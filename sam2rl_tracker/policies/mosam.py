@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection, Prompt
-from sam2rl_tracker.policies.base import Encoding, Outcome, PointerWindow, Policy, Start
+from sam2rl_tracker.policies.base import Correction, Encoding, Outcome, PointerWindow, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
 
 _STRIDE = 4  # pixels of the model's input to a pixel of the logits, and of those to a place of a memory
@@ -118,6 +118,14 @@ class MoSam(Policy):
         self._pointers.add(record)
         if self._verdict.trusted or not self.frame_selection:
             self._recent = [(record, self._verdict.confident), *self._recent][: MEMORY_SLOTS - 1]
+
+    def correct(self, t: int, correction: Correction) -> None:
+        # The motion is measured anew from here; there is none yet to prompt the next frame by.
+        self._centres = [_centre(correction.logits)] if correction.record.area > 0 else []
+        self._prompt = None
+        self._recent = [entry for entry in self._recent if entry[0].frame != t]  # it is a conditioning frame now
+        if correction.was_lost:
+            self._recent = []
 
     def select(self, t: int) -> list[MemorySelection]:
         memories = ranked([self._prompted], [record for record, _ in self._recent])
