@@ -31,6 +31,7 @@ from torch import Tensor
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About
 
 
 class Encoding(Enum):
@@ -157,6 +158,9 @@ class Policy(ABC):
 
     math_attention: ClassVar[bool] = False
     """Whether the published code attends by PyTorch's plain kernel on a CPU; exact mode then does the same."""
+
+    about: ClassVar[About | None] = None
+    """What `sam2rl policies` says of the rule. A subclass gives its own: it is another rule."""
 
     takes_corrections: ClassVar[bool] = True
     """Whether a user may correct the output on a later frame. A rule fitted to a video without corrections says no."""
