@@ -66,6 +66,8 @@ class Dam4Sam(Policy):
         "the visible frames among the last fifteen.",
         remembers="Visible frames. One joins the DRM, encoded from its binarised mask, when its predicted IoU is high, "
         "its area steady, the last addition far enough back, and another candidate covers something else.",
+        corrected="The frame joins the prompted one as a conditioning frame. It joins the DRM, and its area the "
+        "recent median. Where the object was lost, DRM and RAM are emptied first.",
     )
 
     def __post_init__(self) -> None:

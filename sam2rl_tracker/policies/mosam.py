@@ -81,6 +81,8 @@ class MoSam(Policy):
         attends="The prompted frame and the six newest trusted ones, at the places where their masks are confident; "
         "pointers as in SAM 2. The decoder is prompted where the motion leads.",
         remembers="Trusted frames: predicted IoU and object score are above thresholds.",
+        corrected="The frame joins the prompted one as a conditioning frame. The motion is measured anew. Where "
+        "the object was lost, the remembered frames are forgotten.",
     )
 
     def __post_init__(self) -> None:

@@ -96,6 +96,8 @@ class Sam2Long(Policy):
         remembers="In each pathway the frames with a predicted IoU above memory_iou that show the object.",
         chooses="That of the pathway with the highest sum of log(predicted IoU). Of the candidates of all pathways the "
         "three best live on; on uncertain frames they must differ.",
+        corrected="The frame joins the prompted one as a conditioning frame. The pathway of the output goes on "
+        "alone. Where the object was lost, it forgets the frames that it remembered.",
     )
 
     def __post_init__(self) -> None:

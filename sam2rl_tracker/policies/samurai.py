@@ -53,6 +53,8 @@ class Samurai(Policy):
         chooses="The candidate of the highest predicted IoU, or after enough reliable frames of the highest weighted "
         "mean of predicted IoU and overlap with the box that a Kalman filter expects.",
         visible="Its object score is above appear_score, -1 by default.",
+        corrected="The frame joins the prompted one as a conditioning frame. The motion filter begins anew at the "
+        "corrected box. Where the object was lost, the remembered frames are forgotten.",
     )
     needs_boxes: ClassVar[bool] = True
     math_attention: ClassVar[bool] = True
