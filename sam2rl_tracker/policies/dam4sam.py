@@ -13,7 +13,7 @@ import numpy as np
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Encoding, Outcome, Policy, Start
+from sam2rl_tracker.policies.base import Correction, Encoding, Outcome, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
 
 _AREA_FRAMES = 300  # the median area is taken over the last 10 non-empty masks
@@ -66,6 +66,8 @@ class Dam4Sam(Policy):
         "the visible frames among the last fifteen.",
         remembers="Visible frames. One joins the DRM, encoded from its binarised mask, when its predicted IoU is high, "
         "its area steady, the last addition far enough back, and another candidate covers something else.",
+        corrected="The frame joins the prompted one as a conditioning frame. It joins the DRM, and its area the "
+        "recent median. Where the object was lost, DRM and RAM are emptied first.",
     )
 
     def __post_init__(self) -> None:
@@ -131,6 +133,20 @@ class Dam4Sam(Policy):
             self._drm = [record, *self._drm][: self.drm_size]
         elif self._role is _Role.RECENT:
             self._ram = self._prune([record, *self._ram])
+
+    def correct(self, t: int, correction: Correction) -> None:
+        record = correction.record
+        self._areas[-1] = record.area
+        self._drm, self._ram, self._pointers = (
+            [each for each in records if each.frame != t] for records in (self._drm, self._ram, self._pointers)
+        )
+        if correction.was_lost:
+            self._drm, self._ram = [], []
+        self._last = None
+        if record.area > 0:  # an addition to the DRM, of which the user is sure
+            self._last, self._last_added = record, t
+            self._drm = [record, *self._drm][: self.drm_size]
+            self._pointers.insert(0, record)
 
     def _prune(self, ram: list[FrameRecord]) -> list[FrameRecord]:
         """The newest frame, and as many multiples of the stride as a selection can hold."""
