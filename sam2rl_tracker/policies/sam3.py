@@ -1,0 +1,70 @@
+"""SAM 3's memory rule, on SAM 2: remember the frames on which the object was surely seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.base import Policy, Start
+from sam2rl_tracker.policies.recency import by_place, ranked
+
+_MAX_KEPT = MAX_POINTERS - 1  # good frames after which the walk back through the video stops
+
+
+@dataclass
+class Sam3(Policy):
+    """SAM 3's memory rule (on SAM 2): the newest frames on which the object was surely seen.
+
+    Source: Carion et al., "SAM 3: Segment Anything with Concepts" (arXiv:2511.16719), the memory selection of its
+    published tracker (`use_memory_selection`, on in its video model), with its default.
+
+    Only the rule is SAM 3's; the network is the SAM 2 that was loaded. Each object decides for itself. The published
+    code takes one decision for all objects that were prompted on the same frame, by the mean of their scores, so that
+    a frame is kept or dropped for all of them; with one object the two are the same.
+
+    Quirks of the published code, kept: the frame before the current one is always attended to, good or not. Pointers
+    count places in the list of frames, not frames, and the oldest frame of the list has none.
+
+    Attributes:
+        iou_threshold: A frame is remembered when its predicted IoU, times how surely the object is there (0 at an
+            object score of 0, 1 at a high one), is above this. Higher values remember fewer frames.
+    """
+
+    iou_threshold: float = 0.01
+
+    def begin(self, start: Start) -> None:
+        self._good: list[FrameRecord] = []  # newest first
+        self._newest: FrameRecord | None = None  # frame t-1
+        super().begin(start)
+
+    def store(self, t: int, records: Sequence[FrameRecord]) -> None:
+        (record,) = records
+        if t == 0:
+            self._prompted = record
+            return
+        self._newest = record
+        if _score(record) > self.iou_threshold:
+            self._good = [record, *self._good][:_MAX_KEPT]
+
+    def select(self, t: int) -> list[MemorySelection]:
+        frames = self._frames()
+        memories = ranked([self._prompted], frames[: MEMORY_SLOTS - 1])
+        return [MemorySelection(memories, by_place(self._prompted, frames[:-1], t), self.pointer_span)]
+
+    def _frames(self) -> list[FrameRecord]:
+        """What is remembered beside the prompted frame, newest first: frame t-1 always, then the good ones."""
+        if self._newest is None or self._newest in self._good:
+            return self._good
+        return [self._newest, *self._good]
+
+    def reachable(self) -> Collection[FrameRecord]:
+        return {self._prompted, *self._frames()}
+
+
+def _score(record: FrameRecord) -> np.float32:
+    """How good a memory the frame makes, 0 to 1, in float32 as in the published code."""
+    seen = 2 / (1 + np.exp(-np.float32(record.object_score))) - 1
+    return max(np.float32(0), seen) * np.float32(record.predicted_iou)
