@@ -206,16 +206,20 @@ class Engine:
         flat = logits.reshape(-1, 1, *logits.shape[-2:])
         return resize(flat, video_size).view(*logits.shape[:-2], *video_size)
 
-    def boxes(self, logits: Tensor) -> Tensor:
-        """Boxes (xmin, ymin, xmax, ymax) of the pixels > 0 at the model's input size.
+    def input_masks(self, logits: Tensor) -> Tensor:
+        """Mask logits [rows, K, 4h, 4w] as masks at the model's input size, bool [rows, K, S, S] on the device."""
+        return resize(logits, self.input_size) > 0
+
+    def extents(self, logits: Tensor) -> Tensor:
+        """Boxes and areas of candidate masks at the model's input size.
 
         Args:
             logits: [rows, K, 4h, 4w].
 
         Returns:
-            Integer [rows, K, 4] on the device; an empty mask gives (0, 0, 0, 0).
+            Integer [rows, K, 5] on the device: xmin, ymin, xmax, ymax and pixels, all 0 for an empty mask.
         """
-        mask = resize(logits, self.input_size) > 0
+        mask = self.input_masks(logits)
         size = self.input_size
         ends = []
         for axis in (-2, -1):  # columns hold x, rows hold y
@@ -223,7 +227,7 @@ class Engine:
             first = line.int().argmax(dim=-1)
             last = size - 1 - line.flip(-1).int().argmax(dim=-1)
             ends += [first, torch.where(line.any(dim=-1), last, 0)]
-        return torch.stack([ends[0], ends[2], ends[1], ends[3]], dim=-1)
+        return torch.stack([ends[0], ends[2], ends[1], ends[3], mask.sum(dim=(-2, -1))], dim=-1)
 
     # ------------------------------------------------------------------------------------------- internals
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About
 
 
 class Encoding(Enum):
@@ -49,6 +50,8 @@ class Prediction:
         object_score: A logit; SAM 2 takes the object to be in the picture above 0.
         boxes: [K, 4] xmin, ymin, xmax, ymax at the model's input size; None unless the policy sets `needs_boxes`.
         candidate_masks: Fetches bool [K, height, width] at the video's size. Slow: ask seldom.
+        areas: [K] pixels at the model's input size; None where `boxes` is.
+        input_masks: Fetches bool [K, S, S] at the model's input size. As slow. The tracker always gives it.
     """
 
     ious: np.ndarray
@@ -56,6 +59,8 @@ class Prediction:
     object_score: float
     boxes: np.ndarray | None
     candidate_masks: Callable[[], np.ndarray]
+    areas: np.ndarray | None = None
+    input_masks: Callable[[], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,13 +127,16 @@ class Policy(ABC):
     """
 
     needs_boxes: ClassVar[bool] = False
-    """Whether `choose` reads `Prediction.boxes`."""
+    """Whether the rule reads `Prediction.boxes` or `Prediction.areas`."""
 
     exact: ClassVar[bool] = False
     """Whether the rule always runs in exact mode: one that was fitted to a video is fitted to its very bits."""
 
     math_attention: ClassVar[bool] = False
     """Whether the published code attends by PyTorch's plain kernel on a CPU; exact mode then does the same."""
+
+    about: ClassVar[About | None] = None
+    """What `sam2rl policies` says of the rule. A subclass gives its own: it is another rule."""
 
     pointer_span: int
     """P: how many frames the object pointers span; SAM 2 takes min(frames of the video, 16)."""

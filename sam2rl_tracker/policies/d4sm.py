@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Encoding, Outcome, Start
 from sam2rl_tracker.policies.distractors import DistractorAware
 from sam2rl_tracker.policies.recency import by_place
@@ -17,9 +18,8 @@ from sam2rl_tracker.policies.recency import by_place
 class D4Sm(DistractorAware):
     """DAM4SAM for several objects: distractor-resolving (DRM) and recent memories (RAM) in one list.
 
-    Source: the published code of d4sm, the baseline of the VOTS challenge (github.com/alanlukezic/d4sm), with its
-    defaults. It follows Videnovic et al., "A Distractor-Aware Memory for Visual Object Tracking with SAM2"
-    (arXiv:2411.17576), section 3.
+    Source: Videnovic et al., "A Distractor-Aware Memory for Visual Object Tracking with SAM2" (arXiv:2411.17576),
+    section 3, as in the published code for several objects (alanlukezic/d4sm at 67d5dfe), with its defaults.
 
     The published code keeps a bank for each object and only predicts them together, so this is the whole rule.
 
@@ -29,13 +29,6 @@ class D4Sm(DistractorAware):
     the object leaves nothing behind.
 
     Attributes:
-        iou_threshold: Predicted IoU above which a frame may join the DRM. Higher values admit fewer frames.
-        area_low: Least area of such a frame, over the recent median area. Higher values admit fewer frames.
-        area_high: Greatest area of such a frame, over the recent median area. Higher values admit more frames.
-        min_gap: Frames that must pass between two additions to the DRM. Higher values make additions rarer.
-        distractor_iou: An alternative candidate shows a distractor when the box around the mask and the alternative's
-            largest other part overlaps the mask's own box by at most this. Higher values see distractors more readily,
-            and only frames with one join the DRM.
         drm_size: Frames in the DRM at most, beside the prompted one. Higher values leave less room for the RAM.
         ram_size: Frames that the RAM keeps when the list is full. Higher values reach farther back.
         ram_stride: The RAM holds the newest visible frame and visible frames at multiples of this. Higher values reach
@@ -46,6 +39,17 @@ class D4Sm(DistractorAware):
     ram_size: int = 3
     ram_stride: int = 5
 
+    about: ClassVar[About] = About(
+        title="D4SM",
+        basis=Basis.CODE,
+        paper="Videnovic et al., arXiv:2411.17576",
+        attends="The prompted frame and up to three that show a distractor (DRM), as conditioning frames; the newest "
+        "visible frame and those at multiples of five before it (RAM); seven in all. Pointers of the last fifteen "
+        "visible frames, whose distance is their place.",
+        remembers="Visible frames, from their soft masks. One moves from the RAM to the DRM, a frame later, when its "
+        "predicted IoU is high, its area steady, the last addition far enough back, and another candidate covers "
+        "something else.",
+    )
     inclusive_boxes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

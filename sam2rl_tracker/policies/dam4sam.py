@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import ClassVar
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Encoding, Outcome, Start
 from sam2rl_tracker.policies.distractors import DistractorAware
 from sam2rl_tracker.policies.recency import ranked
@@ -28,13 +30,6 @@ class Dam4Sam(DistractorAware):
     section 3, and its published code's defaults.
 
     Attributes:
-        iou_threshold: Predicted IoU above which a frame may join the DRM. Higher values admit fewer frames.
-        area_low: Least area of such a frame, over the recent median area. Higher values admit fewer frames.
-        area_high: Greatest area of such a frame, over the recent median area. Higher values admit more frames.
-        min_gap: Frames that must pass between two additions to the DRM. Higher values make additions rarer.
-        distractor_iou: An alternative candidate shows a distractor when the box around the mask and the alternative's
-            largest other part overlaps the mask's own box by at most this. Higher values see distractors more readily,
-            and only frames with one join the DRM.
         drm_size: Conditioning frames that take part in a prediction, the prompted one included. Higher values leave
             less room for the RAM.
         ram_stride: The RAM holds the newest visible frame and visible frames at multiples of this. Higher values reach
@@ -43,6 +38,17 @@ class Dam4Sam(DistractorAware):
 
     drm_size: int = 4
     ram_stride: int = 5
+
+    about: ClassVar[About] = About(
+        title="DAM4SAM",
+        basis=Basis.CODE,
+        paper="Videnovic et al., arXiv:2411.17576",
+        attends="The DRM: the prompted frame and up to three that show a distractor, as conditioning frames. The RAM: "
+        "the newest visible frame and those at multiples of five before it; seven in all. Pointers of the DRM and of "
+        "the visible frames among the last fifteen.",
+        remembers="Visible frames. One joins the DRM, encoded from its binarised mask, when its predicted IoU is high, "
+        "its area steady, the last addition far enough back, and another candidate covers something else.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,7 +40,16 @@ class DistractorAware(Policy):
     """A rule that keeps frames on which another candidate mask shows a distractor.
 
     Source: Videnovic et al., "A Distractor-Aware Memory for Visual Object Tracking with SAM2" (arXiv:2411.17576),
-    section 3. Subclasses say what they do with such frames, and describe the parameters.
+    section 3. Subclasses say what becomes of such a frame: it joins their DRM.
+
+    Attributes:
+        iou_threshold: Predicted IoU above which a frame may join the DRM. Higher values admit fewer frames.
+        area_low: Least area of such a frame, over the recent median area. Higher values admit fewer frames.
+        area_high: Greatest area of such a frame, over the recent median area. Higher values admit more frames.
+        min_gap: Frames that must pass between two additions to the DRM. Higher values make additions rarer.
+        distractor_iou: An alternative candidate shows a distractor when the box around the mask and the alternative's
+            largest other part overlaps the mask's own box by at most this. Higher values see distractors more readily,
+            and only frames with one join the DRM.
     """
 
     iou_threshold: float = 0.8

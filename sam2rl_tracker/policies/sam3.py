@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Policy, Start
 from sam2rl_tracker.policies.recency import by_place, ranked
 
@@ -18,8 +20,9 @@ _MAX_KEPT = MAX_POINTERS - 1  # good frames after which the walk back through th
 class Sam3(Policy):
     """SAM 3's memory rule (on SAM 2): the newest frames on which the object was surely seen.
 
-    Source: Carion et al., "SAM 3: Segment Anything with Concepts" (arXiv:2511.16719), the memory selection of its
-    published tracker (`use_memory_selection`, on in its video model), with its default.
+    Source: Carion et al., "SAM 3: Segment Anything with Concepts" (arXiv:2511.16719); the published code's memory
+    selection (facebookresearch/sam3 at 99d02f2, `use_memory_selection`, which its video model turns on), with its
+    default.
 
     Only the rule is SAM 3's; the network is the SAM 2 that was loaded. Each object decides for itself. The published
     code takes one decision for all objects that were prompted on the same frame, by the mean of their scores, so that
@@ -34,6 +37,16 @@ class Sam3(Policy):
     """
 
     iou_threshold: float = 0.01
+
+    about: ClassVar[About] = About(
+        title="SAM 3's memory rule (on SAM 2)",
+        basis=Basis.CODE,
+        compared="for one object; the published code decides for all objects at once",
+        paper="Carion et al., arXiv:2511.16719",
+        attends="The prompted frame, frame t-1 and the newest remembered ones, seven in all; pointers of up to fifteen "
+        "of these frames, whose distance is their place in the list.",
+        remembers="Frames whose predicted IoU, times how surely the object is there, is above 0.01.",
+    )
 
     def begin(self, start: Start) -> None:
         self._good: list[FrameRecord] = []  # newest first

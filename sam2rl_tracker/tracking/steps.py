@@ -106,24 +106,30 @@ def to_host(engine: Engine, candidates: Candidates, features: Features, with_box
     """Everything that policies decide by, in one transfer: a prediction per row.
 
     Args:
-        with_boxes: Whether some policy needs the candidates' boxes.
+        with_boxes: Whether some policy needs the candidates' boxes or areas.
     """
     rows, count = candidates.ious.shape
     parts = [candidates.ious, candidates.logits.amax(dim=(2, 3)), candidates.object_scores[:, None]]
     if with_boxes:
-        parts.append(engine.boxes(candidates.logits).flatten(1).float())
-    table = torch.cat(parts, dim=1).cpu().numpy()  # [rows, K + K + 1 (+ 4K)]
+        parts.append(engine.extents(candidates.logits).flatten(1).float())
+    table = torch.cat(parts, dim=1).cpu().numpy()  # [rows, K + K + 1 (+ 5K)]
+    extents = table[:, 2 * count + 1 :].reshape(rows, count, -1)  # [rows, K, 5] or [rows, K, 0]
 
     def fetch(row: int) -> Callable[[], np.ndarray]:
         return lambda: to_masks(engine, candidates.logits[row], features)
+
+    def fetch_at_input_size(row: int) -> Callable[[], np.ndarray]:
+        return lambda: engine.input_masks(candidates.logits[row : row + 1])[0].cpu().numpy()
 
     return [
         Prediction(
             ious=table[row, :count],
             peaks=table[row, count : 2 * count],
             object_score=float(table[row, 2 * count]),
-            boxes=table[row, 2 * count + 1 :].reshape(count, 4) if with_boxes else None,
+            boxes=extents[row, :, :4] if with_boxes else None,
             candidate_masks=fetch(row),
+            areas=extents[row, :, 4] if with_boxes else None,
+            input_masks=fetch_at_input_size(row),
         )
         for row in range(rows)
     ]
