@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Step:
     boxes: list[list[list[int]]] | None  # [hypotheses][K] xmin, ymin, xmax, ymax
     areas: list[int]  # [choices] pixels
     candidates: list[str]  # [choices] the masks bool [K, height, width], packed, in hex; "" where nobody asked for them
+    input_areas: list[list[int]] | None = None  # [hypotheses][K] pixels at the model's input size, where there are boxes
+    input_candidates: list[str] = field(default_factory=list)  # as `candidates`, [K, S, S] at the model's input size
 
     @property
     def attended(self) -> tuple[Any, ...]:
@@ -45,7 +47,7 @@ class Step:
 
     def predicted(self) -> Step:
         """Without what became of the choices."""
-        return replace(self, areas=[], candidates=[])
+        return replace(self, areas=[], candidates=[], input_candidates=[])
 
     def unlike(self, other: Step) -> str | None:
         """The first decision that is not the other's, None where all are."""
@@ -78,23 +80,33 @@ class Recorder(Policy):
 
     def observe(self, t: int, outcomes: Sequence[Outcome]) -> Sequence[Encoding]:
         self._areas = [outcome.area for outcome in outcomes]
-        self._candidates = [""] * len(outcomes)
+        self._candidates, self._input_candidates = [""] * len(outcomes), [""] * len(outcomes)
         self._encodings = self._rule.observe(t, [self._watched(i, outcome) for i, outcome in enumerate(outcomes)])
         return self._encodings
 
     def _watched(self, choice: int, outcome: Outcome) -> Outcome:
         """An outcome that tells when its candidate masks are asked for."""
 
-        def fetch() -> np.ndarray:
-            masks = outcome.prediction.candidate_masks()
-            self._candidates[choice] = np.packbits(masks).tobytes().hex()
-            return masks
+        def watched(fetch: Callable[[], np.ndarray] | None, kept: list[str]) -> Callable[[], np.ndarray]:
+            def ask() -> np.ndarray:
+                assert fetch is not None
+                masks = fetch()
+                kept[choice] = np.packbits(masks).tobytes().hex()
+                return masks
 
-        return replace(outcome, prediction=replace(outcome.prediction, candidate_masks=fetch))
+            return ask
+
+        prediction = replace(
+            outcome.prediction,
+            candidate_masks=watched(outcome.prediction.candidate_masks, self._candidates),
+            input_masks=watched(outcome.prediction.input_masks, self._input_candidates),
+        )
+        return replace(outcome, prediction=prediction)
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
         self._rule.store(t, records)
         boxes = [p.boxes.astype(int).tolist() for p in self._predictions if p.boxes is not None]
+        areas = [p.areas.astype(int).tolist() for p in self._predictions if p.areas is not None]
         self.steps.append(
             Step(
                 memories=[[[r.frame, slot] for r, slot in s.memories] for s in self._selections],
@@ -107,6 +119,8 @@ class Recorder(Policy):
                 boxes=boxes or None,
                 areas=self._areas,
                 candidates=self._candidates,
+                input_areas=areas or None,
+                input_candidates=self._input_candidates if any(self._input_candidates) else [],
             )
         )
 
@@ -191,10 +205,12 @@ def _record(frame: int, iou: float, object_score: float, area: int) -> FrameReco
 
 
 def _prediction(step: Step, hypothesis: int, size: tuple[int, ...]) -> Prediction:
-    def fetch() -> np.ndarray:
-        kept = next((step.candidates[i] for i, c in enumerate(step.choices) if c[0] == hypothesis), "")
-        assert kept, "the rule asks for candidate masks where it did not when the trace was made"
-        bits = np.frombuffer(bytes.fromhex(kept), dtype=np.uint8)
+    """The numbers of one hypothesis. In the reference, videos have the model's input size."""
+
+    def fetch(kept: list[str]) -> np.ndarray:
+        packed = next((masks for masks, choice in zip(kept, step.choices, strict=False) if choice[0] == hypothesis), "")
+        assert packed, "the rule asks for candidate masks where it did not when the trace was made"
+        bits = np.frombuffer(bytes.fromhex(packed), dtype=np.uint8)
         return np.unpackbits(bits).reshape(-1, *size).astype(bool)
 
     return Prediction(
@@ -202,7 +218,9 @@ def _prediction(step: Step, hypothesis: int, size: tuple[int, ...]) -> Predictio
         peaks=np.array(step.peaks[hypothesis], dtype=np.float32),
         object_score=step.object_scores[hypothesis],
         boxes=None if step.boxes is None else np.array(step.boxes[hypothesis], dtype=np.float32),
-        candidate_masks=fetch,
+        candidate_masks=lambda: fetch(step.candidates),
+        areas=None if step.input_areas is None else np.array(step.input_areas[hypothesis], dtype=np.float32),
+        input_masks=lambda: fetch(step.input_candidates),
     )
 
 
@@ -256,8 +274,10 @@ def parting(run: Sequence[Step], trace: Sequence[Step]) -> Parting | None:
 def apart(pairs: Sequence[tuple[Step, Step]]) -> Apart:
     """The largest distances over pairs of frames with the same hypotheses."""
     pixels = [_largest(a.areas, b.areas) for a, b in pairs]
+    pixels += [_largest(a.input_areas, b.input_areas) for a, b in pairs if a.input_areas and b.input_areas]
     for a, b in pairs:
         pixels += [_different(*masks) for masks in zip(a.candidates, b.candidates, strict=True) if all(masks)]
+        pixels += [_different(*masks) for masks in zip(a.input_candidates, b.input_candidates, strict=False)]
     return Apart(
         max((_largest(a.ious, b.ious) for a, b in pairs), default=0.0),
         max((_largest(a.object_scores, b.object_scores) for a, b in pairs), default=0.0),

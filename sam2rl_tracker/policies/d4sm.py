@@ -30,7 +30,8 @@ class D4Sm(DistractorAware):
 
     Attributes:
         drm_size: Frames in the DRM at most, beside the prompted one. Higher values leave less room for the RAM.
-        ram_size: Frames that the RAM keeps when the list is full. Higher values reach farther back.
+        ram_size: Frames in the RAM when the DRM is full; before, it has the DRM's room too. Higher values reach farther
+            back.
         ram_stride: The RAM holds the newest visible frame and visible frames at multiples of this. Higher values reach
             farther back.
     """
@@ -105,10 +106,10 @@ class D4Sm(DistractorAware):
     def _add_recent(self, record: FrameRecord) -> None:
         ram = [recent for recent in self._list if recent not in self._drm]
         if ram and ram[-1].frame % self.ram_stride:
-            self._list[self._list.index(ram.pop())] = record
-        else:
-            self._list.append(record)
-        if len(ram) >= self.ram_size and len(self._list) >= MEMORY_SLOTS:
+            self._list[self._list.index(ram[-1])] = record
+            return
+        self._list.append(record)
+        if len(self._list) > self.drm_size + self.ram_size:
             self._list.remove(ram[0])
 
     def reachable(self) -> Collection[FrameRecord]:
