@@ -28,7 +28,7 @@ from torch import Tensor
 
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.model import Model
-from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
+from sam2rl_tracker.engine.types import MAX_POINTERS, Candidates, Features, FrameRecord, MemorySelection
 
 
 class Encoding(Enum):
@@ -49,6 +49,7 @@ class Prediction:
         object_score: A logit; SAM 2 takes the object to be in the picture above 0.
         boxes: [K, 4] xmin, ymin, xmax, ymax at the model's input size; None unless the policy sets `needs_boxes`.
         candidate_masks: Fetches bool [K, height, width] at the video's size. Slow: ask seldom.
+        measured: [n] what `Policy.measure` said of this row; None unless the policy sets `needs_features`.
     """
 
     ious: np.ndarray
@@ -56,6 +57,7 @@ class Prediction:
     object_score: float
     boxes: np.ndarray | None
     candidate_masks: Callable[[], np.ndarray]
+    measured: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ class Policy(ABC):
     needs_boxes: ClassVar[bool] = False
     """Whether `choose` reads `Prediction.boxes`."""
 
+    needs_features: ClassVar[bool] = False
+    """Whether the rule looks at features of the image: only then are `look` and `measure` called."""
+
     exact: ClassVar[bool] = False
     """Whether the rule always runs in exact mode: one that was fitted to a video is fitted to its very bits."""
 
@@ -133,6 +138,9 @@ class Policy(ABC):
     pointer_span: int
     """P: how many frames the object pointers span; SAM 2 takes min(frames of the video, 16)."""
 
+    def look(self, t: int, features: Features) -> None:
+        """See the image of frame t, encoded: before `begin` on the prompted frame (0), before `select` on the others."""
+
     def begin(self, start: Start) -> None:
         """Start on the prompted frame (frame 0)."""
         self.pointer_span = min(start.num_frames or MAX_POINTERS, MAX_POINTERS)
@@ -141,6 +149,17 @@ class Policy(ABC):
     @abstractmethod
     def select(self, t: int) -> Sequence[MemorySelection]:
         """What frame t attends to: one selection per hypothesis, all of them predicted in one batch."""
+
+    def measure(self, t: int, candidates: Candidates) -> Tensor:
+        """Measure on the device what `choose` wants to know, which is told by `Prediction.measured`.
+
+        Args:
+            candidates: One row per selection, with their `maps`.
+
+        Returns:
+            float32 [selections, n], for any n.
+        """
+        return candidates.ious[:, :0]
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> Sequence[Choice]:
         """Which candidates live on; the first is the output. SAM 2's rule: the highest predicted IoU."""

@@ -18,6 +18,7 @@ BUILTIN = {
     "samurai": "sam2rl_tracker.policies.samurai:Samurai",
     "dam4sam": "sam2rl_tracker.policies.dam4sam:Dam4Sam",
     "sam2long": "sam2rl_tracker.policies.sam2long:Sam2Long",
+    "samite": "sam2rl_tracker.policies.samite:Samite",
     "mosam": "sam2rl_tracker.policies.mosam:MoSam",
     "sam2rl": "sam2rl_tracker.policies.sam2rl:Sam2Rl",
     "never": "sam2rl_tracker.policies.baselines:Never",

@@ -209,6 +209,8 @@ class Tracker:
         for number, record, mask in zip(ids, records, masks, strict=True):
             policy = self._make_policy()
             agent = self._find_agent(policy, mask)
+            if policy.needs_features:
+                policy.look(0, features)
             policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent))
             self._objects.append(_Object(number, policy, self._frame, record))
 
@@ -249,10 +251,12 @@ class Tracker:
         engine = self._engine
         turns = [steps.Turn(one.policy, self._frame - one.start) for one in self._objects]
 
-        asked = steps.ask(turns)
-        candidates = engine.predict(features, asked.selections)
+        asked = steps.ask(turns, features)
         needs_boxes = any(turn.policy.needs_boxes for turn in turns)
-        predictions = steps.to_host(engine, candidates, features, needs_boxes)
+        needs_features = any(turn.policy.needs_features for turn in turns)
+        candidates = engine.predict(features, asked.selections, keep_maps=needs_features)
+        measured = steps.measure(turns, asked, candidates) if needs_features else ()
+        predictions = steps.to_host(engine, candidates, features, needs_boxes, measured)
 
         picked = steps.pick(turns, asked, predictions)
         drawn = steps.draw(engine, candidates, picked, features)
