@@ -107,14 +107,7 @@ class Engine:
         if shape is not None:
             selections = [*selections, *[selections[0]] * (shape.rows - rows)]
         with self._autocast(), self._attention_kernel():
-            if shape is None:
-                banks = {selection.bank: selection for selection in selections}
-                maps = self._condition(features, list(banks.values()))
-                if len(banks) < rows:
-                    place = {bank: index for index, bank in enumerate(banks)}
-                    maps = maps[[place[selection.bank] for selection in selections]]
-            else:
-                maps = self._condition(features, selections, shape)
+            maps = self._condition(features, selections, shape)
             candidates = self._decode(maps, features, [selection.prompt for selection in selections])
         if keep_maps:
             candidates = replace(candidates, maps=maps)
@@ -242,7 +235,11 @@ class Engine:
     def _condition(
         self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None = None
     ) -> Tensor:
-        """An image's features after memory attention, [rows, C, h, w]."""
+        """The image as seen from what each selection attends to, [rows, C, h, w]."""
+        different = {selection.bank: selection for selection in selections}
+        if shape is None and len(different) < len(selections):
+            place = {bank: row for row, bank in enumerate(different)}
+            return self._condition(features, list(different.values()))[[place[one.bank] for one in selections]]
         bank = gather(self._network, self._memory_pos, selections, shape)
         image_pos = self._image_pos.to(features.query.dtype)
         conditioned = self._attention.attend(features.query, image_pos, bank)  # [rows, h*w, C]

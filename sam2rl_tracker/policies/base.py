@@ -105,6 +105,7 @@ class Start:
         mask: bool [height, width].
         model: The network. A policy made for one model may refuse another.
         agent: The trained agent of this object, where the policy has an `agent_source`.
+        logits: float32 [4h, 4w] of the mask, on the model's device.
     """
 
     record: FrameRecord
@@ -113,6 +114,7 @@ class Start:
     mask: np.ndarray
     model: Model
     agent: Agent | None = None
+    logits: Tensor | None = None
 
 
 class Policy(ABC):
@@ -138,8 +140,8 @@ class Policy(ABC):
     pointer_span: int
     """P: how many frames the object pointers span; SAM 2 takes min(frames of the video, 16)."""
 
-    def look(self, t: int, features: Features) -> None:
-        """See the image of frame t, encoded: before `begin` on the prompted frame (0), before `select` on the others."""
+    def look(self, t: int, features: Features) -> None:  # noqa: B027  # most rules need not
+        """See the image of frame t, encoded: before `begin` for frame 0, before `select` for the others."""
 
     def begin(self, start: Start) -> None:
         """Start on the prompted frame (frame 0)."""

@@ -1,4 +1,4 @@
-"""SAMITE's rule: SAMURAI's, with memories chosen by likeness and the decoder prompted by what they show."""
+"""SAMITE's rule: SAMURAI's, with memories chosen by likeness, and a second opinion prompted by what they show."""
 
 from __future__ import annotations
 
@@ -19,53 +19,69 @@ from sam2rl_tracker.policies.base import Choice, Prediction, Start
 from sam2rl_tracker.policies.recency import ranked
 from sam2rl_tracker.policies.samurai import Samurai
 
-_STRIDE = 16  # pixels of the model's input to a place of the features
+_STRIDE = 16  # pixels of the model's input to a place of its features
+_FOUND = 0.5  # likeness from which a place counts as the object
 
 
 @dataclass(frozen=True, eq=False)
 class _Sight:
-    """What is known of the object on one frame. n = h*w places.
+    """The object on one frame, as one mask shows it, or as many do. C = model width, n = h*w places.
 
     Attributes:
-        map: [C, n] the image's features; objects that share the frame share it.
-        inside: bool [n], the places of the mask.
-        prototypes: [2, C] mean features of the places inside the mask, and of those outside.
+        map: [C, n] the image's features. Objects that were seen on the same image share it.
+        inside: bool [..., n], the places of the mask.
+        prototypes: [..., 2, C] mean features of the places inside, and of those outside.
     """
 
     map: Tensor
     inside: Tensor
     prototypes: Tensor
 
+    def at(self, *index: int) -> _Sight:
+        """That of one of many masks."""
+        return _Sight(self.map, self.inside[index].clone(), self.prototypes[index].clone())
+
 
 @dataclass(frozen=True, eq=False)
 class _Remembered:
-    """A frame that may be attended to.
+    """A frame that can be attended to.
 
     Attributes:
-        record: What the tracker has of it.
-        sight: What the rule has of it.
-        likeness: Of its object to the prompted frame's and to those of the frames remembered before it, newest first.
+        record: What the engine has of it.
+        sight: What this rule has of it.
+        to_first: Its object's likeness to the prompted frame's, -1 to 1.
     """
 
     record: FrameRecord
     sight: _Sight
-    likeness: np.ndarray
+    to_first: float
 
 
 @dataclass
 class Samite(Samurai):
-    """SAMURAI, which attends to the memories most like the object and asks the decoder twice: alone, and prompted.
+    """SAMURAI, which attends to the memories most like the object, and asks the decoder a second time, with a prompt.
 
-    Source: SAMITE ("SAM 2 for tracking ..."); 
+    Source: Xu et al., "SAMITE: Position Prompted SAM2 with Calibrated Memory for Visual Object Tracking"
+    (arXiv:2507.21732), in the port of the SAM3 Tracking Zoo (HamadYA/SAM3_Tracking_Zoo at d37e4a9).
+
+    The prompt is a mask: the places of the image that look like the object in the memories, and are near to where the
+    newest of them shows it. Both predictions attend to the same memories. The prompted one wins where its mask,
+    carried back to the memories by its features, covers their masks well, and at least as well as the other's does.
+
+    Quirks of the published code, kept: frame 1 is never remembered. While motion takes part in the choice, the filter
+    follows the box of the first prediction's candidate of that number, whichever prediction won. On a frame on which
+    the filter starts, masks are resized to the input size before their places are taken.
 
     Attributes:
-        candidates: Reliable frames that are kept to attend to, of which six are. Higher values reach further back, and
-            hold as many feature maps.
-        alpha: Weight of the likeness to the newest reliable frame, against that to the prompted one, 0 to 1.
-        beta: Agreement with the memories from which the prompted mask is taken, 0 to 1. Higher values take it seldom.
+        candidates: Reliable frames that are kept, of which six are attended to. Higher values reach further back, and
+            hold an image's features for each.
+        alpha: Weight of a frame's likeness to the newest reliable one, against that to the prompted one, 0 to 1. Higher
+            values follow the object's change.
+        beta: Overlap with the memories' masks from which the prompted prediction may win. Higher values take it less
+            often; above 1 never.
     """
 
-    memory_motion: float = field(default=-1.0, metadata=INTERNAL)
+    memory_motion: float = field(default=-1.0, metadata=INTERNAL)  # every one: SAMITE does not judge by it
     candidates: int = 30
     alpha: float = 0.3
     beta: float = 0.7
@@ -78,29 +94,19 @@ class Samite(Samurai):
             raise ValueError("candidates must be at least 1, and alpha from 0 to 1.")
 
     def look(self, t: int, features: Features) -> None:
-        self._map = features.map[0].flatten(1)
-        self._query = self._map + 0.1 * features.positions[0].T
         self._side = features.map.shape[-1]
+        self._map = features.map[0].flatten(1)
+        self._query = self._map + 0.1 * features.positions[0].T  # what memory attention sees of the image
 
     def begin(self, start: Start) -> None:
+        assert start.logits is not None
         self._grid = _sine_encoding(len(self._map), self._side, self._map.device)
-        inside = self._given(start.mask)
-        self._first = _Sight(self._map, inside, _prototypes(self._map, inside))
+        self._first = self._see(start.logits[None, None]).at(0, 0)
         self._remembered: list[_Remembered] = []  # newest first
+        self._to_newest: list[float] = []  # the others' likeness to the newest, in the same order
         super().begin(start)
 
-    def _given(self, mask: np.ndarray) -> Tensor:
-        """The places of a given mask, bool [n]."""
-        given = torch.from_numpy(mask).to(self._map.device).float()[None, None]
-        size = self._side * _STRIDE
-        if mask.shape != (size, size):
-            given = (resize(given, size, antialias=True) >= 0.5).float()
-        logits = resize(given * -2 * BLANK + BLANK, size // 4, antialias=True)
-        return self._inside(logits)[0, 0]
-
-    def _inside(self, logits: Tensor) -> Tensor:
-        """The places of masks: logits [rows, K, height, width] -> bool [rows, K, n]."""
-        return (resize(logits, self._side) >= 0).flatten(2)
+    # ------------------------------------------------------------------------------------------- what to attend to
 
     def select(self, t: int) -> list[MemorySelection]:
         chosen = self._most_alike()
@@ -110,95 +116,136 @@ class Samite(Samurai):
         return [plain, replace(plain, prompt=Prompt(mask=self._foreseen()))]
 
     def _most_alike(self) -> list[_Remembered]:
-        """The newest remembered frame, and those most like it and the prompted one; newest first."""
+        """The newest remembered frame, and of the others those that are most like the object; newest first."""
         if len(self._remembered) < MEMORY_SLOTS:
             return self._remembered
         newest, *others = self._remembered
-        to_newest, to_first = newest.likeness[1:], np.array([one.likeness[0] for one in others])
-        scores = self.alpha * to_newest[: len(others)] + (1 - self.alpha) * to_first
-        best = np.argsort(-scores, kind="stable")[: MEMORY_SLOTS - 2]
+        to_first = np.array([one.to_first for one in others])
+        likeness = self.alpha * np.array(self._to_newest[: len(others)]) + (1 - self.alpha) * to_first
+        best = np.argsort(-likeness, kind="stable")[: MEMORY_SLOTS - 2]
         return [newest, *(others[index] for index in sorted(best))]
 
     def _foreseen(self) -> Tensor:
-        """Where the image looks like the object of the memories: logits [4h, 4w]."""
+        """Where the memories lead one to expect the object: logits [4h, 4w]."""
         prototypes = torch.stack([sight.prototypes for sight in self._attended])  # [memories, 2, C]
         near = _nearness(self._grid, self._attended[-1].inside)
-        prior = _likeness(self._query, prototypes, near).mean(dim=0).view(1, 1, self._side, self._side)
+        expected = _likeness(self._query, prototypes, near).mean(dim=0).view(1, 1, self._side, self._side)
         size = self._side * _STRIDE
-        return resize(resize(prior, size) * 20 - 10, size // 4, antialias=True)[0, 0]
+        return resize(resize(expected, size) * 20 - 10, size // 4, antialias=True)[0, 0]
+
+    # ---------------------------------------------------------------------------------------------- what to choose
 
     def measure(self, t: int, candidates: Candidates) -> Tensor:
-        """Of each candidate, [rows, K * (2 + remembered)]: how far it agrees with the memories, and its likenesses."""
+        """Of each candidate its overlap with the memories, and its likeness to the prompted and to remembered frames.
+
+        Returns:
+            [2, K * (2 + remembered)].
+        """
         visible = candidates.object_scores > self.appear_score
         logits = torch.where(visible[:, None, None, None], candidates.logits, BLANK)
-        inside = self._inside(logits)
-        self._sights = [[_Sight(self._map, one, two) for one, two in zip(*each)] for each in zip(inside, _prototypes(self._map, inside))]
+        self._seen = self._see(logits)
+        assert candidates.maps is not None
+        overlap = self._overlap(logits, candidates.maps.flatten(2))
         known = [self._first, *(one.sight for one in self._remembered)]
         objects = torch.stack([sight.prototypes[0] for sight in known])  # [1 + remembered, C]
-        ours = torch.stack([torch.stack([s.prototypes[0] for s in each]) for each in self._sights])
-        likeness = F.normalize(ours, dim=-1) @ F.normalize(objects, dim=-1).T
+        likeness = F.normalize(self._seen.prototypes[:, :, 0], dim=-1) @ F.normalize(objects, dim=-1).T
+        return torch.cat([overlap[..., None], likeness], dim=-1).flatten(1)
 
-        if self._filter is None:  # quirk
-            inside = self._inside(resize(logits, self._side * _STRIDE))
-        assert candidates.maps is not None
-        prototypes = _prototypes(candidates.maps.flatten(2)[:, None], inside)  # [rows, K, 2, C]
-        maps = torch.stack([sight.map for sight in self._attended])
+    def _overlap(self, logits: Tensor, conditioned: Tensor) -> Tensor:
+        """IoU of the memories' masks, all together, with where each candidate's prototypes find the object on them.
+
+        Args:
+            logits: [2, K, 4h, 4w].
+            conditioned: [2, C, n] the image's features after memory attention.
+
+        Returns:
+            [2, K].
+        """
+        inside = self._inside(logits if self._filter else resize(logits, self._side * _STRIDE))
+        prototypes = _prototypes(conditioned[:, None], inside)  # [2, K, 2, C]
         near = _nearness(self._grid, inside)
-        found = _likeness(maps, prototypes[:, :, None], near[:, :, None]) >= 0.5  # [rows, K, memories, n]
-        shown = torch.stack([sight.inside for sight in self._attended])
-        agreement = (found & shown).sum(dim=(2, 3)) / (found | shown).sum(dim=(2, 3))
-        return torch.cat([agreement[..., None], likeness], dim=-1).flatten(1)
+        maps = torch.stack([sight.map for sight in self._attended])  # [memories, C, n]
+        shown = torch.stack([sight.inside for sight in self._attended])  # [memories, n]
+        found = _likeness(maps, prototypes[:, :, None], near[:, :, None]) >= _FOUND  # [2, K, memories, n]
+        return (found & shown).sum(dim=(2, 3)) / (found | shown).sum(dim=(2, 3)).clamp(min=1)
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
         plain, prompted = predictions
         picks = self._best(plain.ious, self._boxes(plain)), int(prompted.ious.argmax())
-        tables = [one.measured.reshape(len(one.ious), -1) for one in predictions]
-        agreement = [table[pick, 0] for table, pick in zip(tables, picks)]
-        row = int(agreement[1] >= max(agreement[0], self.beta))
-        best = picks[row]
-        # Quirk
-        source = predictions[row] if self._stable < self.stable_frames else plain
-        self._follow(predictions[row].ious[best], self._boxes(source)[best])
-        self._sight, self._likeness = self._sights[row][best], tables[row][best, 1:]
-        return [Choice(best, predictions[row].object_score > self.appear_score, row)]
+        measured = [_table(prediction)[pick] for prediction, pick in zip(predictions, picks, strict=True)]
+        row = int(measured[1][0] >= max(measured[0][0], self.beta))
+        winner, best = predictions[row], picks[row]
+        boxed = winner if self._stable < self.stable_frames else plain
+        self._follow(winner.ious[best], self._boxes(boxed)[best])
+        self._chosen = self._seen.at(row, best), measured[row][1:]  # until `store` knows if it is remembered
+        return [Choice(best, winner.object_score > self.appear_score, row)]
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
         super().store(t, records)
-        if records[0] in self._good:
-            new = _Remembered(records[0], self._sight, self._likeness)
-            self._remembered = [new, *self._remembered][: self.candidates]
+        (record,) = records
+        if record in self._good:
+            sight, (to_first, *self._to_newest) = self._chosen
+            self._remembered = [_Remembered(record, sight, to_first), *self._remembered][: self.candidates]
 
     def reachable(self) -> Collection[FrameRecord]:
         return {self._prompted, *(one.record for one in self._remembered), *self._pointers.recent}
 
+    # ------------------------------------------------------------------------------------------------ places of masks
 
-def _sine_encoding(channels: int, side: int, device: torch.device) -> Tensor:
-    """[C, n]"""
-    half = channels // 2
-    rates = 10000 ** (-torch.arange(0, half, 2, device=device) / half)
-    angles = torch.arange(side, device=device) * rates[:, None]  # [half / 2, side]
-    line = torch.stack([angles.sin(), angles.cos()], dim=1).flatten(0, 1)  # [half, side]
-    rows = line[:, :, None].expand(-1, -1, side)
-    columns = line[:, None, :].expand(-1, side, -1)
-    return torch.cat([rows, columns]).flatten(1)
+    def _see(self, logits: Tensor) -> _Sight:
+        """The object on this frame by each of some masks, [rows, K, 4h, 4w]."""
+        inside = self._inside(logits)
+        return _Sight(self._map, inside, _prototypes(self._map, inside))
+
+    def _inside(self, logits: Tensor) -> Tensor:
+        """[rows, K, height, width] -> bool [rows, K, n], the places of each mask."""
+        return (resize(logits, self._side) >= 0).flatten(2)
+
+
+# All of this stays on the device: nothing waits for it.
+
+
+def _table(prediction: Prediction) -> np.ndarray:
+    """What `measure` said of each candidate: [K, 2 + remembered]."""
+    assert prediction.measured is not None
+    return prediction.measured.reshape(len(prediction.ious), -1)
 
 
 def _prototypes(maps: Tensor, inside: Tensor) -> Tensor:
-    """Mean features inside masks and outside: maps [..., C, n], inside bool [..., n] -> [..., 2, C]."""
+    """Mean features inside masks and outside: of [..., C, n] and bool [..., n], [..., 2, C]."""
     sides = torch.stack([inside, ~inside], dim=-2).float()
     return sides @ maps.transpose(-1, -2).float() / (sides.sum(dim=-1, keepdim=True) + 0.0005)
 
 
+def _likeness(maps: Tensor, prototypes: Tensor, near: Tensor) -> Tensor:
+    """How much more each place looks like what is inside than like what is outside, weighted; at most 1.
+
+    Args:
+        maps: [..., C, n].
+        prototypes: [..., 2, C].
+        near: [..., n], the weights.
+
+    Returns:
+        [..., n]; all 0 where nothing does.
+    """
+    cosines = F.normalize(prototypes, dim=-1) @ F.normalize(maps.float(), dim=-2)  # [..., 2, n]
+    excess = (cosines[..., 0, :] - cosines[..., 1, :]).clamp(min=0) / 2 * near
+    return excess / (excess.amax(dim=-1, keepdim=True) + 1e-7)
+
+
 def _nearness(grid: Tensor, inside: Tensor) -> Tensor:
-    """[..., n]"""
-    middle = inside.float() @ grid.T
-    cosine = F.normalize(middle, dim=-1) @ F.normalize(grid, dim=0)
+    """How near each place is to those of masks, 0 to 1: of [C, n] encodings and bool [..., n], [..., n]."""
+    middle = F.normalize(inside.float() @ grid.T, dim=-1)
+    cosine = middle @ F.normalize(grid, dim=0)
     low, high = cosine.amin(dim=-1, keepdim=True), cosine.amax(dim=-1, keepdim=True)
     return (cosine - low) / (high - low + 1e-7)
 
 
-def _likeness(maps: Tensor, prototypes: Tensor, near: Tensor) -> Tensor:
-    """S."""
-    cosines = F.normalize(prototypes, dim=-1) @ F.normalize(maps.float(), dim=-2)  # [..., 2, n]
-    excess = ((cosines[..., 0, :] + 1) / 2 - (cosines[..., 1, :] + 1) / 2).clamp(min=0) * near
-    return excess / (excess.amax(dim=-1, keepdim=True) + 1e-7)
+def _sine_encoding(channels: int, side: int, device: torch.device) -> Tensor:
+    """Of the places of a map, [C, n]: half of the channels are sines and cosines of the row, half of the column."""
+    half = channels // 2
+    rates = 10000 ** (-torch.arange(0, half, 2, device=device) / half)
+    angles = rates[:, None] * torch.arange(side, device=device)
+    line = torch.stack([angles.sin(), angles.cos()], dim=1).flatten(0, 1)  # [half, side]
+    rows, columns = line[:, :, None].expand(-1, -1, side), line[:, None, :].expand(-1, side, -1)
+    return torch.cat([rows, columns]).flatten(1)

@@ -206,12 +206,12 @@ class Tracker:
         measured = zip(ious.tolist(), chosen.object_scores.tolist(), masks.sum(axis=(1, 2)).tolist(), strict=True)
         facts = [steps.Facts(0, iou, score, area) for iou, score, area in measured]
         records = steps.remember(self._engine, features, chosen, [Encoding.BINARY] * len(facts), facts)
-        for number, record, mask in zip(ids, records, masks, strict=True):
+        for number, record, mask, logits in zip(ids, records, masks, chosen.logits, strict=True):
             policy = self._make_policy()
             agent = self._find_agent(policy, mask)
             if policy.needs_features:
                 policy.look(0, features)
-            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent))
+            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent, logits))
             self._objects.append(_Object(number, policy, self._frame, record))
 
     def _find_agent(self, policy: Policy, mask: np.ndarray) -> Agent | None:
