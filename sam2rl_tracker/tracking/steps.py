@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sam2rl_tracker.engine import Candidates, Chosen, Engine, Features, FrameRecord, MemorySelection
 from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction
+from sam2rl_tracker.tracking.conditioning import Conditioning
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +26,12 @@ class Turn:
 
     Attributes:
         policy: The object's.
+        conditioning: Its frames that a user prompted.
         t: The frame, counted from the one on which the object was given.
     """
 
     policy: Policy
+    conditioning: Conditioning
     t: int
 
 
@@ -98,11 +101,14 @@ class Facts:
 
 
 def ask(turns: Sequence[Turn], features: Features) -> Asked:
-    """Ask every policy what its object's prediction attends to; those that want to see the image see it first."""
+    """Ask every policy what its object's prediction attends to, and add the frames that a user corrected.
+
+    Policies that want to see the image see it first.
+    """
     for turn in turns:
         if turn.policy.needs_features:
             turn.policy.look(turn.t, features)
-    selected = [turn.policy.select(turn.t) for turn in turns]
+    selected = [[turn.conditioning.apply(each, turn.t) for each in turn.policy.select(turn.t)] for turn in turns]
     return Asked([selection for own in selected for selection in own], _spans(selected))
 
 
