@@ -151,7 +151,7 @@ class Policy(ABC):
     """Whether `choose` reads `Prediction.boxes`."""
 
     needs_features: ClassVar[bool] = False
-    """Whether the rule looks at features of the image: only then are `look` and `measure` called."""
+    """Whether the rule looks at features of the image, by `look` and `measure`."""
 
     exact: ClassVar[bool] = False
     """Whether the rule always runs in exact mode: one that was fitted to a video is fitted to its very bits."""

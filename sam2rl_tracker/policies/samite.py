@@ -15,7 +15,8 @@ from sam2rl_tracker.engine.engine import BLANK
 from sam2rl_tracker.engine.operations import resize
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, Candidates, Features, FrameRecord, MemorySelection, Prompt
 from sam2rl_tracker.parameters import INTERNAL
-from sam2rl_tracker.policies.base import Choice, Prediction, Start
+from sam2rl_tracker.policies.about import About, Basis
+from sam2rl_tracker.policies.base import Choice, Correction, Prediction, Start
 from sam2rl_tracker.policies.recency import ranked
 from sam2rl_tracker.policies.samurai import Samurai
 
@@ -49,12 +50,13 @@ class _Remembered:
     Attributes:
         record: What the engine has of it.
         sight: What this rule has of it.
-        to_first: Its object's likeness to the prompted frame's, -1 to 1.
+        likeness: [1 + others] of its object to that of the prompted frame and to those that were remembered when it was
+            stored, newest first; -1 to 1.
     """
 
     record: FrameRecord
     sight: _Sight
-    to_first: float
+    likeness: np.ndarray
 
 
 @dataclass
@@ -69,8 +71,7 @@ class Samite(Samurai):
     carried back to the memories by its features, covers their masks well, and at least as well as the other's does.
 
     Quirks of the published code, kept: frame 1 is never remembered. While motion takes part in the choice, the filter
-    follows the box of the first prediction's candidate of that number, whichever prediction won. On a frame on which
-    the filter starts, masks are resized to the input size before their places are taken.
+    follows the box of the first prediction's candidate of that number, whichever prediction won.
 
     Attributes:
         candidates: Reliable frames that are kept, of which six are attended to. Higher values reach further back, and
@@ -86,6 +87,19 @@ class Samite(Samurai):
     alpha: float = 0.3
     beta: float = 0.7
 
+    about: ClassVar[About] = About(
+        title="SAMITE",
+        basis=Basis.CODE,
+        compared="with its default parameters",
+        paper="Xu et al., arXiv:2507.21732",
+        attends="The prompted frame and six remembered ones: the newest, and those whose object is most like its and "
+        "the prompted frame's; pointers as in SAM 2.",
+        remembers="The last 30 frames with predicted IoU and object score above thresholds, with their features.",
+        chooses="SAMURAI's candidate, or that of a second prediction, prompted by a mask made from the memories, where "
+        "it agrees with the memories at least as well.",
+        visible="Its object score is above appear_score, -1 by default.",
+        corrected="The frame joins the prompted one as a conditioning frame and is remembered. The motion starts anew.",
+    )
     needs_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -103,7 +117,6 @@ class Samite(Samurai):
         self._grid = _sine_encoding(len(self._map), self._side, self._map.device)
         self._first = self._see(start.logits[None, None]).at(0, 0)
         self._remembered: list[_Remembered] = []  # newest first
-        self._to_newest: list[float] = []  # the others' likeness to the newest, in the same order
         super().begin(start)
 
     # ------------------------------------------------------------------------------------------- what to attend to
@@ -120,8 +133,8 @@ class Samite(Samurai):
         if len(self._remembered) < MEMORY_SLOTS:
             return self._remembered
         newest, *others = self._remembered
-        to_first = np.array([one.to_first for one in others])
-        likeness = self.alpha * np.array(self._to_newest[: len(others)]) + (1 - self.alpha) * to_first
+        to_first = np.array([one.likeness[0] for one in others])
+        likeness = self.alpha * newest.likeness[1 : 1 + len(others)] + (1 - self.alpha) * to_first
         best = np.argsort(-likeness, kind="stable")[: MEMORY_SLOTS - 2]
         return [newest, *(others[index] for index in sorted(best))]
 
@@ -145,29 +158,30 @@ class Samite(Samurai):
         logits = torch.where(visible[:, None, None, None], candidates.logits, BLANK)
         self._seen = self._see(logits)
         assert candidates.maps is not None
-        overlap = self._overlap(logits, candidates.maps.flatten(2))
-        known = [self._first, *(one.sight for one in self._remembered)]
-        objects = torch.stack([sight.prototypes[0] for sight in known])  # [1 + remembered, C]
-        likeness = F.normalize(self._seen.prototypes[:, :, 0], dim=-1) @ F.normalize(objects, dim=-1).T
-        return torch.cat([overlap[..., None], likeness], dim=-1).flatten(1)
+        overlap = self._overlap(self._seen.inside, candidates.maps.flatten(2))
+        return torch.cat([overlap[..., None], self._likenesses(self._seen)], dim=-1).flatten(1)
 
-    def _overlap(self, logits: Tensor, conditioned: Tensor) -> Tensor:
+    def _overlap(self, inside: Tensor, conditioned: Tensor) -> Tensor:
         """IoU of the memories' masks, all together, with where each candidate's prototypes find the object on them.
 
         Args:
-            logits: [2, K, 4h, 4w].
+            inside: bool [2, K, n], the places of the candidates.
             conditioned: [2, C, n] the image's features after memory attention.
 
         Returns:
             [2, K].
         """
-        inside = self._inside(logits if self._filter else resize(logits, self._side * _STRIDE))
         prototypes = _prototypes(conditioned[:, None], inside)  # [2, K, 2, C]
         near = _nearness(self._grid, inside)
         maps = torch.stack([sight.map for sight in self._attended])  # [memories, C, n]
         shown = torch.stack([sight.inside for sight in self._attended])  # [memories, n]
         found = _likeness(maps, prototypes[:, :, None], near[:, :, None]) >= _FOUND  # [2, K, memories, n]
         return (found & shown).sum(dim=(2, 3)) / (found | shown).sum(dim=(2, 3)).clamp(min=1)
+
+    def _likenesses(self, sight: _Sight) -> Tensor:
+        """Of each mask's object to the prompted frame's and to the remembered ones, [..., 1 + remembered]."""
+        known = torch.stack([one.prototypes[0] for one in [self._first, *(one.sight for one in self._remembered)]])
+        return F.normalize(sight.prototypes[..., 0, :], dim=-1) @ F.normalize(known, dim=-1).T
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
         plain, prompted = predictions
@@ -184,8 +198,17 @@ class Samite(Samurai):
         super().store(t, records)
         (record,) = records
         if record in self._good:
-            sight, (to_first, *self._to_newest) = self._chosen
-            self._remembered = [_Remembered(record, sight, to_first), *self._remembered][: self.candidates]
+            self._remember(record, *self._chosen)
+
+    def _remember(self, record: FrameRecord, sight: _Sight, likeness: np.ndarray) -> None:
+        self._remembered = [_Remembered(record, sight, likeness), *self._remembered][: self.candidates]
+
+    def correct(self, t: int, correction: Correction) -> None:
+        super().correct(t, correction)
+        self._remembered = [one for one in self._remembered if one.record.frame != t]
+        if correction.record.area > 0:  # what the user showed is remembered, and prompts the next frames
+            sight = self._see(correction.logits[None, None]).at(0, 0)
+            self._remember(correction.record, sight, self._likenesses(sight).cpu().numpy())
 
     def reachable(self) -> Collection[FrameRecord]:
         return {self._prompted, *(one.record for one in self._remembered), *self._pointers.recent}
