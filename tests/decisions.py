@@ -183,7 +183,7 @@ def replay(policy: str, steps: Sequence[Step], masks: np.ndarray) -> str | None:
         if len(selections) != len(step.ious):
             return f"frame {t}: {len(selections)} hypotheses, not {len(step.ious)}"
         predictions = [_prediction(step, hypothesis, masks.shape[1:]) for hypothesis in range(len(step.ious))]
-        rule.measure(t, _nothing_predicted(predictions))
+        rule.measure(t, nothing_predicted(predictions))
         choices = rule.choose(t, predictions)
         if len(choices) != len(step.choices):
             return f"frame {t}: {len(choices)} choices, not {len(step.choices)}"
@@ -206,7 +206,8 @@ def replay(policy: str, steps: Sequence[Step], masks: np.ndarray) -> str | None:
 NOTHING_SEEN = Features(torch.zeros(1, 4, 1, 1), torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), (), (16, 16))
 
 
-def _nothing_predicted(predictions: Sequence[Prediction]) -> Candidates:
+def nothing_predicted(predictions: Sequence[Prediction]) -> Candidates:
+    """What belongs to `NOTHING_SEEN`."""
     ious = torch.tensor(np.stack([prediction.ious for prediction in predictions]))
     rows, count = ious.shape
     tokens, scores, maps = torch.zeros(rows, count, 4), torch.zeros(rows), torch.zeros(rows, 4, 1, 1)
