@@ -32,6 +32,7 @@ NAMES = {
     "samurai": "SAMURAI",
     "dam4sam": "DAM4SAM",
     "sam2long": "SAM2Long",
+    "samite": "SAMITE",
     "mosam": "MoSAM",
     "sam2rl": "SAM2RL (found on this truth)",
 }

@@ -23,6 +23,7 @@ PUBLISHED = {  # the golden set's name -> the policy that must give it
     "samurai-stress": "samurai:kalman_weight=0.5,stable_frames=3,memory_iou=0.6",
     "dam4sam": "dam4sam",
     "dam4sam-stress": ("dam4sam:iou_threshold=0.4,area_low=0.5,area_high=2.0,min_gap=2,distractor_iou=1.0"),
+    "samite": "samite",
     "sam2long": "sam2long:output=final",
     "sam2long-stress-rank0": "sam2long:uncertainty=1000,output=0",
     "sam2long-stress-rank1": "sam2long:uncertainty=1000,output=1",

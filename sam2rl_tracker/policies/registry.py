@@ -21,6 +21,7 @@ BUILTIN = {
     "sam3": "sam2rl_tracker.policies.sam3:Sam3",
     "d4sm": "sam2rl_tracker.policies.d4sm:D4Sm",
     "him2sam": "sam2rl_tracker.policies.him2sam:HiM2Sam",
+    "samite": "sam2rl_tracker.policies.samite:Samite",
     "mosam": "sam2rl_tracker.policies.mosam:MoSam",
     "sam2rl": "sam2rl_tracker.policies.sam2rl:Sam2Rl",
     "never": "sam2rl_tracker.policies.baselines:Never",
