@@ -38,7 +38,7 @@ class Step:
     boxes: list[list[list[int]]] | None  # [hypotheses][K] xmin, ymin, xmax, ymax
     areas: list[int]  # [choices] pixels
     candidates: list[str]  # [choices] the masks bool [K, height, width], packed, in hex; "" where nobody asked for them
-    input_areas: list[list[int]] | None = None  # [hypotheses][K] pixels at the model's input size, where there are boxes
+    input_areas: list[list[int]] | None = None  # [hypotheses][K] pixels at the model's input size
     input_candidates: list[str] = field(default_factory=list)  # as `candidates`, [K, S, S] at the model's input size
     measured: list[list[float]] | None = None  # [hypotheses] what the rule measured itself on the device
 
@@ -309,7 +309,9 @@ def apart(pairs: Sequence[tuple[Step, Step]]) -> Apart:
     pixels += [_largest(a.input_areas, b.input_areas) for a, b in pairs if a.input_areas and b.input_areas]
     for a, b in pairs:
         pixels += [_different(*masks) for masks in zip(a.candidates, b.candidates, strict=True) if all(masks)]
-        pixels += [_different(*masks) for masks in zip(a.input_candidates, b.input_candidates, strict=False) if all(masks)]
+        pixels += [
+            _different(*masks) for masks in zip(a.input_candidates, b.input_candidates, strict=False) if all(masks)
+        ]
     return Apart(
         max((_largest(a.ious, b.ious) for a, b in pairs), default=0.0),
         max((_largest(a.object_scores, b.object_scores) for a, b in pairs), default=0.0),

@@ -26,7 +26,7 @@ bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory beside stoc
 
 def demo(
     out: Annotated[Path, typer.Option(help="A new folder; it becomes a VOT workspace.")] = Path("sam2rl-demo"),
-    every: Annotated[bool, typer.Option("--all", help="SAM2Long and MoSAM too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All trackers: SAM2Long and the later rules too.")] = False,
 ) -> None:
     """Generate videos, train an agent on each, evaluate the trackers by the VOT toolkit, show the table and a video."""
     from sam2rl_tracker.evaluation.methods import TRACKERS

@@ -257,6 +257,10 @@ class Engine:
         """Mask logits [rows, K, 4h, 4w] as masks at the model's input size, bool [rows, K, S, S] on the device."""
         return resize(logits, self.input_size) > 0
 
+    def boxes(self, logits: Tensor) -> Tensor:
+        """The boxes of `extents` alone, [rows, K, 4]."""
+        return self.extents(logits)[..., :4]
+
     def extents(self, logits: Tensor) -> Tensor:
         """Boxes and areas of candidate masks at the model's input size.
 

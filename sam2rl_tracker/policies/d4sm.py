@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Encoding, Outcome, Start
+from sam2rl_tracker.policies.base import Correction, Encoding, Outcome, Start
 from sam2rl_tracker.policies.distractors import DistractorAware
 from sam2rl_tracker.policies.recency import by_place
 
@@ -94,6 +94,20 @@ class D4Sm(DistractorAware):
         self._add_recent(record)
         if self._is_admitted:
             self._admitted, self._last_added = record, t
+
+    def correct(self, t: int, correction: Correction) -> None:
+        # It is a conditioning frame now, as an addition to the DRM is, and one of which the user is sure.
+        record = correction.record
+        self._list = [other for other in self._list if other.frame != t]
+        self._admitted = None
+        if self._pointers and self._pointers[-1].frame == t:
+            self._pointers.pop()
+            self._areas.replace(record.area)
+        elif record.area:
+            self._areas.add(record.area)
+        if record.area:
+            self._pointers.append(record)
+            self._last_added = t
 
     def _move_admitted(self) -> None:
         """Make the frame that was admitted before this one a part of the DRM, where it stands in the list."""

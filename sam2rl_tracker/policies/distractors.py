@@ -28,6 +28,10 @@ class Areas:
     def add(self, area: int) -> None:
         self._areas.append(area)
 
+    def replace(self, area: int) -> None:
+        """Take another area for the newest frame's; 0 = it is not known."""
+        self._areas[-1] = area
+
     def ratio(self) -> float:
         """The newest area over the median of the last ten that are not 0; 0 when it is 0."""
         newest = self._areas[-1]

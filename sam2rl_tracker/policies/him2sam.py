@@ -13,7 +13,7 @@ import numpy as np
 from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.parameters import INTERNAL
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Encoding, Outcome, Prediction, Start
+from sam2rl_tracker.policies.base import Correction, Encoding, Outcome, Prediction, Start
 from sam2rl_tracker.policies.distractors import Areas, other_parts
 from sam2rl_tracker.policies.samurai import Samurai
 
@@ -157,6 +157,13 @@ class HiM2Sam(Samurai):
         # Pointers are asked for from the next frame, the newest short-term frame, or one that is long-term now.
         nows = [t + 1, *(one.frame for one in [*self._short_term()[:1], *self._long])]
         self._past = [r for r in [record, *self._past] if any(self._has_pointer(r, now) for now in nows)]
+
+    def correct(self, t: int, correction: Correction) -> None:
+        super().correct(t, correction)
+        # It is a conditioning frame now, as a long-term frame is, and needs no place among them.
+        self._good, self._long = ([r for r in records if r.frame != t] for records in (self._good, self._long))
+        self._last_long = t
+        self._areas.replace(0)
 
     def reachable(self) -> Collection[FrameRecord]:
         return {self._prompted, *self._good, *self._long, *self._past}

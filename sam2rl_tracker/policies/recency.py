@@ -21,9 +21,7 @@ def ranked(prompted: Sequence[FrameRecord], recent: Sequence[FrameRecord]) -> tu
     return (*((record, CONDITIONING_SLOT) for record in prompted), *reversed(others))
 
 
-def by_place(
-    prompted: FrameRecord, recent: Sequence[FrameRecord], t: int
-) -> tuple[tuple[FrameRecord, int], ...]:
+def by_place(prompted: FrameRecord, recent: Sequence[FrameRecord], t: int) -> tuple[tuple[FrameRecord, int], ...]:
     """Pointers whose distance is the place in a list, not in time; only the prompted frame's is t.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Policy, Start
+from sam2rl_tracker.policies.base import Correction, Policy, Start
 from sam2rl_tracker.policies.recency import by_place, ranked
 
 _MAX_KEPT = MAX_POINTERS - 1  # good frames after which the walk back through the video stops
@@ -66,6 +66,11 @@ class Sam3(Policy):
         frames = self._frames()
         memories = ranked([self._prompted], frames[: MEMORY_SLOTS - 1])
         return [MemorySelection(memories, by_place(self._prompted, frames[:-1], t), self.pointer_span)]
+
+    def correct(self, t: int, correction: Correction) -> None:
+        # It is a conditioning frame now, and needs no place among the others.
+        self._good = [record for record in self._good if record.frame != t]
+        self._newest = None
 
     def _frames(self) -> list[FrameRecord]:
         """What is remembered beside the prompted frame, newest first: frame t-1 always, then the good ones."""
