@@ -46,6 +46,7 @@ class Sam2Rl(BankPolicy):
         corrected="Refused: the agent was trained on decisions without one.",
     )
     exact: ClassVar[bool] = True
+    takes_corrections: ClassVar[bool] = False
 
     @property
     def agent_source(self) -> str | None:
