@@ -58,9 +58,9 @@ def benchmark(
     tracker: Annotated[
         list[str] | None,
         typer.Option(
-            help="Evaluate only this one, and SAM2, beside those that DIR has; repeat it. Without SAM2RL nothing is "
+            help="Evaluate this one, SAM2, and those that DIR has already; repeat it. Without SAM2RL nothing is "
             "trained or searched.",
-            show_default="all",
+            show_default="all, or those of DIR",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
@@ -87,7 +87,7 @@ def benchmark(
         control_steps=control_steps,
         searched=plan.searched if searched is None else searched,
         seeds=seeds,
-        trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else plan.trackers,
+        trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
     )
     with console.status("Starting") as status:
 
