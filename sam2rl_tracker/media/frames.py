@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
@@ -216,13 +217,13 @@ class _FolderSource(FrameSource):
         for one in _several(mask):
             if any(same_file(entry, one) for entry in folder.iterdir()):
                 self.notes.append(f"{one} lies among the frames of {folder} and is no frame: it was left out.")
-        narrow = narrow_range(self.files[0])
+        narrow = narrow_range(self.files[0], self.files[len(self.files) // 2], self.files[-1])
         if narrow:
-            low, high = (f"{100 * share:.0f}%" for share in narrow)
+            low, high = math.floor(1000 * narrow[0]) / 10, math.ceil(1000 * narrow[1]) / 10
             self.notes.append(
-                f"The first frame of {folder} has 16 bits and uses {low} to {high} of their range, so the tracker sees "
-                "little contrast: stretch all frames alike, for example with `mkdir NEW; mogrify -path NEW -level "
-                f"{low},{high} {folder}/*`."
+                f"The frames of {folder} have 16 bits, of whose range the first, middle and last use {low:g}% to "
+                f"{high:g}%, so the tracker sees little contrast: stretch all frames alike, for example with "
+                f"`mkdir NEW; mogrify -path NEW -level {low:g}%,{high:g}% {folder}/*`."
             )
 
     def _frames(self) -> Iterator[Frame]:
@@ -321,8 +322,7 @@ class _VideoSource(FrameSource):
             # Only a header that counts its frames knows their average rate; others state what the rate is meant to be.
             self._varies = not stream.frames or stream.base_rate != rate
             self._seconds = promised_seconds(container, stream)
-            if len(container.streams.video) > 1:
-                others = ", ".join(size_text(other) for other in container.streams.video if other is not stream)
+            if others := ", ".join(size_text(other) for other in moving_streams(container) if other is not stream):
                 self.notes.append(
                     f"{file} has several video streams: the one of {size_text(stream)} pixels was read, not {others}."
                 )
