@@ -10,7 +10,7 @@ import numpy as np
 from sam2rl_tracker.agents.agent import Agent, fingerprint
 from sam2rl_tracker.agents.files import agent_path, load_agent, save_agent
 from sam2rl_tracker.engine import Model
-from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.errors import NoAgent, Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
 
@@ -54,7 +54,8 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
         num_frames: Length of the video, if known.
 
     Raises:
-        Sam2rlError: There is none, the file given is another object's, or the video is longer than the agent's.
+        NoAgent: The folder has none for this object, or the file given is another object's.
+        Sam2rlError: There is no such folder or file, or the video is longer than the agent's.
     """
     if not str(agents):
         raise Sam2rlError(
@@ -69,13 +70,13 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
     key = fingerprint(image, mask, model.hash)
     path = Path(agents) if Path(agents).is_file() else agent_path(agents, key)
     if not path.is_file():
-        raise Sam2rlError(
+        raise NoAgent(
             f"{agents} has no agent for this object (first image, mask and model {model.name} give {key}): agents "
             "serve the video, the object and the model they were trained on; `sam2rl train WORKSPACE` trains one."
         )
     agent = load_agent(path)
     if agent.fingerprint != key:
-        raise Sam2rlError(
+        raise NoAgent(
             f"{agents} was trained on another video, object or model ({agent.fingerprint}, this one is {key}, "
             f"{model.name}): `sam2rl train WORKSPACE` trains one for it."
         )

@@ -10,7 +10,8 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.vot.clips import SequenceObject, objects_of
 from sam2rl_tracker.vot.collect import collect
 from sam2rl_tracker.vot.differences import find_difference
-from sam2rl_tracker.vot.scored import find_scored, scored_view
+from sam2rl_tracker.vot.regions import encode
+from sam2rl_tracker.vot.scored import find_scored, given_without_score, scored_view
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.tracks import read_results
 from sam2rl_tracker.vot.workspace import Workspace, create, open_workspace
@@ -76,6 +77,21 @@ def test_an_object_known_on_no_frame_and_a_sequence_without_truth(workspace):
         ("good", "7", "its truth is known on no frame"),
         ("first", None, "it has no ground truth"),
     ]
+
+
+def test_what_was_given_is_known_by_its_region(workspace):
+    images = sorted((workspace.sequences / "half" / "color").iterdir())
+    found = given_without_score(images[-1], square(20))
+    assert str(found) == "Not scored: half, object 2: it is first given on the last frame."
+    assert given_without_score(images[-1], square(19)) == found  # a corner may be rounded in another way
+    assert given_without_score(images[-1], square(2)) is None  # object 1, which is scored
+    assert given_without_score(images[0], square(20)) is None  # nothing is there on the first frame
+    assert given_without_score(workspace.folder / "elsewhere.png", square(20)) is None
+    twin = workspace.sequences / "half" / "groundtruth_3.txt"
+    twin.write_text((workspace.sequences / "half" / "groundtruth_2.txt").read_text())
+    assert given_without_score(images[-1], square(20)) == found
+    twin.write_text(f"{encode(square(20)).line()}\n" * LENGTH)
+    assert given_without_score(images[-1], square(20)) is None  # of two with this mask, one is scored
 
 
 def test_the_view_holds_what_is_scored(workspace):
