@@ -24,7 +24,6 @@ import trax
 from sam2rl_tracker.errors import NoAgent, NothingFound, Sam2rlError
 from sam2rl_tracker.media.images import Image, Mask, read_image
 from sam2rl_tracker.vot.regions import Box, bounding_box, encode, polygon, rectangle
-from sam2rl_tracker.vot.scored import given_without_score
 
 if TYPE_CHECKING:
     from sam2rl_tracker.tracking.trace import TraceLine
@@ -142,14 +141,7 @@ class Session:
         for region in new:
             self._forms.append(form_of(region))
             number = len(self._forms)
-            try:
-                mask = self._add(region, number, image.shape[:2])
-            except NoAgent:
-                left_out = None if file is None else given_without_score(file, to_mask(region, image.shape[:2]))
-                if left_out is None:
-                    raise
-                print(f"sam2rl: {left_out} It has no agent: it is reported absent.", file=sys.stderr, flush=True)
-                continue
+            mask = self._add(region, number, image.shape[:2], file)
             if mask is not None:
                 masks[number] = mask
         traces = {line.object: line for line in self._tracker.trace_lines()}
@@ -157,11 +149,24 @@ class Session:
             reply(masks.get(k), traces.get(k), self._made_with, form) for k, form in enumerate(self._forms, start=1)
         ]
 
-    def _add(self, region: Any, number: int, size: tuple[int, int]) -> Mask | None:
+    def _add(self, region: Any, number: int, size: tuple[int, int], file: Path | None) -> Mask | None:
         """Give one object to the tracker; its mask on this frame, None when there is nothing to track."""
         mask = to_mask(region, size)
         if not mask.any():
             return None
+        try:
+            return self._prompt(region, mask, number)
+        except NoAgent:
+            from sam2rl_tracker.vot.scored import given_without_score
+
+            left_out = None if file is None else given_without_score(file, mask)
+            if left_out is None:
+                raise
+            print(f"sam2rl: {left_out} It has no agent: it is reported absent.", file=sys.stderr, flush=True)
+            return None
+
+    def _prompt(self, region: Any, mask: Mask, number: int) -> Mask:
+        """Show one object to the tracker, as the box that it was given in or else as a mask; its mask on this frame."""
         box = box_of(region)
         if box is not None:
             try:
