@@ -132,11 +132,26 @@ def _result_stems(workspace: Workspace, tracker: str, experiment: StackExperimen
     """{object's name: its result files' path without the suffix}, of the first repetition."""
     folder = workspace.folder / "results" / tracker / experiment.name
     objects = object_names(workspace.sequences / sequence)
+    if len(objects) == 1 and not experiment.multiobject:
+        own = f"{sequence}_{objects[0]}"
+        if (folder / own).is_dir():  # beside an ignored area, which the toolkit takes for an object there
+            return {objects[0]: folder / own / f"{own}_001"}
+    return {k: folder / f"{object_stem(experiment, sequence, k, objects)}_001" for k in objects}
+
+
+def object_stem(experiment: StackExperiment, sequence: str, object_name: str, objects: Sequence[str]) -> Path:
+    """The folder in an experiment's results that has those of an object, and how the names of its files begin.
+
+    Args:
+        experiment: It gives a tracker the objects together, or else the toolkit makes a sequence of each.
+        sequence: The sequence's name.
+        object_name: The object's.
+        objects: The names of all the sequence's objects: one that is alone is not named.
+    """
     if len(objects) == 1:
-        return {objects[0]: folder / sequence / f"{sequence}_001"}
-    if experiment.multiobject:
-        return {k: folder / sequence / f"{sequence}_{k}_001" for k in objects}
-    return {k: folder / f"{sequence}_{k}" / f"{sequence}_{k}_001" for k in objects}
+        return Path(sequence, sequence)
+    own = f"{sequence}_{object_name}"
+    return Path(sequence if experiment.multiobject else own, own)
 
 
 def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:

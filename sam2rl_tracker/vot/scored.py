@@ -18,9 +18,9 @@ import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.scoring import NotScored, unknown_frames, why_not_scored
-from sam2rl_tracker.media.clutter import subfolders
 from sam2rl_tracker.media.images import Mask
 from sam2rl_tracker.vot.regions import Region
+from sam2rl_tracker.vot.results import object_stem
 from sam2rl_tracker.vot.sequences import is_sequence, known_frames, object_names, object_numbers, read_sequence
 from sam2rl_tracker.vot.workspace import Workspace
 
@@ -134,11 +134,8 @@ def scored_view(workspace: Workspace, scored: Scored, trackers: Sequence[str]) -
         (view / "sequences" / "list.txt").write_text("".join(f"{name}\n" for name in scored.objects))
         for name, objects in scored.objects.items():
             _link_sequence(workspace.sequences / name, view / "sequences" / name, objects)
-            everything = object_names(workspace.sequences / name)
             for tracker in trackers:
-                for experiment in subfolders(workspace.folder / "results" / tracker):
-                    place = Path("results", tracker, experiment, name)
-                    _link_results(workspace.folder / place, view / place, everything, objects)
+                _link_results(workspace, view, tracker, name, objects)
         yield view
 
 
@@ -150,14 +147,17 @@ def _link_sequence(source: Path, target: Path, objects: Sequence[str]) -> None:
             os.symlink(entry, target / entry.name)
 
 
-def _link_results(source: Path, target: Path, everything: Sequence[str], objects: Sequence[str]) -> None:
-    """Result files carry the object's name in theirs where a sequence has several objects."""
-    target.mkdir(parents=True)
-    for entry in source.iterdir() if source.is_dir() else ():
-        if len(everything) == 1:
-            os.symlink(entry, target / entry.name)
-        for k in objects if len(everything) > 1 else ():
-            stem = f"{source.name}_{k}_"
-            if entry.name.startswith(stem):
-                rest = entry.name.removeprefix(stem)
-                os.symlink(entry, target / (f"{source.name}_{rest}" if len(objects) == 1 else entry.name))
+def _link_results(workspace: Workspace, view: Path, tracker: str, sequence: str, objects: Sequence[str]) -> None:
+    """Under the names that they would have if the sequence had no other objects."""
+    everything = object_names(workspace.sequences / sequence)
+    for experiment in workspace.experiments():
+        results = Path("results", tracker, experiment.name)
+        for k in objects:
+            there = workspace.folder / results / object_stem(experiment, sequence, k, everything)
+            here = view / results / object_stem(experiment, sequence, k, objects)
+            if not there.parent.is_dir():
+                continue
+            here.parent.mkdir(parents=True, exist_ok=True)
+            for entry in there.parent.iterdir():
+                if entry.name.startswith(f"{there.name}_"):
+                    os.symlink(entry, here.parent / f"{here.name}{entry.name.removeprefix(there.name)}")
