@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from jinja2 import Environment, PackageLoader
 
@@ -21,7 +20,7 @@ from sam2rl_tracker.evaluation.measures import LOWER_IS_BETTER, MEASURES
 from sam2rl_tracker.evaluation.memory import memory_use
 from sam2rl_tracker.evaluation.results import ROUNDING, Results
 from sam2rl_tracker.evaluation.scoring import describe
-from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs
+from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs, temporary_folder
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.plots import draw_plots
@@ -151,9 +150,9 @@ def write_page(
 def _scratch(folder: Path) -> Iterator[Path]:
     """A hidden folder in a folder of results, with one for objects, to draw into before anything is replaced."""
     try:
-        with TemporaryDirectory(prefix=".figures-", dir=folder) as scratch:
-            (Path(scratch) / "objects").mkdir()
-            yield Path(scratch)
+        with temporary_folder(folder / "figures") as scratch:
+            (scratch / "objects").mkdir()
+            yield scratch
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give another folder.") from error
 

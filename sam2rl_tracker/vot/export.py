@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.media.files import StrPath, sweep, temporary_folder
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.vot.importing import IMPORT_FILE
 from sam2rl_tracker.vot.regions import Region
@@ -77,8 +76,8 @@ def export_results(folder: StrPath, tracker: str, benchmark: Benchmark, out: Str
     found = Export(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
-            new = Path(temporary) / "new"  # renamed, so that it gets a new folder's permissions
+        sweep(target.parent, target.name)
+        with temporary_folder(target) as new:
             for name in progress(workspace.names(), f"Exporting {tracker}"):
                 video = read_sequence(workspace.sequences / name)
                 _write_video(workspace, tracker, video, new / benchmark.videos / name, found)

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import count_clutter, is_clutter
-from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.files import StrPath, atomic_path, is_alive, sweep, temporary_folder
 from sam2rl_tracker.vot.sequences import (
     AnnotatedFrame,
     check_path,
@@ -125,6 +124,7 @@ def _import_one(
 ) -> None:
     folder = workspace.sequences / name
     _remove_leftovers(folder)
+    sweep(folder)
     try:
         fingerprint = recording.fingerprint()
     except OSError as error:
@@ -154,8 +154,8 @@ def _import_one(
             return
         imported.added.append(name)
     else:
-        with tempfile.TemporaryDirectory(prefix=".", dir=workspace.sequences) as temporary:
-            new = Path(temporary) / name
+        with temporary_folder(folder) as temporary:
+            new = temporary / name
             write_sequence(new, frames(), fps, suffix)
             other = _other_file(new, folder) if finished else _lost_file(folder, new)
             if other:
@@ -185,23 +185,13 @@ def _import_one(
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Delete what an import of this sequence left that was killed: its temporary folder names its process."""
-    pattern = re.compile(rf"\.{re.escape(folder.stem)}\.(\d+)(-[0-9a-f]+)?{re.escape(folder.suffix)}")
-    pattern_whole = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)")
+    """Delete what a killed import of this sequence left, also of version 0.1.0, whose folder is `.NAME.PROCESS`."""
+    sweep(folder.parent, folder.name)
+    pattern = re.compile(rf"\.{re.escape(folder.name)}\.(\d{{1,9}})")
     for entry in folder.parent.iterdir():
-        match = pattern.fullmatch(entry.name) or pattern_whole.fullmatch(entry.name)
-        if match and entry.is_dir() and not _is_alive(int(match[1])):
+        match = pattern.fullmatch(entry.name)
+        if match and entry.is_dir() and not is_alive(int(match[1])):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True
 
 
 def _is_finished(folder: Path) -> bool:

@@ -24,9 +24,8 @@ from sam2rl_tracker.vot.results import object_stem
 from sam2rl_tracker.vot.sequences import is_sequence, known_frames, object_names, object_numbers, read_sequence
 from sam2rl_tracker.vot.workspace import Workspace
 
-
 _SAME = 0.5
-"""IoU above which a region that was given is the truth's: corners are rounded in another way on the way to a tracker."""
+"""IoU above which a region that was given is the truth's: a tracker gets corners that are rounded differently."""
 
 
 @dataclass(frozen=True)

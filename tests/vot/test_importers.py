@@ -514,7 +514,10 @@ def test_what_a_killed_import_left_is_removed(again):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
     dead, alive = (folder.with_name(f".s.{number}") for number in (process.pid, os.getppid()))
-    for leftover in (dead, alive):
+    other = folder.with_name(f".other.{process.pid}-0123abcd")  # of another sequence
+    for leftover in (dead, alive, other):
         leftover.mkdir()
+    (folder / f".import.{process.pid}-0123abcd.json").write_text("{")
     import_frames(source, workspace)
-    assert (dead.exists(), alive.exists()) == (False, True)
+    assert (dead.exists(), alive.exists(), other.exists()) == (False, True, False)
+    assert not list(folder.glob(".*"))

@@ -228,10 +228,10 @@ def test_an_object_without_agent_and_without_score_is_absent(half, nano, capsys)
         replies = session.step(image(t), new, file)
         assert not any(to_mask(region, SIZE).any() for region, _ in replies[1:])
         assert replies[0][1]
+    reasons = {2: "its truth is known only on frame 1, on which it is given", 3: "it is first given on the last frame"}
     assert capsys.readouterr().err.splitlines() == [
-        "sam2rl: Not scored: half, object 2: its truth is known only on frame 1, on which it is given. It has no agent: "
-        "it is reported absent.",
-        "sam2rl: Not scored: half, object 3: it is first given on the last frame. It has no agent: it is reported absent.",
+        f"sam2rl: Not scored: half, object {k}: {reason}. It has no agent: it is reported absent."
+        for k, reason in reasons.items()
     ]
 
 
