@@ -109,7 +109,7 @@ def given_without_score(image: Path, mask: Mask) -> NotScored | None:
 def _overlap(mask: Mask, truth: Region | int) -> float:
     """IoU of bool [h, w] with a region of that size."""
     true = truth.full((mask.shape[0], mask.shape[1])) if isinstance(truth, Region) else np.zeros_like(mask)
-    return float(np.count_nonzero(mask & true) / max(np.count_nonzero(mask | true), 1))
+    return int((mask & true).sum()) / max(int((mask | true).sum()), 1)
 
 
 @contextmanager
