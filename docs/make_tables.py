@@ -3,6 +3,8 @@
 python docs/make_tables.py            rewrite what stands between markers in README.md, docs/ and nano's card
 python docs/make_tables.py --check    change nothing, name what is out of date, and end with 1
 
+What the rules say of themselves comes from their classes, as `sam2rl policies` shows it.
+
 The numbers are in docs/benchmark/, as `sam2rl benchmark` wrote them, and in docs/numbers/, a file for each measurement:
 commands, model, machine, the day on which the numbers were entered, the rows as they were printed, and under `facts`
 single numbers that sentences name. To enter a new measurement, change the file with its date, and run this script.
@@ -31,6 +33,9 @@ from typing import Any
 
 from safetensors import safe_open
 
+from sam2rl_tracker.policies import Basis
+from sam2rl_tracker.policies.registry import BUILTIN
+from sam2rl_tracker.policies.rules import Rule, find_rule
 from sam2rl_tracker.report.benchmark_tables import to_markdown
 
 DOCS = Path(__file__).resolve().parent
@@ -313,6 +318,35 @@ def simulation() -> list[str]:
     return table(["", "frames/s", "ratio to stock"], lines)
 
 
+def rules() -> list[str]:
+    """The shipped rules that have a page, as they describe themselves, with what they cost."""
+    costs = {row["rule"]: row for row in read("rule-cost")["rows"]}
+    lines = []
+    for rule in _built_in():
+        if rule.about is None or rule.about.basis is Basis.OWN:
+            continue
+        aliases = "".join(f" (`{alias}`)" for alias in rule.aliases)
+        cost = costs.get(rule.name, {})
+        one, five = _range(cost.get("low"), cost.get("high")), _range(cost.get("five"))
+        page = f"[`{rule.name}`](policies/{rule.name}.md){aliases}"
+        lines.append([page, rule.about.title, rule.about.paper, rule.exactness, one, five])
+    return table(["Name", "Title", "Source", "How exact", "1 object", "5 objects"], lines)
+
+
+def baselines() -> list[str]:
+    """The shipped rules that nobody published."""
+    lines = []
+    for rule in _built_in():
+        if rule.about is not None and rule.about.basis is Basis.OWN:
+            parameters = " ".join(f"`{one.name}` = {one.default}. {one.meaning}" for one in rule.parameters)
+            lines.append([f"`{rule.name}`", rule.summary, parameters])
+    return table(["Name", "Rule", "Parameter"], lines)
+
+
+def _built_in() -> list[Rule]:
+    return [find_rule(name) for name in BUILTIN]
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "real-videos": partial(trackers, "real-videos"),
     "real-videos-each": partial(trackers, "real-videos", sequences=True),
@@ -328,6 +362,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "mosam-64": mosam_parts,
     "mosam-earlier": lambda: _parts(read("mosam-earlier")["rows"]),
     "nano-goals": nano_goals,
+    "rules": rules,
+    "baselines": baselines,
     "speed": speed,
     "simulation": simulation,
 }
@@ -400,8 +436,8 @@ def _nano_parameters() -> int:
         return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  (it is no dict)
 
 
-def _range(low: float, high: float | None = None) -> str:
-    """Two numbers with two digits, or one; a plain 1 for what is 1 by definition."""
+def _range(low: float | None, high: float | None = None) -> str:
+    """Two numbers with two digits, one or none; a plain 1 for what is 1 by definition."""
     values = dict.fromkeys("1" if value == 1 else f"{value:.2f}" for value in (low, high) if value is not None)
     return " to ".join(values)
 

@@ -55,6 +55,14 @@ def benchmark(
     searched: Annotated[
         int | None, typer.Option(min=1, help="Search on so many of the first videos.", show_default="8; --paper: all")
     ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Evaluate only this one, and SAM2, beside those that DIR has; repeat it. Without SAM2RL nothing is "
+            "trained or searched.",
+            show_default="all",
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
     device: Device = None,
@@ -62,6 +70,7 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
+    from sam2rl_tracker.evaluation.methods import REFERENCE
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.benchmark_tables import make_tables
     from sam2rl_tracker.training.settings import parse_settings
@@ -78,6 +87,7 @@ def benchmark(
         control_steps=control_steps,
         searched=plan.searched if searched is None else searched,
         seeds=seeds,
+        trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else plan.trackers,
     )
     with console.status("Starting") as status:
 

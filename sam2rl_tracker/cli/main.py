@@ -13,6 +13,7 @@ from sam2rl_tracker.cli.experiments import bench_app, benchmark, demo
 from sam2rl_tracker.cli.export import export_app
 from sam2rl_tracker.cli.model import model_app
 from sam2rl_tracker.cli.options import say
+from sam2rl_tracker.cli.policies import policies
 from sam2rl_tracker.cli.report import compare, report
 from sam2rl_tracker.cli.track import track
 from sam2rl_tracker.cli.training import agent_app, search, train
@@ -20,7 +21,7 @@ from sam2rl_tracker.cli.workspace import workspace_app
 from sam2rl_tracker.errors import Sam2rlError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="SAM 2 tracking with pluggable memory policies.")
-for command in (demo, track, report, benchmark, compare, train, search):
+for command in (demo, track, policies, report, benchmark, compare, train, search):
     app.command()(command)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(export_app, name="export")

@@ -12,7 +12,7 @@ from rich.console import Console
 ON_OWN_TRUTH = "on the ground truth that they are scored on"
 console = Console(stderr=True)  # for people; stdout is for results
 Model = Annotated[str, typer.Option(help="A name, Hugging Face id or folder: see `sam2rl model list`.")]
-Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl track --list-policies`.")]
+Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl policies`.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps; by default the best there is.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alone on stdout.")]
 Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]

@@ -101,10 +101,7 @@ class Engine:
         if shape is not None:
             selections = [*selections, *[selections[0]] * (shape.rows - rows)]
         with self._autocast(), self._attention_kernel():
-            bank = gather(self._network, self._memory_pos, selections, shape)
-            image_pos = self._image_pos.to(features.query.dtype)
-            conditioned = self._attention.attend(features.query, image_pos, bank)  # [rows, h*w, C]
-            maps = conditioned.transpose(1, 2).unflatten(2, (self._side, self._side))
+            maps = self._condition(features, selections, shape)
             candidates = self._decode(maps, features, [selection.prompt for selection in selections])
         return candidates if len(selections) == rows else candidates.take(slice(rows))
 
@@ -152,26 +149,68 @@ class Engine:
         return Chosen(logits=logits, object_scores=scores, pointers=pointers)
 
     @torch.inference_mode()
-    def prompt_boxes(self, features: Features, boxes: np.ndarray) -> tuple[Chosen, Tensor]:
-        """Segment what given boxes hold, float [objects, 4] as x, y, width, height in pixels of the image.
+    def prompt_points(self, features: Features, prompts: Sequence[Prompt]) -> tuple[Chosen, Tensor]:
+        """Segment what points and boxes show on the objects' first frame: without any memory.
+
+        Args:
+            prompts: Of each object, with points (a box is two); a mask is one to refine. See `point_prompt`.
 
         Returns:
             The chosen masks and their predicted IoU [objects].
         """
-        network = self._network
-        height, width = features.video_size
-        corners = torch.from_numpy(np.asarray(boxes, dtype=np.float32)).clone()
-        corners[:, 2:] += corners[:, :2]
-        corners = corners.reshape(-1, 2, 2) / torch.tensor([width, height]) * self.input_size
-        labels = torch.tensor([2, 3], dtype=torch.int32, device=self.device)
-        prompts = [Prompt(points=pair.to(self.device), labels=labels) for pair in corners]
+        counts = [0 if prompt.points is None else len(prompt.points) for prompt in prompts]
+        order: list[int] = []
+        parts: list[tuple[Chosen, Tensor]] = []
+        for count in sorted(set(counts)):  # rows are not padded by points: to the decoder, those would be something
+            rows = [row for row, own in enumerate(counts) if own == count]
+            with self._autocast(), self._attention_kernel():
+                top = features.map.flatten(2).permute(2, 0, 1) + self._network.no_mem_embed  # [h*w, 1, C]
+                maps = top.permute(1, 2, 0).unflatten(2, (self._side, self._side)).expand(len(rows), -1, -1, -1)
+                multimask = self._takes_several(count, self._network.multimask_output_in_sam)
+                candidates = self._decode(maps, features, [prompts[row] for row in rows], multimask)
+            order += rows
+            parts.append(self._take_best(candidates))
+        chosen, ious = zip(*parts, strict=True)
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return Chosen.join(chosen).take(back), torch.cat(ious)[back]
+
+    @torch.inference_mode()
+    def prompt_tracked(self, features: Features, selection: MemorySelection) -> tuple[Chosen, Tensor]:
+        """Predict a tracked frame once more, by what it attends to and by points of a user in the selection's prompt.
+
+        As `SAM2VideoPredictor.add_new_points_or_box` on a frame that was tracked; what differs from `predict` is the
+        number of candidates, which depends on the number of points.
+
+        Returns:
+            The chosen mask and its predicted IoU [1].
+        """
+        prompt = selection.prompt
+        count = 0 if prompt is None or prompt.points is None else len(prompt.points)
         with self._autocast(), self._attention_kernel():
-            top = features.map.flatten(2).permute(2, 0, 1) + network.no_mem_embed  # [h*w, 1, C]
-            maps = top.permute(1, 2, 0).unflatten(2, (self._side, self._side)).expand(len(boxes), -1, -1, -1)
-            candidates = self._decode(maps, features, prompts, multimask=False)
-        rows = torch.arange(len(boxes), device=self.device)
-        chosen = self.choose(candidates, rows, torch.zeros_like(rows), candidates.object_scores > 0)
-        return chosen, candidates.ious[:, 0]
+            maps = self._condition(features, [selection])
+            candidates = self._decode(maps, features, [prompt], self._takes_several(count, self._multimask))
+        return self._take_best(candidates)
+
+    def point_prompt(
+        self, video_size: tuple[int, int], points: np.ndarray, box: np.ndarray | None = None, mask: Tensor | None = None
+    ) -> Prompt:
+        """The prompt that a user's points, and a box around the object, are: in SAM 2's order, the box comes first.
+
+        Args:
+            video_size: Height and width of the image in pixels.
+            points: [k, 3] x, y in pixels of the image, and 1 on the object or 0 off it.
+            box: [4] x, y, width, height in pixels of the image.
+            mask: [4h, 4w] logits of the mask that the points refine.
+        """
+        height, width = video_size
+        points = np.asarray(points, dtype=np.float32).reshape(-1, 3)
+        coordinates, labels = points[:, :2], points[:, 2].astype(np.int32)
+        if box is not None:
+            corner, size = np.asarray(box, dtype=np.float32).reshape(2, 2)
+            coordinates = np.concatenate([[corner, corner + size], coordinates])
+            labels = np.concatenate([[2, 3], labels]).astype(np.int32)
+        placed = torch.from_numpy(coordinates) / torch.tensor([width, height]) * self.input_size
+        return Prompt(placed.to(self.device), torch.from_numpy(labels).to(self.device), mask)
 
     # -------------------------------------------------------------------------------------------- memories
 
@@ -245,6 +284,27 @@ class Engine:
             dense = dense.to(embedded.dtype).clone()
             dense[with_mask] = embedded
         return sparse, dense
+
+    def _condition(
+        self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None = None
+    ) -> Tensor:
+        """The image as seen from what each selection attends to, [rows, C, h, w]."""
+        bank = gather(self._network, self._memory_pos, selections, shape)
+        image_pos = self._image_pos.to(features.query.dtype)
+        conditioned = self._attention.attend(features.query, image_pos, bank)  # [rows, h*w, C]
+        return conditioned.transpose(1, 2).unflatten(2, (self._side, self._side))
+
+    def _takes_several(self, points: int, allowed: bool) -> bool:
+        """Whether a user's prompt of so many points gets K candidates (`_use_multimask`): a single one is ambiguous."""
+        network = self._network
+        return bool(allowed and network.multimask_min_pt_num <= points <= network.multimask_max_pt_num)
+
+    def _take_best(self, candidates: Candidates) -> tuple[Chosen, Tensor]:
+        """Each row's candidate of the highest predicted IoU, and that IoU [rows]."""
+        rows, picks = torch.arange(len(candidates.ious), device=self.device), candidates.ious.argmax(dim=1)
+        # In exact mode, too, by this class's rule: stock SAM 2 resizes a prompted frame's mask alone.
+        chosen = Engine.choose(self, candidates, rows, picks, candidates.object_scores > 0)
+        return chosen, candidates.ious[rows, picks]
 
     def _decode(
         self, maps: Tensor, features: Features, prompts: Sequence[Prompt | None], multimask: bool | None = None

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from sam2rl_tracker.engine.engine import BLANK, Engine
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import resize
-from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection
+from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection, Prompt
 
 
 class ExactEngine(Engine):
@@ -62,10 +62,10 @@ class ExactEngine(Engine):
         return Chosen.join([self.prompt_masks(features, mask[None]) for mask in masks])
 
     @torch.inference_mode()
-    def prompt_boxes(self, features: Features, boxes: np.ndarray) -> tuple[Chosen, Tensor]:
-        if len(boxes) <= 1:
-            return super().prompt_boxes(features, boxes)
-        chosen, ious = zip(*(self.prompt_boxes(features, box[None]) for box in boxes), strict=True)
+    def prompt_points(self, features: Features, prompts: Sequence[Prompt]) -> tuple[Chosen, Tensor]:
+        if len(prompts) <= 1:
+            return super().prompt_points(features, prompts)
+        chosen, ious = zip(*(self.prompt_points(features, [prompt]) for prompt in prompts), strict=True)
         return Chosen.join(chosen), torch.cat(ious)
 
     @torch.inference_mode()

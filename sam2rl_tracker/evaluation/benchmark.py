@@ -159,7 +159,8 @@ class BenchmarkDocument:
         methods: {method: what there is to say of it}: trackers, baselines, searches, the best found.
         videos: {sequence: {method: quality}}.
         steps: {sequence: {method: simulated steps}} of agents and searches.
-        claims: What can be claimed of the agents.
+        claims: What can be claimed of the agents; None without agents, where steps, seeds, transfer and curves are
+            empty.
         seeds: {sequence: {seed: quality}} on the first videos.
         transfer: {variant of the videos: what is left of the agents' gain}.
         curves: {method: [steps, mean simulated gain] each}.
@@ -171,7 +172,7 @@ class BenchmarkDocument:
     methods: Mapping[str, Method]
     videos: Mapping[str, Mapping[str, float]]
     steps: Mapping[str, Mapping[str, int]]
-    claims: Claims
+    claims: Claims | None
     seeds: Mapping[str, Mapping[str, float]]
     transfer: Mapping[str, Survival]
     curves: Mapping[str, Sequence[Sequence[float]]]
@@ -179,7 +180,7 @@ class BenchmarkDocument:
 
     def as_json(self) -> dict[str, Any]:
         """As `benchmark.json` holds it."""
-        return {**asdict(self), "claims": self.claims.as_json()}
+        return {**asdict(self), "claims": self.claims and self.claims.as_json()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> BenchmarkDocument:
@@ -190,7 +191,7 @@ class BenchmarkDocument:
         """
         typed: dict[str, Any] = {
             "methods": {key: Method.from_json(row) for key, row in content["methods"].items()},
-            "claims": Claims.from_json(content["claims"]),
+            "claims": content["claims"] and Claims.from_json(content["claims"]),
             "transfer": {variant: Survival(**row) for variant, row in content["transfer"].items()},
         }
         return cls(**{name: typed.get(name, content[name]) for name in cls.__dataclass_fields__})

@@ -62,6 +62,8 @@ def survival(variants: Mapping[str, str], moved: Mapping[str, Mapping[str, Trans
         moved: {sequence: {variant: qualities on it}}.
     """
     table: dict[str, Survival] = {}
+    if not moved:
+        return table
     original = None
     for variant, what in variants.items():
         rows = [result[variant] for result in moved.values()]

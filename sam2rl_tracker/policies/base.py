@@ -11,6 +11,8 @@ Most rules follow one hypothesis: they write `select` and `store`, and inherit t
 it can still reach and nothing else; `reachable` names them. The tracker holds none, so memory stays flat on a video of
 any length. A policy never sees ground truth.
 
+Where a user corrects a frame's output after that, `correct(t)` lets the rule mend what it concluded from the frame.
+
 A rule that judges a frame only in the light of later ones says so by `revises`; at the end of the video `revise` names
 the choices that were right.
 """
@@ -29,6 +31,7 @@ from torch import Tensor
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About
 
 
 class Encoding(Enum):
@@ -113,6 +116,25 @@ class Start:
     agent: Agent | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """What a user made of the most recent frame's output.
+
+    Attributes:
+        record: What the frame leaves behind now. Its memory comes from the corrected mask.
+        replaced: The record that `store` got for the frame's output.
+        mask: bool [height, width], the corrected mask; all False where the user said what the object is not.
+        box: float [4] xmin, ymin, xmax, ymax of it at the model's input size; zeros where it is empty.
+        logits: float32 [4h, 4w] of it, on the model's device.
+    """
+
+    record: FrameRecord
+    replaced: FrameRecord
+    mask: np.ndarray
+    box: np.ndarray
+    logits: Tensor
+
+
 class Policy(ABC):
     """A memory rule for one object. One object = one instance = one bank.
 
@@ -129,6 +151,12 @@ class Policy(ABC):
 
     math_attention: ClassVar[bool] = False
     """Whether the published code attends by PyTorch's plain kernel on a CPU; exact mode then does the same."""
+
+    about: ClassVar[About | None] = None
+    """What `sam2rl policies` says of the rule. A subclass gives its own: it is another rule."""
+
+    takes_corrections: ClassVar[bool] = True
+    """Whether a user may correct the output on a later frame. A rule fitted to a video without corrections says no."""
 
     pointer_span: int
     """P: how many frames the object pointers span; SAM 2 takes min(frames of the video, 16)."""
@@ -160,6 +188,14 @@ class Policy(ABC):
     @abstractmethod
     def reachable(self) -> Collection[FrameRecord]:
         """Every record that some future `select` may still name."""
+
+    def correct(self, t: int, correction: Correction) -> None:  # noqa: B027  # most rules need not
+        """Mend the rule's own state after a user corrected frame t, the last one that was stored.
+
+        The tracker itself sees to it that later frames attend to the corrected frame, as to a conditioning frame, and
+        no longer to any record that the policy has of it. What is left to the rule is what it concluded from the frame.
+        Called again when the frame is corrected again. On the prompted frame the policy begins anew instead.
+        """
 
     @property
     def agent_source(self) -> str | None:

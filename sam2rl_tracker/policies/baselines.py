@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from sam2rl_tracker.agents.action import DISCARD, OLDEST
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.bank import BankPolicy
 from sam2rl_tracker.policies.base import Start
+
+_ATTENDS = "The prompted frame and the stored ones, seven in all; pointers of the same frames."
 
 
 @dataclass
 class Never(BankPolicy):
     """The prompted frame alone: nothing is ever added."""
+
+    about: ClassVar[About] = About("never", Basis.OWN, "The prompted frame; its pointer.", "Nothing else.")
 
     def decide(self, t: int, bank: Sequence[int]) -> int:
         return DISCARD
@@ -30,6 +36,8 @@ class Stride(BankPolicy):
     """
 
     stride: int = 5
+
+    about: ClassVar[About] = About("stride", Basis.OWN, _ATTENDS, "Frames at multiples of stride: the six newest.")
 
     def __post_init__(self) -> None:
         if self.stride < 1:
@@ -48,6 +56,10 @@ class Random(BankPolicy):
     """
 
     seed: int = 0
+
+    about: ClassVar[About] = About(
+        "random", Basis.OWN, _ATTENDS, "After every frame chance drops it or puts it in the place of a stored one."
+    )
 
     def __post_init__(self) -> None:
         if self.seed < 0:

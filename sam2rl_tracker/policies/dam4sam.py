@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Encoding, Outcome, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
 
@@ -54,6 +56,17 @@ class Dam4Sam(Policy):
     distractor_iou: float = 0.7
     drm_size: int = 4
     ram_stride: int = 5
+
+    about: ClassVar[About] = About(
+        title="DAM4SAM",
+        basis=Basis.CODE,
+        paper="Videnovic et al., arXiv:2411.17576",
+        attends="The DRM: the prompted frame and up to three that show a distractor, as conditioning frames. The RAM: "
+        "the newest visible frame and those at multiples of five before it; seven in all. Pointers of the DRM and of "
+        "the visible frames among the last fifteen.",
+        remembers="Visible frames. One joins the DRM, encoded from its binarised mask, when its predicted IoU is high, "
+        "its area steady, the last addition far enough back, and another candidate covers something else.",
+    )
 
     def __post_init__(self) -> None:
         if self.ram_stride < 1 or self.min_gap < 0 or not 1 <= self.drm_size <= MEMORY_SLOTS:

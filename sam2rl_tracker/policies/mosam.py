@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection, Prompt
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Encoding, Outcome, PointerWindow, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
 
@@ -35,9 +37,11 @@ class MoSam(Policy):
     """Motion-guided prompts, and a memory without the frames and the pixels that are likely wrong; MoSAM-style.
 
     Source: Yang et al., "MoSAM: Motion-Guided Segment Anything Model with Spatial-Temporal Memory Selection"
-    (arXiv:2505.00739). What its abstract states: motion-guided prompting represents the object's motion in a sparse and
-    a dense manner and injects both into SAM 2 as prompts; spatial-temporal memory selection identifies, at pixel and at
-    frame level, what is likely to be segmented accurately, and eliminates the rest from memory.
+    (arXiv:2505.00739), its abstract.
+
+    What the abstract states: motion-guided prompting represents the object's motion in a sparse and a dense manner and
+    injects both into SAM 2 as prompts; spatial-temporal memory selection identifies, at pixel and at frame level, what
+    is likely to be segmented accurately, and eliminates the rest from memory.
 
     There was no code to compare with, and all else is our choice. The motion is the mean shift of the mask's centre
     over the last frames. The sparse prompt is one point: SAM 2 has learned to be corrected by points on frames that it
@@ -68,6 +72,16 @@ class MoSam(Policy):
     memory_iou: float = 0.1
     memory_object_score: float = 0.0
     pixel_confidence: float = 0.5
+
+    about: ClassVar[About] = About(
+        title="MoSAM-style",
+        basis=Basis.ABSTRACT,
+        compared="there was no code to compare with",
+        paper="Yang et al., arXiv:2505.00739",
+        attends="The prompted frame and the six newest trusted ones, at the places where their masks are confident; "
+        "pointers as in SAM 2. The decoder is prompted where the motion leads.",
+        remembers="Trusted frames: predicted IoU and object score are above thresholds.",
+    )
 
     def __post_init__(self) -> None:
         if self.motion_frames < 1 or not 0 <= self.pixel_confidence < 1:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sam2rl_tracker.engine.types import CONDITIONING_SLOT, MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import PointerWindow, Policy, Start
 
 
@@ -26,6 +28,15 @@ class Recency(Policy):
     Source: Ravi et al., "SAM 2: Segment Anything in Images and Videos" (arXiv:2408.00714), as in
     `SAM2VideoPredictor` of the `sam2` package; equal to it mask for mask in exact mode.
     """
+
+    about: ClassVar[About] = About(
+        title="SAM 2",
+        basis=Basis.CODE,
+        compared="SAM2VideoPredictor of sam2 1.1.0",
+        paper="Ravi et al., arXiv:2408.00714",
+        attends="The prompted frame and frames t-6 to t-1; pointers of the prompted frame and of the last fifteen.",
+        remembers="Every frame, whether it shows the object or not, until six newer ones are there.",
+    )
 
     def begin(self, start: Start) -> None:
         self._recent: list[FrameRecord] = []  # newest first

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Choice, Policy, Prediction, Start
 from sam2rl_tracker.policies.recency import ranked
 
@@ -83,6 +85,18 @@ class Sam2Long(Policy):
     memory_iou: float = 0.1
     uncertainty: float = 2.0
     output: str = CAUSAL
+
+    about: ClassVar[About] = About(
+        title="SAM2Long",
+        basis=Basis.CODE,
+        compared="with output=final; causal is ours",
+        paper="Ding et al., arXiv:2410.16268",
+        attends="In each pathway: the prompted frame, frame t-1 and the newest remembered ones, seven in all. "
+        "Pointers of the first and of up to fifteen others. Keys count 0.95 to 1.05, by the rank of the object score.",
+        remembers="In each pathway the frames with a predicted IoU above memory_iou that show the object.",
+        chooses="That of the pathway with the highest sum of log(predicted IoU). Of the candidates of all pathways the "
+        "three best live on; on uncertain frames they must differ.",
+    )
 
     def __post_init__(self) -> None:
         if self.pathways < 1:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.types import MAX_POINTERS
 from sam2rl_tracker.parameters import INTERNAL
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.bank import BankPolicy
 from sam2rl_tracker.policies.base import Start
 
@@ -17,7 +18,10 @@ from sam2rl_tracker.policies.base import Start
 class Sam2Rl(BankPolicy):
     """An agent trained on this very video, and so on the ground truth that it is scored on, controls the bank.
 
-    Source: SAM2RL (Adamyan et al., arXiv:2507.08548). The observation holds no image: the greedy agent is an open-loop
+    Source: Adamyan et al., "SAM2RL: Towards Reinforcement Learning Memory Control in Segment Anything Model 2"
+    (arXiv:2507.08548).
+
+    The observation holds no image: the greedy agent is an open-loop
     list of decisions.
 
     Attributes:
@@ -31,7 +35,18 @@ class Sam2Rl(BankPolicy):
     agent: Agent | None = field(default=None, metadata=INTERNAL)
     stride: int = field(default=1, metadata=INTERNAL)
 
+    about: ClassVar[About] = About(
+        title="SAM2RL (trained on its test videos)",
+        basis=Basis.PAPER,
+        compared="equal to the simulator, decision for decision; there was no code to compare with",
+        paper="Adamyan et al., arXiv:2507.08548",
+        attends="The prompted frame and the stored ones, seven in all; pointers of the same frames.",
+        remembers="After every frame the agent drops it or puts it in the place of a stored one. It knows the indices "
+        "of these frames, and no image.",
+        corrected="Refused: the agent was trained on decisions without one.",
+    )
     exact: ClassVar[bool] = True
+    takes_corrections: ClassVar[bool] = False
 
     @property
     def agent_source(self) -> str | None:

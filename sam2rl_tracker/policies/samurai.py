@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection
+from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Choice, PointerWindow, Policy, Prediction, Start
 from sam2rl_tracker.policies.kalman import BoxFilter, box_iou
 from sam2rl_tracker.policies.recency import ranked
@@ -43,6 +44,16 @@ class Samurai(Policy):
     memory_object_score: float = 0.0
     memory_motion: float = 0.0
 
+    about: ClassVar[About] = About(
+        title="SAMURAI",
+        basis=Basis.CODE,
+        paper="Yang et al., arXiv:2411.11922",
+        attends="The prompted frame, frame t-1 and the newest remembered ones, seven in all; pointers as in SAM 2.",
+        remembers="Frames with predicted IoU, object score and, where they have one, motion score above thresholds.",
+        chooses="The candidate of the highest predicted IoU, or after enough reliable frames of the highest weighted "
+        "mean of predicted IoU and overlap with the box that a Kalman filter expects.",
+        visible="Its object score is above appear_score, -1 by default.",
+    )
     needs_boxes: ClassVar[bool] = True
     math_attention: ClassVar[bool] = True
 

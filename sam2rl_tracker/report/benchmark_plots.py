@@ -35,7 +35,8 @@ _STROKES = {AGENTS: Stroke(ORANGE, "-"), **SEARCH_STROKES}
 def plot_gains(document: BenchmarkDocument, path: Path) -> Path:
     """Draw every method's mean difference to SAM 2 with its interval, the best on top, and each video's as a dot.
 
-    What searches found has a panel of its own, as only the first videos were searched; the agents there stand beside.
+    What searches found, if there were any, has a panel of its own, as only the first videos were searched; the agents
+    there stand beside.
 
     Args:
         document: A benchmark's.
@@ -44,17 +45,20 @@ def plot_gains(document: BenchmarkDocument, path: Path) -> Path:
     Raises:
         Sam2rlError: The file cannot be written.
     """
-    claims, methods = document.claims, document.methods
+    methods, rows = document.methods, list(document.videos.values())
     spans = {key: [row.gain, row.low, row.high] for key, row in methods.items() if key != REFERENCE}
     every = {key: span for key, span in spans.items() if key not in SEARCHED}
-    searched = {AGENTS: claims.searched_gain, **{key: spans[key] for key in SEARCHED}}
-    rows = list(document.videos.values())
-    figure = new_figure(8, 0.42 * (len(every) + len(searched)) + 2.4)
-    panels = figure.subplots(2, sharex=True, height_ratios=[len(every), len(searched)])
-    _draw_gains(panels[0], every, rows, f"{claims.videos} videos", methods)
-    some = [row for row in rows if BEST in row]
-    _draw_gains(panels[1], searched, some, f"the {claims.searched} videos that were searched", methods)
-    panels[1].set_xlabel("Quality less SAM 2's, percentage points: mean over videos, 95 % interval, each video")
+    searched: dict[str, Sequence[Any]] = {}
+    if document.claims is not None:
+        searched = {AGENTS: document.claims.searched_gain, **{key: spans[key] for key in SEARCHED}}
+    heights = [len(some) for some in (every, searched) if some]
+    figure = new_figure(8, 0.42 * sum(heights) + 2.4)
+    panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    _draw_gains(panels[0], every, rows, f"{len(rows)} videos", methods)
+    if searched:
+        some = [row for row in rows if BEST in row]
+        _draw_gains(panels[1], searched, some, f"the {len(some)} videos that were searched", methods)
+    panels[-1].set_xlabel("Quality less SAM 2's, percentage points: mean over videos, 95 % interval, each video")
     for sees in (False, True):
         panels[0].plot([], [], _MARKERS[sees], color=_COLORS[sees], label=_NOTES[sees])
     figure.legend(loc="outside upper center", ncols=2)
@@ -85,12 +89,14 @@ def plot_steps(document: BenchmarkDocument, path: Path) -> Path:
     """Draw the mean gain of agents and searches, on the searched videos, against the simulated steps that they took.
 
     Args:
-        document: A benchmark's.
+        document: A benchmark's, with agents.
         path: A .png, .pdf or .svg to write.
 
     Raises:
         Sam2rlError: The file cannot be written.
     """
+    claims = document.claims
+    assert claims is not None
     figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
     for key, stroke in _STROKES.items():
@@ -99,7 +105,6 @@ def plot_steps(document: BenchmarkDocument, path: Path) -> Path:
         name = method_name(key, document.methods[key])
         axes.step(steps, percent, where="post", label=name, **stroke.line(2))
         axes.plot(steps[-1], percent[-1], "o", color=stroke.color)
-    claims = document.claims
     for rule, dash in ((claims.heuristics, (0, (1, 3))), (claims.baselines, (0, (5, 5)))):
         if rule is not None:
             name, rows = rule.best, [row for row in document.videos.values() if BEST in row]
@@ -108,7 +113,7 @@ def plot_steps(document: BenchmarkDocument, path: Path) -> Path:
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(
         xscale="log",
-        xlabel=f"simulated steps for each video (mean of {document.claims.searched} videos)",
+        xlabel=f"simulated steps for each video (mean of {claims.searched} videos)",
         ylabel="simulated Quality less SAM 2's, percentage points",
     )
     axes.set_title("*: found on the ground truth that it is scored on")

@@ -46,15 +46,16 @@ def to_markdown(content: Mapping[str, Any]) -> str:
 
 def make_tables(document: BenchmarkDocument) -> str:
     """The tables of a benchmark in Markdown."""
-    parts = {
-        "All methods": _main_table(document),
-        "Searches": _searches_table(document),
-        "What can be claimed": _sentences(document.claims),
-        "On changed videos": _transfer_table(document.transfer),
-        "Seeds": _seeds_table(document),
-        "Every video": _videos_table(document),
-        "How it was made": _making(document.settings),
-    }
+    claims = document.claims
+    parts = {"All methods": _main_table(document)}
+    if claims is not None:
+        parts |= {
+            "Searches": _searches_table(document, claims),
+            "What can be claimed": _sentences(claims),
+            "On changed videos": _transfer_table(document.transfer),
+            "Seeds": _seeds_table(document),
+        }
+    parts |= {"Every video": _videos_table(document), "How it was made": _making(document)}
     return "\n".join(line for title, lines in parts.items() for line in (f"## {title}", "", *lines, ""))
 
 
@@ -81,9 +82,8 @@ def _main_table(document: BenchmarkDocument) -> list[str]:
     return lines
 
 
-def _searches_table(document: BenchmarkDocument) -> list[str]:
+def _searches_table(document: BenchmarkDocument, claims: Claims) -> list[str]:
     """What was found without learning, on the videos that were searched."""
-    claims = document.claims
     searched = [name for name, row in document.videos.items() if BEST in row]
     lines = [
         f"Searches on the first {len(searched)} videos, and the agents there. All were evaluated by the tracker."
@@ -153,9 +153,22 @@ def _videos_table(document: BenchmarkDocument) -> list[str]:
     return lines
 
 
-def _making(settings: Mapping[str, Any]) -> list[str]:
+def _making(document: BenchmarkDocument) -> list[str]:
     """How the numbers came about."""
-    ppo, seconds = settings["settings"], settings["seconds"]
+    settings = document.settings
+    agents = f"; {_trainings(settings)}" if document.claims else ""
+    spent = ", ".join(f"{name} {value / 60:.0f}" for name, value in settings["seconds"].items() if value)
+    versions = ", ".join(f"{name} {settings[name]}" for name in (*BENCHMARK_PACKAGES, "python"))
+    return [
+        f"Made with: preset {settings['preset']}, {settings['frames']} frames, videos from seed {settings['seed']}, "
+        f"model {settings['model']} ({settings['model_hash']}){agents}. {versions}; {settings['device']}, one thread "
+        f"each; on {'; '.join(settings['made_on'])}. Minutes of one process each: {spent}."
+    ]
+
+
+def _trainings(settings: Mapping[str, Any]) -> str:
+    """How agents were trained and decisions searched."""
+    ppo = settings["settings"]
     begin = (
         f"each started from the best of a beam of {ppo['beam']} and trained by behaviour cloning on its best rollout "
         f"(imitation={ppo['imitation']})"
@@ -164,15 +177,10 @@ def _making(settings: Mapping[str, Any]) -> list[str]:
     ) + ", on relative rewards" * ppo["relative"]
     given = settings["control_steps"]
     steps = f"{given:,} steps each" if given else "as many steps as the agent of the video took"
-    spent = ", ".join(f"{name} {value / 60:.0f}" for name, value in seconds.items())
-    versions = ", ".join(f"{name} {settings[name]}" for name in (*BENCHMARK_PACKAGES, "python"))
-    return [
-        f"Made with: preset {settings['preset']}, {settings['frames']} frames, videos from seed {settings['seed']}, "
-        f"model {settings['model']} ({settings['model_hash']}); agents of {ppo['iterations']} iterations of "
-        f"{ppo['samples']:,} transitions at most, {begin}; random search and beam with {steps}. {versions}; "
-        f"{settings['device']}, one thread each; on {'; '.join(settings['made_on'])}. "
-        f"Minutes of one process each: {spent}."
-    ]
+    return (
+        f"agents of {ppo['iterations']} iterations of {ppo['samples']:,} transitions at most, {begin}; random search "
+        f"and beam with {steps}"
+    )
 
 
 def method_name(key: str, row: Method) -> str:

@@ -85,6 +85,50 @@ def check_boxes(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return boxes
 
 
+def check_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Points on and off one object, as float32 [k, 3]: x, y in pixels, and 1 on the object or 0 off it.
+
+    Args:
+        size: Height, width of the image.
+
+    Raises:
+        Sam2rlError: They have another shape, or one has another label or lies outside the image.
+    """
+    points = np.asarray(points, dtype=np.float32)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise Sam2rlError(
+            "The points of an object must be [points, 3] as x, y, label (1 on the object, 0 off it), but are "
+            f"{list(points.shape)}."
+        )
+    for x, y, label in points:
+        if not (0 <= x < size[1] and 0 <= y < size[0]):
+            raise Sam2rlError(f"The point {x:g},{y:g} lies outside the image of {size[1]}x{size[0]} pixels.")
+        if label not in (0, 1):
+            raise Sam2rlError(f"The label of the point {x:g},{y:g} must be 1 (on the object) or 0 (off it): {label:g}.")
+    return points
+
+
+def check_correction(mask: np.ndarray, id: int, size: tuple[int, int]) -> np.ndarray:
+    """The mask that an object's is corrected to, as bool [height, width].
+
+    Args:
+        id: Of the object.
+        size: Height, width of the image.
+
+    Raises:
+        Sam2rlError: It has another shape, or is empty.
+    """
+    mask = np.asarray(mask)
+    if mask.shape != size:
+        raise Sam2rlError(
+            f"The corrected mask of object {id} must be [{size[0]}, {size[1]}] as the image is {size[1]}x{size[0]} "
+            f"pixels, but is {list(mask.shape)}."
+        )
+    if not mask.any():
+        raise Sam2rlError(f"The corrected mask of object {id} is empty: it must show the object.")
+    return mask != 0
+
+
 def check_found(boxes: np.ndarray, masks: np.ndarray) -> None:
     """Something must have been found in every box.
 

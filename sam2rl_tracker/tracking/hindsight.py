@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -49,6 +49,11 @@ class _Frame:
     logits: np.ndarray
     traces: list[str]
 
+    def unpack(self) -> np.ndarray:
+        """The masks, bool [choices, height, width]."""
+        bits = np.frombuffer(zlib.decompress(self.masks), dtype=np.uint8)
+        return np.unpackbits(bits, count=int(np.prod(self.shape))).reshape(self.shape).astype(bool)
+
 
 class Hindsight:
     """Frames as they were tracked, for policies that revise their output.
@@ -87,9 +92,26 @@ class Hindsight:
         values = np.zeros((len(masks), 0), dtype=np.float32)
         if logits is not None and len(contested):
             values = logits.flatten(1)[:, contested].cpu().numpy()
-        packed = zlib.compress(np.packbits(masks).tobytes(), level=1)
         lines = [json.dumps(line.to_json()) for line in traces]
-        self._frames.append(_Frame(turns, spans, masks.shape, packed, contested, values, lines))
+        self._frames.append(_Frame(turns, spans, masks.shape, _pack(masks), contested, values, lines))
+
+    def correct(self, turn: Turn, mask: np.ndarray, line: TraceLine) -> None:
+        """Let a user's correction be the last word on one object of the frame that was added last.
+
+        Args:
+            turn: The object on that frame; what is told of it does not depend on its policy any more.
+            mask: bool [height, width].
+            line: The trace.
+        """
+        frame = self._frames[-1]
+        (own,) = (span for each, span in zip(frame.turns, frame.spans, strict=True) if each.policy is turn.policy)
+        masks, logits, traces = frame.unpack(), frame.logits.copy(), list(frame.traces)
+        if self._non_overlap:  # the user's pixels are nobody else's
+            masks &= ~mask
+        masks[own] = mask
+        logits[own] = np.where(mask.ravel()[frame.contested], np.inf, -np.inf)
+        traces[own] = [json.dumps(line.to_json())] * len(traces[own])
+        self._frames[-1] = replace(frame, masks=_pack(masks), logits=logits, traces=traces)
 
     def frames(self) -> Iterator[Revised]:
         """Every frame that was added, in order, as the policies see it now."""
@@ -100,10 +122,13 @@ class Hindsight:
                 own.start + choices[id(turn.policy)][turn.t - 1]
                 for turn, own in zip(frame.turns, frame.spans, strict=True)
             ]
-            bits = np.frombuffer(zlib.decompress(frame.masks), dtype=np.uint8)
-            masks = np.unpackbits(bits, count=int(np.prod(frame.shape))).reshape(frame.shape).astype(bool)[rows]
+            masks = frame.unpack()[rows]
             if len(frame.contested):
                 winners = frame.logits[rows].argmax(axis=0)
                 flat = masks.reshape(len(masks), -1)
                 flat[:, frame.contested] &= winners == np.arange(len(rows))[:, None]
             yield Revised(masks, [TraceLine(**json.loads(frame.traces[row])) for row in rows])
+
+
+def _pack(masks: np.ndarray) -> bytes:
+    return zlib.compress(np.packbits(masks).tobytes(), level=1)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine import Candidates, Chosen, Engine, Features, FrameRecord, MemorySelection
 from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction
+from sam2rl_tracker.tracking.conditioning import Conditioning
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +25,12 @@ class Turn:
 
     Attributes:
         policy: The object's.
+        conditioning: Its frames that a user prompted.
         t: The frame, counted from the one on which the object was given.
     """
 
     policy: Policy
+    conditioning: Conditioning
     t: int
 
 
@@ -97,8 +100,8 @@ class Facts:
 
 
 def ask(turns: Sequence[Turn]) -> Asked:
-    """Ask every policy what its object's prediction attends to."""
-    selected = [turn.policy.select(turn.t) for turn in turns]
+    """Ask every policy what its object's prediction attends to, and add the frames that a user corrected."""
+    selected = [[turn.conditioning.apply(each, turn.t) for each in turn.policy.select(turn.t)] for turn in turns]
     return Asked([selection for own in selected for selection in own], _spans(selected))
 
 

@@ -20,7 +20,9 @@ class TraceLine:
         predicted_iou: Of the output mask.
         object_score: A logit; above 0 SAM 2 takes the object to be in the picture.
         area: Pixels of the output mask, before `non_overlap`.
-        stored: Whether the policy can still select the frame's memory.
+        stored: Whether a later frame can still attend to the frame's memory.
+        prompt: What a user said on this frame: "init" where the object was given, "correction" where its mask was
+            corrected (the line then tells of the corrected mask), None elsewhere.
     """
 
     frame: int
@@ -31,6 +33,7 @@ class TraceLine:
     object_score: float
     area: int
     stored: bool
+    prompt: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The line as a dictionary, with the attributes as fields in their order."""
@@ -38,7 +41,13 @@ class TraceLine:
 
 
 def trace_line(
-    frame: int, object_id: int, start: int, record: FrameRecord, selection: MemorySelection | None, stored: bool
+    frame: int,
+    object_id: int,
+    start: int,
+    record: FrameRecord,
+    selection: MemorySelection | None,
+    stored: bool,
+    corrected: bool = False,
 ) -> TraceLine:
     """Describe one frame of one object.
 
@@ -47,7 +56,8 @@ def trace_line(
         start: Frame of the video on which the object was given; records count from there.
         record: What the frame left behind.
         selection: What it attended to; None on the frame on which the object was given.
-        stored: Whether the policy can still select the frame's memory.
+        stored: Whether a later frame can still attend to the frame's memory.
+        corrected: Whether a user corrected the mask.
     """
     return TraceLine(
         frame=frame,
@@ -58,4 +68,5 @@ def trace_line(
         object_score=round(record.object_score, 6),
         area=record.area,
         stored=stored,
+        prompt="init" if selection is None else "correction" if corrected else None,
     )

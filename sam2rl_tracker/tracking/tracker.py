@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.store import find_agent
 from sam2rl_tracker.engine import (
-    Chosen,
     Engine,
     ExactEngine,
     Features,
@@ -31,9 +31,10 @@ from sam2rl_tracker.engine import (
 )
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.policies import Encoding, Policy, Start, make_policy
+from sam2rl_tracker.policies import Correction, Encoding, Policy, Start, make_policy
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
-from sam2rl_tracker.tracking import checks, steps
+from sam2rl_tracker.tracking import checks, prompts, steps
+from sam2rl_tracker.tracking.conditioning import Conditioning
 from sam2rl_tracker.tracking.hindsight import Hindsight, Revised
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line
 
@@ -47,8 +48,11 @@ class _Object:
     id: int
     policy: Policy
     start: int  # the video's frame on which the object was given; its policy counts from there
-    record: FrameRecord  # of the last frame: the output's
+    record: FrameRecord  # of the last frame: the output's, or what a user corrected it to
+    logits: Tensor  # [4h, 4w] of the last frame's mask, which a user may refine
+    conditioning: Conditioning
     selection: MemorySelection | None = None  # what the last frame's output attended to; None on the prompted frame
+    replaced: FrameRecord | None = None  # what the policy got for the last frame, where a user corrected it
 
 
 class Tracker:
@@ -108,6 +112,7 @@ class Tracker:
         self._num_frames = num_frames
         self._agents = agents
         self._objects: list[_Object] = []
+        self._removed: set[int] = set()  # ids
         self._past = Hindsight(non_overlap) if rule.revises else None
         self._features: Features | None = None  # of the most recent image
         self._image = np.zeros((0, 0, 3), dtype=np.uint8)
@@ -136,6 +141,7 @@ class Tracker:
         masks: np.ndarray | None = None,
         ids: Sequence[int] | None = None,
         boxes: np.ndarray | None = None,
+        points: Sequence[np.ndarray] | None = None,
     ) -> np.ndarray:
         """Start on a new video; whatever was tracked before is forgotten.
 
@@ -143,28 +149,33 @@ class Tracker:
             masks: bool [objects, height, width], or None to begin without objects and `add` them later.
             ids: One number per object; by default 1, 2, 3, ...
             boxes: Instead of masks, float [objects, 4]: x, y, width, height in pixels.
+            points: Instead of masks, float [k, 3] for each object: x, y in pixels, and 1 on the object or 0 off it.
+                With boxes beside them, either may be missing: no points, or a row of NaN for the box.
 
         Returns:
-            The masks of this frame: Those given, or those found in the boxes.
+            The masks of this frame: Those given, or those found by boxes and points.
 
         Raises:
-            Sam2rlError: An image or mask of the wrong shape, an empty mask, a box outside the image, repeated ids.
+            Sam2rlError: An image or mask of the wrong shape, an empty mask, a box or point outside the image, points
+                off an object alone, repeated ids.
+            NothingFound: SAM 2 sees nothing where a box or a point is.
         """
         checks.check_image(image)
-        self._objects = []
+        self._objects, self._removed = [], set()
         self._past = None if self._past is None else Hindsight(self._non_overlap)
         self._frame = 0
         with self._threads():
             self._features, self._image = self._engine.encode_image(image), image
-        if masks is None and boxes is None:
+        if masks is None and boxes is None and points is None:
             return np.zeros((0, *image.shape[:2]), dtype=bool)
-        return self.add(masks, ids, boxes)
+        return self.add(masks, ids, boxes, points)
 
     def add(
         self,
         masks: np.ndarray | None = None,
         ids: Sequence[int] | None = None,
         boxes: np.ndarray | None = None,
+        points: Sequence[np.ndarray] | None = None,
     ) -> np.ndarray:
         """Add objects on the most recent frame; arguments and errors as in `initialize`.
 
@@ -172,45 +183,118 @@ class Tracker:
             The new objects' masks on this frame.
         """
         features = self._require_features()
+        size = features.video_size
+        if (masks is not None) == (boxes is not None or points is not None):
+            raise Sam2rlError("Give either masks or boxes and points for the objects to track.")
         with self._threads():
-            if masks is not None and boxes is None:
-                return self._add_masks(features, masks, ids)
-            if boxes is not None and masks is None:
-                return self._add_boxes(features, boxes, ids)
-        raise Sam2rlError("Give either masks or boxes for the objects to track.")
+            if masks is not None:
+                masks = checks.check_masks(masks, ids, size)
+                ids = checks.check_ids(ids, len(masks), self.ids)
+                shown = prompts.show_masks(self._engine, features, masks)
+            else:
+                clicks = prompts.read_clicks(points, boxes, size)
+                ids = checks.check_ids(ids, len(clicks), self.ids)
+                shown = prompts.show_clicks(self._engine, features, clicks)
+            self._objects += self._begin(features, shown, ids)
+        self._removed -= set(ids)
+        return shown.masks
 
-    def _add_masks(self, features: Features, masks: np.ndarray, ids: Sequence[int] | None) -> np.ndarray:
-        shown = checks.check_masks(masks, ids, features.video_size)
-        ids = checks.check_ids(ids, len(shown), self.ids)
-        self._begin(features, self._engine.prompt_masks(features, shown), shown, np.ones(len(shown)), ids)
-        return shown
+    def correct(
+        self,
+        id: int,
+        mask: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+        points: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Correct an object's mask on the most recent frame, which from then on is one of its conditioning frames.
 
-    def _add_boxes(self, features: Features, boxes: np.ndarray, ids: Sequence[int] | None) -> np.ndarray:
-        boxes = checks.check_boxes(boxes, features.video_size)
-        ids = checks.check_ids(ids, len(boxes), self.ids)
-        chosen, ious = self._engine.prompt_boxes(features, boxes)
-        shown = steps.to_masks(self._engine, chosen.logits, features)
-        checks.check_found(boxes, shown)
-        self._begin(features, chosen, shown, ious.cpu().numpy(), ids)
-        return shown
-
-    def _begin(
-        self, features: Features, chosen: Chosen, masks: np.ndarray, ious: np.ndarray, ids: Sequence[int]
-    ) -> None:
-        """Remember new objects and give each a policy.
+        Points and a box refine the mask that is there; a mask replaces it. On the object's first frame it begins anew.
+        With `non_overlap`, the masks of other objects that `track` returned may hold pixels of the corrected one.
 
         Args:
-            masks: bool [objects, height, width].
-            ious: [objects] predicted IoU of the masks; 1 for masks that were given.
+            mask: bool [height, width].
+            box: float [4]: x, y, width, height in pixels.
+            points: float [k, 3]: x, y in pixels, and 1 on the object or 0 off it.
+
+        Returns:
+            bool [height, width], the object's mask now. It is empty where points off the object took all of it away.
+
+        Raises:
+            Sam2rlError: There is no such object, its policy takes no corrections, or what is given is wrong: a mask
+                together with a box or points, an empty one or one of another size, a point outside the image, points
+                off an object whose mask is empty. The object is then tracked on as it was.
+            NothingFound: SAM 2 sees nothing where the box or the points on the object are.
         """
-        measured = zip(ious.tolist(), chosen.object_scores.tolist(), masks.sum(axis=(1, 2)).tolist(), strict=True)
-        facts = [steps.Facts(0, iou, score, area) for iou, score, area in measured]
-        records = steps.remember(self._engine, features, chosen, [Encoding.BINARY] * len(facts), facts)
-        for number, record, mask in zip(ids, records, masks, strict=True):
+        features = self._require_features()
+        one = self._find(id, "correct")
+        if not one.policy.takes_corrections:
+            raise Sam2rlError(
+                f"The policy {type(one.policy).__name__} takes no corrections, as it was made for this video without "
+                "any: track with another, such as --policy dam4sam."
+            )
+        with self._threads():
+            shown = self._show_correction(features, one, mask, box, points)
+            if one.selection is None:
+                self._objects[self._objects.index(one)] = self._begin(features, shown, [id])[0]
+            else:
+                self._mend(features, one, shown)
+        return shown.masks[0]
+
+    def _show_correction(
+        self,
+        features: Features,
+        one: _Object,
+        mask: np.ndarray | None,
+        box: np.ndarray | None,
+        points: np.ndarray | None,
+    ) -> prompts.Shown:
+        size = features.video_size
+        if (mask is not None) == (box is not None or points is not None):
+            raise Sam2rlError(f"Give either a mask, or a box or points, to correct object {one.id}.")
+        if mask is not None:
+            checked = checks.check_correction(mask, one.id, size)
+            return prompts.show_masks(self._engine, features, checked[None])
+        (clicks,) = prompts.read_clicks(
+            None if points is None else [points], None if box is None else np.asarray(box)[None], size
+        )
+        if not clicks.show_something and one.record.area == 0:
+            raise Sam2rlError(
+                f"Object {one.id} has no mask on frame {self._frame} that points off it could take from: give a point "
+                "on it, a box or a mask."
+            )
+        return prompts.show_correction(self._engine, features, clicks, one.logits, one.selection)
+
+    def _mend(self, features: Features, one: _Object, shown: prompts.Shown) -> None:
+        """Take a correction of the most recent frame in."""
+        t = self._frame - one.start
+        record = self._remember(features, shown, t)[0]
+        logits = shown.chosen.logits[0]
+        box = self._engine.boxes(logits[None, None])[0, 0].float().cpu().numpy()
+        replaced = one.replaced or one.record
+        one.policy.correct(t, Correction(record, replaced, shown.masks[0], box, logits))
+        one.conditioning.add(record)
+        one.record, one.replaced, one.logits = record, replaced, logits
+        if self._past is not None:
+            turn = steps.Turn(one.policy, one.conditioning, t)
+            self._past.correct(turn, shown.masks[0], self._line(one, record, one.selection))
+
+    def _remember(self, features: Features, shown: prompts.Shown, t: int) -> list[FrameRecord]:
+        """The records of prompted objects on their frame t."""
+        areas = shown.masks.sum(axis=(1, 2)).tolist()
+        scores = shown.chosen.object_scores.tolist()
+        facts = [steps.Facts(t, *fact) for fact in zip(shown.ious, scores, areas, strict=True)]
+        return steps.remember(self._engine, features, shown.chosen, [Encoding.BINARY] * len(facts), facts)
+
+    def _begin(self, features: Features, shown: prompts.Shown, ids: Sequence[int]) -> list[_Object]:
+        """Remember new objects and give each a policy."""
+        objects = []
+        records = self._remember(features, shown, 0)
+        for number, record, mask, logits in zip(ids, records, shown.masks, shown.chosen.logits, strict=True):
             policy = self._make_policy()
             agent = self._find_agent(policy, mask)
             policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent))
-            self._objects.append(_Object(number, policy, self._frame, record))
+            objects.append(_Object(number, policy, self._frame, record, logits, Conditioning(record)))
+        return objects
 
     def _find_agent(self, policy: Policy, mask: np.ndarray) -> Agent | None:
         """The agent of a new object, if its policy is run by one. What the policy itself names comes first."""
@@ -225,9 +309,17 @@ class Tracker:
         Raises:
             Sam2rlError: There is no such object.
         """
-        if id not in self.ids:
-            raise Sam2rlError(f"There is no object {id} to remove: the objects are {self.ids}.")
-        self._objects = [one for one in self._objects if one.id != id]
+        self._objects.remove(self._find(id, "remove"))
+        self._removed.add(id)
+
+    def _find(self, id: int, purpose: str) -> _Object:
+        """An object by its id, which is wanted for a purpose."""
+        found = next((one for one in self._objects if one.id == id), None)
+        if found is None and id in self._removed:
+            raise Sam2rlError(f"Object {id} was removed, so there is none to {purpose}: the objects are {self.ids}.")
+        if found is None:
+            raise Sam2rlError(f"There is no object {id} to {purpose}: the objects are {self.ids}.")
+        return found
 
     # --------------------------------------------------------------------------------------------- the next frame
 
@@ -247,7 +339,7 @@ class Tracker:
 
     def _track(self, features: Features) -> np.ndarray:
         engine = self._engine
-        turns = [steps.Turn(one.policy, self._frame - one.start) for one in self._objects]
+        turns = [steps.Turn(one.policy, one.conditioning, self._frame - one.start) for one in self._objects]
 
         asked = steps.ask(turns)
         candidates = engine.predict(features, asked.selections)
@@ -261,7 +353,7 @@ class Tracker:
         encodings = steps.observe(turns, picked, outcomes)
         facts = steps.facts_of(turns, picked, outcomes)
         records = steps.remember(engine, features, drawn.chosen, encodings, facts)
-        self._store(turns, asked, picked, records)
+        self._store(turns, asked, picked, records, drawn.chosen.logits)
         if self._past is not None:
             lines = self._lines_of_choices(asked, picked, records)
             self._past.add(turns, picked.spans, drawn.masks, drawn.logits, lines)
@@ -275,12 +367,24 @@ class Tracker:
         return nothing
 
     def _store(
-        self, turns: Sequence[steps.Turn], asked: steps.Asked, picked: steps.Picked, records: Sequence[FrameRecord]
+        self,
+        turns: Sequence[steps.Turn],
+        asked: steps.Asked,
+        picked: steps.Picked,
+        records: Sequence[FrameRecord],
+        logits: Tensor,
     ) -> None:
-        """Hand the records to the policies, and note what each object's output attended to and left behind."""
+        """Hand the records to the policies, and note what each object's output attended to and left behind.
+
+        Args:
+            logits: [choices, 4h, 4w].
+        """
         for one, turn, span in zip(self._objects, turns, picked.spans, strict=True):
             turn.policy.store(turn.t, records[span])
-            one.record, one.selection = records[span.start], asked.selections[picked.rows[span.start]]
+            one.conditioning.forget(turn.policy)
+            output = span.start
+            one.record, one.logits, one.replaced = records[output], logits[output], None
+            one.selection = asked.selections[picked.rows[output]]
 
     # -------------------------------------------------------------------------------------------------- the trace
 
@@ -289,7 +393,8 @@ class Tracker:
 
         Fields: frame (of the video, from 0), object (its id), memories [[frame, temporal slot], ...], pointers
         [[frame, distance], ...], predicted_iou, object_score (a logit), area (pixels, before `non_overlap`), stored
-        (whether the policy can still select the frame's memory).
+        (whether a later frame can still attend to the frame's memory), prompt ("init", "correction" or None: what was
+        said of the object on this frame).
         """
         return [line.to_json() for line in self.trace_lines()]
 
@@ -326,8 +431,8 @@ class Tracker:
         ]
 
     def _line(self, one: _Object, record: FrameRecord, selection: MemorySelection | None) -> TraceLine:
-        stored = record.memory is not None and record in one.policy.reachable()
-        return trace_line(self._frame, one.id, one.start, record, selection, stored)
+        stored = record.memory is not None and (record in one.policy.reachable() or record in one.conditioning)
+        return trace_line(self._frame, one.id, one.start, record, selection, stored, one.replaced is not None)
 
     # ---------------------------------------------------------------------------------------------------- helpers
 

@@ -96,13 +96,7 @@ def evaluate(
         Sam2rlError: The workspace is incomplete, or a tracker is not registered.
     """
     workspace = checked_workspace(folder)
-    known = registered_trackers(workspace)
-    for name in trackers:
-        if registered(known, name) is None:
-            raise Sam2rlError(
-                f"{name} is not a tracker of {workspace.folder}, expected one of {', '.join(sorted(known)) or 'none'}: "
-                "choose one or register it in trackers.ini."
-            )
+    check_registered(workspace, trackers)
     console = Console(stderr=True)
     running: list[subprocess.Popen[str]] = []
     with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(jobs) as pool:
@@ -126,6 +120,21 @@ def evaluate(
             for process in running:
                 process.terminate()
             raise
+
+
+def check_registered(workspace: Workspace, trackers: Sequence[str]) -> None:
+    """Whether the toolkit will find trackers.
+
+    Raises:
+        Sam2rlError: One is not registered.
+    """
+    known = registered_trackers(workspace)
+    for name in trackers:
+        if registered(known, name) is None:
+            raise Sam2rlError(
+                f"{name} is not a tracker of {workspace.folder}, expected one of {', '.join(sorted(known)) or 'none'}: "
+                "choose one or register it in trackers.ini."
+            )
 
 
 def _evaluate(

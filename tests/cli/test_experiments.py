@@ -1,4 +1,4 @@
-"""`sam2rl bench`."""
+"""`sam2rl benchmark` and `sam2rl bench`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import json
 
 import pytest
 from commands import Run
+
+
+def test_the_benchmark_knows_its_trackers(run: Run) -> None:
+    status, _, said = run("benchmark", "B", "--tracker", "DAM4SAM", "--tracker", "MINE")
+    assert (status, "MINE is not a tracker of" in said) == (2, True)
 
 
 @pytest.mark.slow

@@ -138,9 +138,15 @@ def test_rows_are_what_they_are_alone(nano: Model, selections: list[MemorySelect
 
     masks = np.stack([video.truth[0], np.roll(video.truth[0], 35, axis=1)])
     assert same(exact.prompt_masks(features, masks), [plain.prompt_masks(features, mask[None]) for mask in masks])
-    boxes = np.array([[10, 20, 40, 30], [60.5, 50, 30, 44]])
-    found, ious = exact.prompt_boxes(features, boxes)
-    alone_found, alone_ious = zip(*(exact.prompt_boxes(features, box[None]) for box in boxes), strict=True)
+    size = features.video_size
+    prompts = [
+        exact.point_prompt(size, np.zeros((0, 3)), np.array([10, 20, 40, 30])),
+        exact.point_prompt(size, np.array([[70, 70, 1]])),  # several candidates, of which one is taken
+        exact.point_prompt(size, np.array([[70, 70, 1]]), np.array([60.5, 50, 30, 44])),
+        exact.point_prompt(size, np.array([[20, 30, 1], [90, 30, 0]])),
+    ]
+    found, ious = exact.prompt_points(features, prompts)
+    alone_found, alone_ious = zip(*(plain.prompt_points(features, [prompt]) for prompt in prompts), strict=True)
     assert same(found, alone_found)
     assert torch.equal(ious, torch.cat(alone_ious))
 

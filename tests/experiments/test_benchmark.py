@@ -141,6 +141,33 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         run_benchmark(folder, TINY)
 
 
+@pytest.mark.slow
+def test_trackers_are_added_without_agents(tmp_path: Path) -> None:
+    folder, plan = tmp_path / "B", replace(TINY, count=1, trackers=("SAM2",))
+    with pytest.raises(Sam2rlError, match=r"MINE is not a tracker of .*, expected one of DAM4SAM, .*: choose one or"):
+        run_benchmark(folder, replace(plan, trackers=("SAM2", "MINE")))
+    first = run_benchmark(folder, plan)
+    assert first.claims is None
+    assert first.steps == first.seeds == first.transfer == first.curves == {}
+    assert not any(row.sees_truth for row in first.methods.values())
+    assert not list(folder.glob("training")) + list(folder.glob("benchmark-steps.*"))
+    text = (folder / "benchmark.md").read_text()
+    assert text.count("\n## ") == 2  # behind the first title: every video, and how it was made
+    assert "agents" not in text.partition("## How")[2]
+    assert benchmark_tables.to_markdown(json.loads((folder / "benchmark.json").read_text())) == text
+
+    with (folder / "trackers.ini").open("a") as registry:  # a rule of one's own
+        registry.write("[MINE]\nprotocol = traxpython\n")
+        registry.write('command = import sam2rl_tracker.vot as vot; vot.main(policy="stride:stride=2")\n')
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*.value")}
+    both = run_benchmark(folder, replace(plan, trackers=("MINE",)))
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}
+    assert [key for key in both.methods if key not in BASELINES] == ["SAM2", "MINE"]
+    assert both.settings["trackers"] == ("SAM2", "MINE")
+    assert both.videos["scene-00011"].items() >= first.videos["scene-00011"].items()
+    assert both.methods["MINE"].fps
+
+
 def test_the_folder_must_be_new_or_a_benchmark(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(Sam2rlError, match="is not empty"):

@@ -9,6 +9,7 @@ import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import describe_policies, make_policy, policy_names
+from sam2rl_tracker.policies.rules import Rule, find_rule, find_rules
 
 PACKAGE = '''
 """Somebody else's package."""
@@ -61,6 +62,17 @@ def test_a_broken_package_hides_no_other_policy() -> None:
     lines = describe_policies()
     assert any(line.startswith("broken  (Policy 'broken'") for line in lines)
     assert "forgetful:keep=2,wise=False  Remembers less." in lines
+    rules = find_rules()
+    assert isinstance(rules["broken"], Sam2rlError)
+    assert isinstance(rules["samurai"], Rule)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_rule_that_does_not_describe_itself_is_not_described_by_its_parent() -> None:
+    rule = find_rule("forgetful")
+    assert (rule.about, rule.source, rule.exactness) == (None, "", "not said")
+    assert [(one.name, one.default, one.meaning) for one in rule.parameters] == [("keep", 2, ""), ("wise", False, "")]
+    assert rule.as_json()["about"] is None
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -27,6 +27,7 @@ def test_frames_are_those_of_the_video() -> None:
         "object_score": -2.5,
         "area": 7,
         "stored": False,
+        "prompt": None,
     }
     assert TraceLine(**json.loads(json.dumps(line.to_json()))) == line
 
@@ -34,3 +35,9 @@ def test_frames_are_those_of_the_video() -> None:
 def test_the_prompted_frame_attended_to_nothing() -> None:
     line = trace_line(0, 1, 0, record(0), None, stored=True)
     assert line.memories == line.pointers == []
+    assert line.prompt == "init"
+
+
+def test_a_corrected_frame_says_so() -> None:
+    selection = MemorySelection(((record(0), 6),), ())
+    assert trace_line(1, 1, 0, record(1), selection, stored=True, corrected=True).prompt == "correction"

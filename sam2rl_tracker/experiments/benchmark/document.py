@@ -25,6 +25,21 @@ from sam2rl_tracker.vot.workspace import open_workspace
 
 
 @dataclass(frozen=True)
+class Agents:
+    """What was measured of agents and searches; all empty where the plan is without agents.
+
+    Attributes:
+        trained: All trainings, those of other seeds included.
+        searched: {sequence: searches}, of the first sequences.
+        moved: {sequence: the agent on changed versions of the video}.
+    """
+
+    trained: Mapping[Task, TrainingPart]
+    searched: Mapping[str, SearchPart]
+    moved: Mapping[str, TransferPart]
+
+
+@dataclass(frozen=True)
 class Measured:
     """All that a benchmark measured.
 
@@ -32,25 +47,21 @@ class Measured:
         folder: The benchmark's.
         plan: What was to be done.
         report: What the VOT toolkit says of the trackers.
-        tasks: {sequence: what its first seed's agent was trained on}, in the order of the plan.
-        trained: All trainings, those of other seeds included.
-        searched: {sequence: searches}, of the first sequences.
+        tasks: {sequence: what its first seed's agent is trained on}, in the order of the plan.
         baselines: {sequence: the baselines there}.
-        moved: {sequence: the agent on changed versions of the video}.
+        agents: And searches.
     """
 
     folder: Path
     plan: Plan
     report: Report
     tasks: Mapping[str, Task]
-    trained: Mapping[Task, TrainingPart]
-    searched: Mapping[str, SearchPart]
     baselines: Mapping[str, BaselinesPart]
-    moved: Mapping[str, TransferPart]
+    agents: Agents
 
     def trained_on(self, name: str) -> TrainingPart:
         """The training of a sequence's first seed."""
-        return self.trained[self.tasks[name]]
+        return self.agents.trained[self.tasks[name]]
 
 
 def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkDocument:
@@ -59,15 +70,15 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkD
     Args:
         settings: What it was made with.
     """
-    plan, names = measured.plan, list(measured.tasks)
+    plan, names, agents = measured.plan, list(measured.tasks), measured.agents
     scores = to_json(measured.report)
     videos = _qualities(measured, scores["sequences"])
     # The first video was searched, as were the first others: what a method lacks is at the end.
     gains = {
         key: np.array([row[key] - row[REFERENCE] for row in videos.values() if key in row]) for key in videos[names[0]]
     }
-    steps = {name: {AGENTS: measured.trained_on(name).result.steps} for name in names}
-    for name, part in measured.searched.items():
+    steps = {name: {AGENTS: measured.trained_on(name).result.steps} for name in names if plan.with_agents}
+    for name, part in agents.searched.items():
         steps[name] |= {key: part.spent[key] for key in SEARCHES}
 
     def method(key: str) -> Method:
@@ -91,16 +102,17 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkD
         methods={key: method(key) for key in gains},
         videos=videos,
         steps=steps,
-        claims=judge(gains),
+        claims=judge(gains) if plan.with_agents else None,
         seeds={
             name: {
                 str(task.settings.seed): part.result.quality
-                for task, part in measured.trained.items()
+                for task, part in agents.trained.items()
                 if task.sequence == name
             }
             for name in names[: plan.subset]
+            if plan.with_agents
         },
-        transfer=survival(VARIANTS, {name: part.variants for name, part in measured.moved.items()}),
+        transfer=survival(VARIANTS, {name: part.variants for name, part in agents.moved.items()}),
         curves=_curves(measured, {name: row[REFERENCE] for name, row in videos.items()}),
         settings={
             **plan.as_json(),
@@ -120,8 +132,8 @@ def _qualities(measured: Measured, sequences: Mapping[str, Mapping[str, Any]]) -
     for name in measured.tasks:
         row = {key: scores["quality"] for key, scores in sequences[name].items()}
         row |= {baseline: measured.baselines[name].qualities[baseline] for baseline in BASELINES}
-        if name in measured.searched:
-            row |= {search: measured.searched[name].evaluated[search] for search in SEARCHES}
+        if name in measured.agents.searched:
+            row |= {search: measured.agents.searched[name].evaluated[search] for search in SEARCHES}
             row[BEST] = max(*row.values(), measured.trained_on(name).result.best_rollout_evaluated)
         videos[name] = row
     return videos
@@ -136,11 +148,12 @@ def _fps(folder: Path, tracker: str, names: Sequence[str]) -> float:
 def _seconds(measured: Measured) -> dict[str, float]:
     """Of each kind of work, in one process."""
     folder, trackers, names = measured.folder, measured.plan.trackers, list(measured.tasks)
+    agents = measured.agents
     return {
-        "training": sum(part.result.seconds for part in measured.trained.values()),
-        "searching": sum(part.seconds for part in measured.searched.values()),
+        "training": sum(part.result.seconds for part in agents.trained.values()),
+        "searching": sum(part.seconds for part in agents.searched.values()),
         "replaying": sum(part.seconds for part in measured.baselines.values())
-        + sum(part.seconds for part in measured.moved.values()),
+        + sum(part.seconds for part in agents.moved.values()),
         "tracking": float(sum(frame_times(folder, key, name).sum() for key in trackers for name in names)),
     }
 
@@ -158,7 +171,9 @@ def _curves(measured: Measured, base: Mapping[str, float]) -> dict[str, list[lis
 
     A curve begins where that of every video has begun.
     """
-    searched = measured.searched
+    searched = measured.agents.searched
+    if not searched:
+        return {}
     curves = {AGENTS: [measured.trained_on(name).curve for name in searched]}
     curves |= {key: [part.curves[key] for part in searched.values()] for key in SEARCHES}
     gains = {

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import TRACKERS
+from sam2rl_tracker.evaluation.methods import AGENTS, TRACKERS
 from sam2rl_tracker.runs.folder import write_json
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.training.search import most_steps
 from sam2rl_tracker.training.settings import PRESETS, Settings
 
 SEED = 960_000  # of the first video: no training of the model and no study of settings has used these
-GROWING = ("count", "searched")  # what may change from one run to the next
+GROWING = ("count", "searched", "trackers")  # what may change from one run to the next
 MADE_ON = "made_on"  # in a plan's file and the document: the machines, with the number of jobs
 
 
@@ -25,7 +25,8 @@ MADE_ON = "made_on"  # in a plan's file and the document: the machines, with the
 class Plan:
     """All that decides a benchmark.
 
-    Another `count` or `searched` changes nothing that a benchmark has done already: it may go on with more.
+    Another `count` or `searched`, or more `trackers`, change nothing that a benchmark has done already: it may go on
+    with more.
 
     Attributes:
         count: Videos. Higher values narrow the intervals.
@@ -40,7 +41,8 @@ class Plan:
         searched: On how many of the first videos searches run; None = all. Higher values narrow the intervals of what
             is said of searches, which take most of the time.
         control_steps: Simulated steps of random search and beam; None = as many as the agent of the video took.
-        trackers: That the VOT toolkit evaluates, SAM2 and SAM2RL among them.
+        trackers: That the VOT toolkit evaluates, SAM2 among them. Without SAM2RL no agent is trained, and nothing is
+            searched or replayed on changed videos.
     """
 
     count: int = 32
@@ -76,6 +78,11 @@ class Plan:
                 f"{'--set samples=' if self.control_steps is None else '--control-steps '}{least} at least."
             )
 
+    @property
+    def with_agents(self) -> bool:
+        """Whether agents are trained."""
+        return AGENTS in self.trackers
+
     def as_json(self) -> dict[str, Any]:
         """As `plan.json` and the document's `settings` hold it."""
         return {**asdict(self), "settings": self.settings.as_json()}
@@ -85,7 +92,7 @@ DEFAULT = Plan()
 PAPER = Plan(count=64, searched=None, settings=PRESETS["paper"])
 
 
-def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> list[str]:
+def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> tuple[Plan, list[str]]:
     """Write the plan down, or compare it with the one that the folder was begun with.
 
     Args:
@@ -94,13 +101,13 @@ def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) ->
         machine: Where the work goes on.
 
     Returns:
-        All machines on which it has gone on so far.
+        The plan, with the trackers that the folder has already before its own; all machines on which it has gone on.
 
     Raises:
         Sam2rlError: The folder was begun with another plan, or its file is damaged.
     """
     wanted = {**json.loads(json.dumps(plan.as_json())), **found}
-    machines = [machine]
+    machines, trackers = [machine], plan.trackers
     if path.is_file():
         try:
             begun = dict(json.loads(path.read_text()))
@@ -108,8 +115,9 @@ def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) ->
             raise Sam2rlError(f"{path} is damaged: give another folder.") from error
         _compare(path.parent.parent, begun, wanted)
         machines = list(dict.fromkeys([*begun.get(MADE_ON, []), machine]))
-    write_json(path, {**wanted, MADE_ON: machines})
-    return machines
+        trackers = tuple(dict.fromkeys([*begun.get("trackers", []), *trackers]))
+    write_json(path, {**wanted, "trackers": trackers, MADE_ON: machines})
+    return replace(plan, trackers=trackers), machines
 
 
 def _compare(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from sam2rl_tracker.engine import Model, load_model
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 from sam2rl_tracker.evaluation.methods import AGENTS
-from sam2rl_tracker.experiments.benchmark.document import Measured, make_document
+from sam2rl_tracker.experiments.benchmark.document import Agents, Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
 from sam2rl_tracker.media.files import atomic_path
@@ -26,7 +26,7 @@ from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODE
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken
-from sam2rl_tracker.vot.toolkit import evaluate
+from sam2rl_tracker.vot.toolkit import check_registered, evaluate
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
 
 _SAME = 0.01  # of quality: results that differ more are not of the same agent
@@ -42,17 +42,18 @@ def run_benchmark(
     """Generate videos, train agents, search, evaluate all trackers by the VOT toolkit, compare.
 
     Args:
-        folder: New, or that of a benchmark of the same plan, which goes on. It is a VOT workspace.
+        folder: New, or that of a benchmark of the same plan, which goes on. It is a VOT workspace. Trackers of the plan
+            are added to those that it has.
         jobs: Processes that train and search side by side.
         say: Is told what goes on, a line each.
 
     Returns:
         What is written to `benchmark.json`. There are also `benchmark.csv` (a line per video and method),
-        `benchmark.md` (the tables) and two pictures.
+        `benchmark.md` (the tables) and two pictures, one without agents.
 
     Raises:
-        Sam2rlError: The folder belongs to another plan or is in use, or a training, a search or a tracker failed;
-            what has ended is kept.
+        Sam2rlError: The folder belongs to another plan or is in use, a tracker is not registered, or a training, a
+            search or a tracker failed; what has ended is kept.
     """
     folder = folder.resolve()
     parts = folder / "benchmark"
@@ -61,10 +62,11 @@ def run_benchmark(
     if not (parts / "plan.json").is_file() and not _is_fresh(folder):
         raise Sam2rlError(f"{folder} is not empty: give a new folder, or that of a benchmark.")
     workspace = open_or_create(folder)
+    check_registered(workspace, plan.trackers)
     with locked(parts, "benchmark"):
         made_of = {**versions(BENCHMARK_PACKAGES), "python": python_version()}
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
-        machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
+        plan, machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
         names = _generate(workspace, plan, say)
         measured = _measure(folder, plan, names, model, Parts(parts, jobs, say), jobs, say)
         settings = {**Provenance.of(model).as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
@@ -113,22 +115,9 @@ def _measure(
 ) -> Measured:
     """All parts, and the toolkit's evaluation of the trackers."""
     device = str(model.device)
-
-    def task(name: str, seed: int) -> Task:
-        return Task(folder, name, 1, plan.model, device, replace(plan.settings, seed=seed))
-
-    first = {name: task(name, plan.settings.seed) for name in names}
-    seeds = range(plan.settings.seed + 1, plan.settings.seed + plan.seeds)
-    more = [task(name, seed) for name in names[: plan.subset] for seed in seeds]
-    trained = parts.train([*first.values(), *more])
-    agents = {one: trained[one].agent for one in first.values()}
-    _publish(folder, parts, trained, agents)
-
-    searched = names[: plan.searched]
-    budgets = {first[name]: plan.control_steps or trained[first[name]].result.steps for name in searched}
-    found = dict(zip(searched, parts.search(budgets), strict=True))
+    first = {name: Task(folder, name, 1, plan.model, device, plan.settings) for name in names}
+    agents = _measure_agents(folder, plan, first, parts) if plan.with_agents else Agents({}, {}, {})
     baselines = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
-    moved = dict(zip(names, parts.transfer(agents), strict=True))
 
     say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
     source = str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model
@@ -145,8 +134,34 @@ def _measure(
     say("vot analysis")
     report = collect(folder)
     _check_made_with(folder, plan, report, Provenance.of(model).result_line())
-    _check_agents(folder, report, {name: trained[one].result.quality for name, one in first.items()})
-    return Measured(folder, plan, report, first, trained, found, baselines, moved)
+    if plan.with_agents:
+        _check_agents(folder, report, {name: agents.trained[one].result.quality for name, one in first.items()})
+    return Measured(folder, plan, report, first, baselines, agents)
+
+
+def _measure_agents(folder: Path, plan: Plan, first: Mapping[str, Task], parts: Parts) -> Agents:
+    """Train agents and publish them, search as much, and replay the agents on changed videos.
+
+    Args:
+        first: {sequence: its first seed's task}.
+    """
+    names = list(first)
+    seeds = range(plan.settings.seed + 1, plan.settings.seed + plan.seeds)
+    more = [
+        replace(first[name], settings=replace(plan.settings, seed=seed))
+        for name in names[: plan.subset]
+        for seed in seeds
+    ]
+    trained = parts.train([*first.values(), *more])
+    agents = {one: trained[one].agent for one in first.values()}
+    _publish(folder, parts, trained, agents)
+    searched = names[: plan.searched]
+    budgets = {first[name]: plan.control_steps or trained[first[name]].result.steps for name in searched}
+    return Agents(
+        trained=trained,
+        searched=dict(zip(searched, parts.search(budgets), strict=True)),
+        moved=dict(zip(names, parts.transfer(agents), strict=True)),
+    )
 
 
 def _publish(folder: Path, parts: Parts, trained: Mapping[Task, TrainingPart], agents: Mapping[Task, Path]) -> None:
@@ -208,5 +223,6 @@ def _write(folder: Path, document: BenchmarkDocument) -> BenchmarkDocument:
         temporary.write_text(make_tables(document))
     for ending in ("png", "pdf"):
         plot_gains(document, folder / f"benchmark-gains.{ending}")
-        plot_steps(document, folder / f"benchmark-steps.{ending}")
+        if document.curves:
+            plot_steps(document, folder / f"benchmark-steps.{ending}")
     return document
