@@ -16,7 +16,7 @@ from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.experiments.benchmark.document import Agents, Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
-from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.media.files import atomic_path, sweep
 from sam2rl_tracker.report.benchmark_plots import plot_gains, plot_steps
 from sam2rl_tracker.report.benchmark_tables import make_tables, write_csv
 from sam2rl_tracker.report.table import to_json
@@ -64,6 +64,7 @@ def run_benchmark(
     workspace = open_or_create(folder)
     check_registered(workspace, plan.trackers)
     with locked(parts, "benchmark"):
+        sweep(folder)
         made_of = {**versions(BENCHMARK_PACKAGES), "python": python_version()}
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
         plan, machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
