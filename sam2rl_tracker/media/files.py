@@ -44,9 +44,10 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
     The temporary name is hidden (leading dot), which frame folders skip, and keeps the suffix.
 
     Raises:
-        Sam2rlError: The operating system refused (disk full, no permission, no such folder).
+        Sam2rlError: The operating system refused (disk full, no permission, no such folder), or a device is there.
     """
     path = Path(path)
+    _refuse_device(path)
     temporary = temporary_path(path)
     try:
         try:
@@ -60,7 +61,7 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
 
 def temporary_path(path: Path) -> Path:
     """A name in the same folder that nobody else uses and that frame folders skip."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{_MACHINE}{secrets.token_hex(4)}{path.suffix}")
+    return path.with_name(f".{path.stem}.sam2rl-{os.getpid()}-{_MACHINE}{secrets.token_hex(4)}{path.suffix}")
 
 
 @contextmanager
@@ -92,9 +93,9 @@ _MACHINE = hashlib.blake2b(platform.node().encode(), digest_size=2).hexdigest()
 """Four digits for this machine or container: process ids mean nothing on another one that shares the folder."""
 
 _TEMPORARY = re.compile(
-    r"\.(?P<stem>.+)\.(?P<process>\d{1,9})-(?P<machine>[0-9a-f]{4})?[0-9a-f]{8}(?P<suffix>\.[^.]+)?"
+    r"\.(?P<stem>.+)\.sam2rl-(?P<process>\d{1,9})-(?P<machine>[0-9a-f]{4})?[0-9a-f]{8}(?P<suffix>\.[^.]+)?"
 )
-"""The names that `temporary_path` gives; those of earlier versions do not tell the machine."""
+"""The names that `temporary_path` gives. Those that do not tell the machine are taken for this one's."""
 
 _DAY = 24 * 60 * 60  # seconds
 
@@ -190,12 +191,14 @@ def check_output_file(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:
         inputs: As in `refuse_inputs`.
 
     Raises:
-        Sam2rlError: It is an input or lies among them, is a folder, its folder is missing or cannot be written to.
+        Sam2rlError: It is an input or lies among them, is a folder or a device, or its folder is missing or cannot be
+            written to.
     """
     refuse_inputs(path, inputs)
     path = Path(path)
     if path.is_dir():
         raise Sam2rlError(f"{path} is a folder, expected a file to write: give a file's name.")
+    _refuse_device(path)
     sweep(path.parent, path.name)
     temporary = temporary_path(path)
     try:
@@ -203,6 +206,12 @@ def check_output_file(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:
         temporary.unlink()
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def _refuse_device(path: Path) -> None:
+    """`/dev/null`, for one, would be replaced by the finished file, for every program."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise Sam2rlError(f"{path} is a device or a pipe, expected a file to write: give a file's name.")
 
 
 def check_output_folder(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:

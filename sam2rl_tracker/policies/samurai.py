@@ -10,7 +10,7 @@ import numpy as np
 
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Choice, PointerWindow, Policy, Prediction, Start
+from sam2rl_tracker.policies.base import Choice, Correction, PointerWindow, Policy, Prediction, Start
 from sam2rl_tracker.policies.kalman import BoxFilter, box_iou
 from sam2rl_tracker.policies.recency import ranked
 
@@ -53,6 +53,8 @@ class Samurai(Policy):
         chooses="The candidate of the highest predicted IoU, or after enough reliable frames of the highest weighted "
         "mean of predicted IoU and overlap with the box that a Kalman filter expects.",
         visible="Its object score is above appear_score, -1 by default.",
+        corrected="The frame joins the prompted one as a conditioning frame. The motion filter begins anew at the "
+        "corrected box. Where the object was lost, the remembered frames are forgotten.",
     )
     needs_boxes: ClassVar[bool] = True
     math_attention: ClassVar[bool] = True
@@ -64,43 +66,43 @@ class Samurai(Policy):
     def begin(self, start: Start) -> None:
         self._filter: BoxFilter | None = None
         self._stable = 0
-        # Motion score of the current frame: `choose` measures it, `store` judges by it.
-        self._motion: float | None = None
+        self._motion: float | None = None  # score of the current frame: `choose` measures it, `store` judges by it
         self._good: list[FrameRecord] = []  # newest first
         self._previous: FrameRecord | None = None
         super().begin(start)
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
         (prediction,) = predictions
+        boxes = self._boxes(prediction)
+        best = self._best(prediction.ious, boxes)
+        self._follow(prediction.ious[best], boxes[best])
+        return [Choice(best, prediction.object_score > self.appear_score)]
+
+    def _boxes(self, prediction: Prediction) -> np.ndarray:
+        """Those of the candidates, [K, 4]; empty ones where the object is absent."""
         assert prediction.boxes is not None
-        visible = prediction.object_score > self.appear_score
-        boxes = prediction.boxes if visible else np.zeros_like(prediction.boxes)
-        best = int(prediction.ious.argmax())
+        return prediction.boxes * (prediction.object_score > self.appear_score)
+
+    def _best(self, ious: np.ndarray, boxes: np.ndarray) -> int:
+        """The best candidate: by its predicted IoU and, after enough stable frames, by its motion."""
         self._motion = None
-
-        if self._filter is None or self._stable == 0:
-            self._filter = BoxFilter(boxes[best])
-            self._stable = 1
-            return [Choice(best, visible)]
-
-        expected = self._filter.predict()
-        if self._stable < self.stable_frames:
-            if prediction.ious[best] > self.stable_iou:
-                self._filter.update(boxes[best])
-                self._stable += 1
-            else:
-                self._stable = 0
-            return [Choice(best, visible)]
-
+        expected = None if self._filter is None else self._filter.predict()
+        if expected is None or self._stable < self.stable_frames:
+            return int(ious.argmax())
         overlaps = np.array([box_iou(expected, box) for box in boxes])
-        scores = self.kalman_weight * overlaps + (1 - self.kalman_weight) * prediction.ious
-        best = int(scores.argmax())
+        best = int((self.kalman_weight * overlaps + (1 - self.kalman_weight) * ious).argmax())
         self._motion = float(overlaps[best])
-        if prediction.ious[best] < self.stable_iou:
-            self._stable = 0
+        return best
+
+    def _follow(self, iou: float, box: np.ndarray) -> None:
+        """Correct the motion by the chosen candidate, or start it anew."""
+        if self._filter is None:
+            self._filter, self._stable = BoxFilter(box), 1
+        elif iou < self.stable_iou or (iou == self.stable_iou and self._stable < self.stable_frames):
+            self._filter, self._stable = None, 0
         else:
-            self._filter.update(boxes[best])
-        return [Choice(best, visible)]
+            self._filter.update(box)
+            self._stable += 1
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
         (record,) = records
@@ -113,6 +115,14 @@ class Samurai(Policy):
         # Frame 1 enters the memory only as the frame before the current one: the published walk ends at frame 2.
         if t >= 2 and self._is_good(record):
             self._good = [record, *self._good][: MEMORY_SLOTS - 1]
+
+    def correct(self, t: int, correction: Correction) -> None:
+        # What the motion was before is unknown: it led to a mask that was wrong.
+        shown = correction.record.area > 0
+        self._filter, self._stable = (BoxFilter(correction.box), 1) if shown else (None, 0)
+        self._good = [record for record in self._good if record.frame != t]  # it is a conditioning frame now
+        if correction.was_lost:
+            self._good = []
 
     def _is_good(self, record: FrameRecord) -> bool:
         return (

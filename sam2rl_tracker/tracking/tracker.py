@@ -192,7 +192,8 @@ class Tracker:
                 ids = checks.check_ids(ids, len(masks), self.ids)
                 shown = prompts.show_masks(self._engine, features, masks)
             else:
-                clicks = prompts.read_clicks(points, boxes, size)
+                clicks = prompts.read_clicks(points, boxes, ids, size)
+                prompts.check_new(clicks, ids)
                 ids = checks.check_ids(ids, len(clicks), self.ids)
                 shown = prompts.show_clicks(self._engine, features, clicks)
             self._objects += self._begin(features, shown, ids)
@@ -255,7 +256,7 @@ class Tracker:
             checked = checks.check_correction(mask, one.id, size)
             return prompts.show_masks(self._engine, features, checked[None])
         (clicks,) = prompts.read_clicks(
-            None if points is None else [points], None if box is None else np.asarray(box)[None], size
+            None if points is None else [points], None if box is None else np.asarray(box)[None], [one.id], size
         )
         if not clicks.show_something and one.record.area == 0:
             raise Sam2rlError(
@@ -270,8 +271,10 @@ class Tracker:
         record = self._remember(features, shown, t)[0]
         logits = shown.chosen.logits[0]
         box = self._engine.boxes(logits[None, None])[0, 0].float().cpu().numpy()
+        overlap = _overlap(shown.masks, steps.to_masks(self._engine, one.logits[None], features))
         replaced = one.replaced or one.record
-        one.policy.correct(t, Correction(record, replaced, shown.masks[0], box, logits))
+        correction = Correction(record, replaced, shown.masks[0], box, logits, overlap)
+        one.policy.correct(t, correction)
         one.conditioning.add(record)
         one.record, one.replaced, one.logits = record, replaced, logits
         if self._past is not None:
@@ -292,7 +295,9 @@ class Tracker:
         for number, record, mask, logits in zip(ids, records, shown.masks, shown.chosen.logits, strict=True):
             policy = self._make_policy()
             agent = self._find_agent(policy, mask)
-            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent))
+            if policy.needs_features:
+                policy.look(0, features)
+            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent, logits))
             objects.append(_Object(number, policy, self._frame, record, logits, Conditioning(record)))
         return objects
 
@@ -341,10 +346,12 @@ class Tracker:
         engine = self._engine
         turns = [steps.Turn(one.policy, one.conditioning, self._frame - one.start) for one in self._objects]
 
-        asked = steps.ask(turns)
-        candidates = engine.predict(features, asked.selections)
+        asked = steps.ask(turns, features)
         needs_boxes = any(turn.policy.needs_boxes for turn in turns)
-        predictions = steps.to_host(engine, candidates, features, needs_boxes)
+        needs_features = any(turn.policy.needs_features for turn in turns)
+        candidates = engine.predict(features, asked.selections, keep_maps=needs_features)
+        measured = steps.measure(turns, asked, candidates) if needs_features else ()
+        predictions = steps.to_host(engine, candidates, features, needs_boxes, measured)
 
         picked = steps.pick(turns, asked, predictions)
         drawn = steps.draw(engine, candidates, picked, features)
@@ -443,3 +450,9 @@ class Tracker:
 
     def _threads(self) -> AbstractContextManager[None]:
         return one_thread() if self._exact else nullcontext()
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """IoU of two masks; 1 where both are empty."""
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0

@@ -58,7 +58,8 @@ def export_results(folder: StrPath, tracker: str, benchmark: Benchmark, out: Str
     """Write a tracker's masks as `VIDEO/FRAME.png`, pixel value k = object k; the folder appears when it is complete.
 
     A pixel that several objects claim goes to the one with the lowest number, as in SAM 2's own tool. The masks that
-    were given stand on the frames on which they were.
+    were given stand on the frames on which they were. Frames before the first object, which an import leaves out, are
+    empty.
 
     Args:
         folder: The workspace.
@@ -100,15 +101,18 @@ def _check_target(workspace: Workspace, target: Path) -> None:
 
 def _write_video(workspace: Workspace, tracker: str, video: Video, folder: Path, found: Export) -> None:
     answers = {k: _masks_of(workspace, tracker, video, k) for k in sorted(video.regions)}
+    starts = {k: video.start(k) for k in answers}
     names = frame_names(workspace.sequences / video.name, len(video))
     if names is None:
         found.renumbered.append(video.name)
         names = [f"{t:05d}" for t in range(len(video))]
     folder.mkdir(parents=True)
-    for t, name in enumerate(names):
+    before = len(names) - len(video)
+    for number, name in enumerate(names):
+        t = number - before
         labels: NDArray[np.uint8] = np.zeros(video.size, dtype=np.uint8)
-        for k, regions in answers.items():
-            region = regions[t]
+        for k in sorted(answers, key=lambda k: (starts[k] != t, k)):
+            region = answers[k][t] if t >= 0 else None
             if isinstance(region, Region):
                 mask = region.full(video.size)
                 taken = mask & (labels > 0)
@@ -144,12 +148,16 @@ def _masks_of(workspace: Workspace, tracker: str, video: Video, object_id: int) 
 
 
 def frame_names(sequence: Path, length: int) -> list[str] | None:
-    """The names, without suffix, of the frames that a sequence was made of, as its importer noted them."""
+    """The names, without suffix, of the frames that a sequence was made of, as its importer noted them.
+
+    Those that come before the first object, and are no part of the sequence, come first.
+    """
     try:
-        names = json.loads((sequence / IMPORT_FILE).read_text())["frames"]
-    except (OSError, ValueError, KeyError, TypeError):
+        note = json.loads((sequence / IMPORT_FILE).read_text())
+        names = [*note.get("before", []), *note["frames"]]
+        fit = len(note["frames"]) == length and len(set(names)) == len(names) and all(map(_is_plain, names))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    fit = isinstance(names, list) and len(set(names)) == len(names) == length and all(map(_is_plain, names))
     return names if fit else None
 
 

@@ -130,28 +130,36 @@ def _expected(
 
 def _result_stems(workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str) -> dict[str, Path]:
     """{object's name: its result files' path without the suffix}, of the first repetition."""
-    folder = workspace.folder / "results" / tracker / experiment.name
     objects = object_names(workspace.sequences / sequence)
+    starts = result_starts(workspace.folder, tracker, experiment, sequence, objects)
     if len(objects) == 1 and not experiment.multiobject:
-        own = f"{sequence}_{objects[0]}"
-        if (folder / own).is_dir():  # beside an ignored area, which the toolkit takes for an object there
-            return {objects[0]: folder / own / f"{own}_001"}
-    return {k: folder / f"{object_stem(experiment, sequence, k, objects)}_001" for k in objects}
+        own = workspace.folder / "results" / tracker / experiment.name / f"{sequence}_{objects[0]}"
+        if own.is_dir():  # beside an ignored area, which the toolkit takes for an object there
+            starts = {objects[0]: own / own.name}
+    return {k: start.with_name(f"{start.name}_001") for k, start in starts.items()}
 
 
-def object_stem(experiment: StackExperiment, sequence: str, object_name: str, objects: Sequence[str]) -> Path:
-    """The folder in an experiment's results that has those of an object, and how the names of its files begin.
+def result_starts(
+    folder: Path, tracker: str, experiment: StackExperiment, sequence: str, objects: Sequence[str]
+) -> dict[str, Path]:
+    """{object's name: how the paths of its result files start, before "_"} in a workspace's folder.
+
+    The toolkit names a result after its object where the sequence has several, and without `multiobject` it makes a
+    sequence of each.
 
     Args:
-        experiment: It gives a tracker the objects together, or else the toolkit makes a sequence of each.
+        folder: The workspace.
+        tracker: The tracker's name.
+        experiment: The experiment.
         sequence: The sequence's name.
-        object_name: The object's.
-        objects: The names of all the sequence's objects: one that is alone is not named.
+        objects: The names of all objects of the sequence.
     """
+    place = folder / "results" / tracker / experiment.name
     if len(objects) == 1:
-        return Path(sequence, sequence)
-    own = f"{sequence}_{object_name}"
-    return Path(sequence if experiment.multiobject else own, own)
+        return {objects[0]: place / sequence / sequence}
+    if experiment.multiobject:
+        return {k: place / sequence / f"{sequence}_{k}" for k in objects}
+    return {k: place / f"{sequence}_{k}" / f"{sequence}_{k}" for k in objects}
 
 
 def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:

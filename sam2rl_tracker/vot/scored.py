@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.scoring import NotScored, unknown_frames, why_not_scored
 from sam2rl_tracker.media.images import Mask
 from sam2rl_tracker.vot.regions import Region
-from sam2rl_tracker.vot.results import object_stem
+from sam2rl_tracker.vot.results import result_starts
 from sam2rl_tracker.vot.sequences import is_sequence, known_frames, object_names, object_numbers, read_sequence
 from sam2rl_tracker.vot.workspace import Workspace
 
@@ -133,8 +134,11 @@ def scored_view(workspace: Workspace, scored: Scored, trackers: Sequence[str]) -
         (view / "sequences" / "list.txt").write_text("".join(f"{name}\n" for name in scored.objects))
         for name, objects in scored.objects.items():
             _link_sequence(workspace.sequences / name, view / "sequences" / name, objects)
-            for tracker in trackers:
-                _link_results(workspace, view, tracker, name, objects)
+            everything = object_names(workspace.sequences / name)
+            for tracker, experiment in product(trackers, workspace.experiments()):
+                starts = result_starts(workspace.folder, tracker, experiment, name, everything)
+                for k, start in result_starts(view, tracker, experiment, name, objects).items():
+                    _link_results(starts[k], start)
         yield view
 
 
@@ -146,17 +150,11 @@ def _link_sequence(source: Path, target: Path, objects: Sequence[str]) -> None:
             os.symlink(entry, target / entry.name)
 
 
-def _link_results(workspace: Workspace, view: Path, tracker: str, sequence: str, objects: Sequence[str]) -> None:
-    """Under the names that they would have if the sequence had no other objects."""
-    everything = object_names(workspace.sequences / sequence)
-    for experiment in workspace.experiments():
-        results = Path("results", tracker, experiment.name)
-        for k in objects:
-            there = workspace.folder / results / object_stem(experiment, sequence, k, everything)
-            here = view / results / object_stem(experiment, sequence, k, objects)
-            if not there.parent.is_dir():
-                continue
-            here.parent.mkdir(parents=True, exist_ok=True)
-            for entry in there.parent.iterdir():
-                if entry.name.startswith(f"{there.name}_"):
-                    os.symlink(entry, here.parent / f"{here.name}{entry.name.removeprefix(there.name)}")
+def _link_results(source: Path, target: Path) -> None:
+    """Link an object's result files, if there are any; both say how their paths start."""
+    if not source.parent.is_dir():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for entry in source.parent.iterdir():
+        if entry.name.startswith(f"{source.name}_"):
+            os.symlink(entry, target.with_name(target.name + entry.name.removeprefix(source.name)))

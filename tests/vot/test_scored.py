@@ -153,7 +153,18 @@ def test_the_report_of_objects_that_are_tracked_one_by_one(one_by_one):
     assert report.failures == []
     one_pixel_off, first_frame_missed = 7 / 9, (LENGTH - 1) / LENGTH
     assert report.analysis.trackers["SAM2"].quality == pytest.approx(one_pixel_off * first_frame_missed)
-    (one_by_one.sequences / "pair" / IGNORE_FILE).write_text("0\n" * LENGTH)
+
+
+def test_the_view_of_a_stack_that_takes_one_object_at_a_time(workspace):
+    """The toolkit makes a sequence of each object there, and keeps its results in a folder of its own."""
+    stack = workspace.folder / "stack.yaml"
+    stack.write_text(stack.read_text().replace("multiobject: True", "multiobject: False"))
+    results = workspace.folder / "results" / "SAM2" / "baseline"
+    (results / "half").rename(results / "half_1")
+    scored = find_scored(workspace)
+    with scored_view(workspace, scored, ["SAM2"]) as view:
+        found = sorted(file.name for file in (view / "results" / "SAM2" / "baseline" / "half").iterdir())
+    assert found == ["half_001.txt", "half_001_time.value"]
 
 
 def test_without_gaps_the_view_is_the_workspace(workspace):
