@@ -78,6 +78,7 @@ class HiM2Sam(Samurai):
         "away.",
         chooses=Samurai.about.chooses,
         visible=Samurai.about.visible,
+        corrected="The frame joins the prompted one as a conditioning frame, and counts as a long-term frame.",
     )
 
     def __post_init__(self) -> None:
