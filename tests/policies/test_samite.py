@@ -47,7 +47,7 @@ class Row:
         ious = np.array([0.1, self.iou, 0.1], dtype=np.float32)
         boxes = np.array([[x, 0, x + 10, 10] for x in self.boxes], dtype=np.float32)
         measured = np.array([[self.overlap, *self.likeness]] * 3, dtype=np.float32).flatten()
-        return Prediction(ious, ious, self.score, boxes, lambda: np.zeros(0), measured)
+        return Prediction(ious, ious, self.score, boxes, lambda: np.zeros(0), measured=measured)
 
 
 def play(policy: Samite, t: int, *rows: Row) -> Choice:
