@@ -69,7 +69,7 @@ def correct(policy: Policy, t: int, mask: np.ndarray) -> None:
     """A user's mask for frame t, the last that was played."""
     logits = torch.from_numpy(mask).float() * 20 - 10
     box = np.array([4, 4, 8, 8], dtype=np.float32)
-    policy.correct(t, Correction(record(t, area=int(mask.sum())), record(t), mask, box, logits))
+    policy.correct(t, Correction(record(t, area=int(mask.sum())), record(t), mask, box, logits, 0.9))
 
 
 def memories(policy: Policy, t: int) -> list[tuple[int, int]]:

@@ -101,6 +101,8 @@ class D4Sm(DistractorAware):
         record = correction.record
         self._list = [other for other in self._list if other.frame != t]
         self._admitted = None
+        if correction.was_lost:
+            self._list, self._drm = [], []
         if self._pointers and self._pointers[-1].frame == t:
             self._pointers.pop()
             self._areas.replace(record.area)

@@ -70,7 +70,7 @@ class Sam3(Policy):
 
     def correct(self, t: int, correction: Correction) -> None:
         # It is a conditioning frame now, and needs no place among the others.
-        self._good = [record for record in self._good if record.frame != t]
+        self._good = [] if correction.was_lost else [record for record in self._good if record.frame != t]
         self._newest = None
 
     def _frames(self) -> list[FrameRecord]:
