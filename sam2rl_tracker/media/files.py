@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,9 +41,10 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
     The temporary name is hidden (leading dot), which frame folders skip, and keeps the suffix.
 
     Raises:
-        Sam2rlError: The operating system refused (disk full, no permission, no such folder).
+        Sam2rlError: The operating system refused (disk full, no permission, no such folder), or a device is there.
     """
     path = Path(path)
+    _refuse_device(path)
     temporary = temporary_path(path)
     try:
         try:
@@ -55,7 +58,41 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
 
 def temporary_path(path: Path) -> Path:
     """A name in the same folder that nobody else uses and that frame folders skip."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    return path.with_name(f".{path.stem}.sam2rl-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+
+
+_TEMPORARY = re.compile(r"\..+\.sam2rl-(\d+)-[0-9a-f]{8}(\.[^.]*)?")
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Make a folder of a temporary name beside `path`, and delete it in the end."""
+    temporary = temporary_path(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what has the name of a temporary file or folder and whose process has ended: it was killed."""
+    for entry in folder.iterdir():
+        match = _TEMPORARY.fullmatch(entry.name)
+        if match and not is_alive(int(match[1])):
+            with suppress(OSError):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def write_error(path: Path, error: Exception) -> Sam2rlError:
@@ -109,18 +146,26 @@ def check_output_file(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:
         inputs: As in `refuse_inputs`.
 
     Raises:
-        Sam2rlError: It is an input or lies among them, is a folder, its folder is missing or cannot be written to.
+        Sam2rlError: It is an input or lies among them, is a folder or a device, or its folder is missing or cannot be
+            written to.
     """
     refuse_inputs(path, inputs)
     path = Path(path)
     if path.is_dir():
         raise Sam2rlError(f"{path} is a folder, expected a file to write: give a file's name.")
+    _refuse_device(path)
     temporary = temporary_path(path)
     try:
         temporary.touch()
         temporary.unlink()
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def _refuse_device(path: Path) -> None:
+    """`/dev/null`, for one, would be replaced by the finished file, for every program."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise Sam2rlError(f"{path} is a device or a pipe, expected a file to write: give a file's name.")
 
 
 def check_output_folder(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:
@@ -233,6 +278,7 @@ class OutputFolder:
         self._about = {"command": command, "source": source}
         self._has_list = before is None or bool(before.command)
         self._files = {name: set(digests) for name, digests in (before or _Marker()).files.items()}
+        remove_leftovers(path)
         self._write_marker()  # which also proves that the folder can be written to, before any work is spent on it
 
     @property

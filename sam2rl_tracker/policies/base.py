@@ -134,6 +134,7 @@ class Correction:
         mask: bool [height, width], the corrected mask; all False where the user said what the object is not.
         box: float [4] xmin, ymin, xmax, ymax of it at the model's input size; zeros where it is empty.
         logits: float32 [4h, 4w] of it, on the model's device.
+        overlap: IoU of the corrected mask with the one that it replaces, 0 to 1.
     """
 
     record: FrameRecord
@@ -141,6 +142,12 @@ class Correction:
     mask: np.ndarray
     box: np.ndarray
     logits: Tensor
+    overlap: float
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether the output was not the object, so that frames before it are likely wrong, too."""
+        return self.overlap < 0.5
 
 
 class Policy(ABC):

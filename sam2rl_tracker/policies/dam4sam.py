@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Encoding, Outcome, Start
+from sam2rl_tracker.policies.base import Correction, Encoding, Outcome, Start
 from sam2rl_tracker.policies.distractors import DistractorAware
 from sam2rl_tracker.policies.recency import ranked
 
@@ -48,6 +48,8 @@ class Dam4Sam(DistractorAware):
         "the visible frames among the last fifteen.",
         remembers="Visible frames. One joins the DRM, encoded from its binarised mask, when its predicted IoU is high, "
         "its area steady, the last addition far enough back, and another candidate covers something else.",
+        corrected="The frame joins the prompted one as a conditioning frame. It joins the DRM, and its area the "
+        "recent median. Where the object was lost, DRM and RAM are emptied first.",
     )
 
     def __post_init__(self) -> None:
@@ -88,6 +90,20 @@ class Dam4Sam(DistractorAware):
             self._drm = [record, *self._drm][: self.drm_size]
         elif self._role is _Role.RECENT:
             self._ram = self._prune([record, *self._ram])
+
+    def correct(self, t: int, correction: Correction) -> None:
+        record = correction.record
+        self._areas.replace(record.area)
+        self._drm, self._ram, self._pointers = (
+            [each for each in records if each.frame != t] for records in (self._drm, self._ram, self._pointers)
+        )
+        if correction.was_lost:
+            self._drm, self._ram = [], []
+        self._last = None
+        if record.area > 0:  # an addition to the DRM, of which the user is sure
+            self._last, self._last_added = record, t
+            self._drm = [record, *self._drm][: self.drm_size]
+            self._pointers.insert(0, record)
 
     def _prune(self, ram: list[FrameRecord]) -> list[FrameRecord]:
         """The newest frame, and as many multiples of the stride as a selection can hold."""

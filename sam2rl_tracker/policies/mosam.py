@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection, Prompt
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Encoding, Outcome, PointerWindow, Policy, Start
+from sam2rl_tracker.policies.base import Correction, Encoding, Outcome, PointerWindow, Policy, Start
 from sam2rl_tracker.policies.recency import ranked
 
 _STRIDE = 4  # pixels of the model's input to a pixel of the logits, and of those to a place of a memory
@@ -81,6 +81,8 @@ class MoSam(Policy):
         attends="The prompted frame and the six newest trusted ones, at the places where their masks are confident; "
         "pointers as in SAM 2. The decoder is prompted where the motion leads.",
         remembers="Trusted frames: predicted IoU and object score are above thresholds.",
+        corrected="The frame joins the prompted one as a conditioning frame. The motion is measured anew. Where "
+        "the object was lost, the remembered frames are forgotten.",
     )
 
     def __post_init__(self) -> None:
@@ -132,6 +134,14 @@ class MoSam(Policy):
         self._pointers.add(record)
         if self._verdict.trusted or not self.frame_selection:
             self._recent = [(record, self._verdict.confident), *self._recent][: MEMORY_SLOTS - 1]
+
+    def correct(self, t: int, correction: Correction) -> None:
+        # The motion is measured anew from here; there is none yet to prompt the next frame by.
+        self._centres = [_centre(correction.logits)] if correction.record.area > 0 else []
+        self._prompt = None
+        self._recent = [entry for entry in self._recent if entry[0].frame != t]  # it is a conditioning frame now
+        if correction.was_lost:
+            self._recent = []
 
     def select(self, t: int) -> list[MemorySelection]:
         memories = ranked([self._prompted], [record for record, _ in self._recent])

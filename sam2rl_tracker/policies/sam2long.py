@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ import torch
 
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Choice, Policy, Prediction, Start
+from sam2rl_tracker.policies.base import Choice, Correction, Policy, Prediction, Start
 from sam2rl_tracker.policies.recency import by_place, ranked
 
 CAUSAL, FINAL = "causal", "final"
@@ -96,6 +96,8 @@ class Sam2Long(Policy):
         remembers="In each pathway the frames with a predicted IoU above memory_iou that show the object.",
         chooses="That of the pathway with the highest sum of log(predicted IoU). Of the candidates of all pathways the "
         "three best live on; on uncertain frames they must differ.",
+        corrected="The frame joins the prompted one as a conditioning frame. The pathway of the output goes on "
+        "alone. Where the object was lost, it forgets the frames that it remembered.",
     )
 
     def __post_init__(self) -> None:
@@ -177,6 +179,13 @@ class Sam2Long(Policy):
             children.append(_Pathway(score, record, good, past))
         self._pathways = [children[choice] for choice in branching.survivors]
         self._branching = None  # it holds records that nobody can reach any more
+
+    def correct(self, t: int, correction: Correction) -> None:
+        # The user saw the output, which is the first pathway's, and corrected that one: the others end here.
+        seen = self._pathways[0]
+        # The corrected frame is a conditioning frame now.
+        good = () if correction.was_lost else tuple(record for record in seen.good if record.frame != t)
+        self._pathways = [replace(seen, newest=correction.record, good=good)] * self.pathways
 
     def reachable(self) -> Collection[FrameRecord]:
         return {self._prompted}.union(*(pathway.frames for pathway in self._pathways))

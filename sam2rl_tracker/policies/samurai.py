@@ -10,7 +10,7 @@ import numpy as np
 
 from sam2rl_tracker.engine.types import MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Choice, PointerWindow, Policy, Prediction, Start
+from sam2rl_tracker.policies.base import Choice, Correction, PointerWindow, Policy, Prediction, Start
 from sam2rl_tracker.policies.kalman import BoxFilter, box_iou
 from sam2rl_tracker.policies.recency import ranked
 
@@ -53,6 +53,8 @@ class Samurai(Policy):
         chooses="The candidate of the highest predicted IoU, or after enough reliable frames of the highest weighted "
         "mean of predicted IoU and overlap with the box that a Kalman filter expects.",
         visible="Its object score is above appear_score, -1 by default.",
+        corrected="The frame joins the prompted one as a conditioning frame. The motion filter begins anew at the "
+        "corrected box. Where the object was lost, the remembered frames are forgotten.",
     )
     needs_boxes: ClassVar[bool] = True
     math_attention: ClassVar[bool] = True
@@ -113,6 +115,14 @@ class Samurai(Policy):
         # Frame 1 enters the memory only as the frame before the current one: the published walk ends at frame 2.
         if t >= 2 and self._is_good(record):
             self._good = [record, *self._good][: MEMORY_SLOTS - 1]
+
+    def correct(self, t: int, correction: Correction) -> None:
+        # What the motion was before is unknown: it led to a mask that was wrong.
+        shown = correction.record.area > 0
+        self._filter, self._stable = (BoxFilter(correction.box), 1) if shown else (None, 0)
+        self._good = [record for record in self._good if record.frame != t]  # it is a conditioning frame now
+        if correction.was_lost:
+            self._good = []
 
     def _is_good(self, record: FrameRecord) -> bool:
         return (

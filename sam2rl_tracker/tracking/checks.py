@@ -95,6 +95,8 @@ def check_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         Sam2rlError: They have another shape, or one has another label or lies outside the image.
     """
     points = np.asarray(points, dtype=np.float32)
+    if points.size == 0:
+        return points.reshape(0, 3)
     if points.ndim != 2 or points.shape[1] != 3:
         raise Sam2rlError(
             "The points of an object must be [points, 3] as x, y, label (1 on the object, 0 off it), but are "
@@ -104,7 +106,9 @@ def check_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         if not (0 <= x < size[1] and 0 <= y < size[0]):
             raise Sam2rlError(f"The point {x:g},{y:g} lies outside the image of {size[1]}x{size[0]} pixels.")
         if label not in (0, 1):
-            raise Sam2rlError(f"The label of the point {x:g},{y:g} must be 1 (on the object) or 0 (off it): {label:g}.")
+            raise Sam2rlError(
+                f"The label of the point {x:g},{y:g} must be 1 (on the object) or 0 (off it), but is {label:g}."
+            )
     return points
 
 

@@ -48,12 +48,15 @@ class Shown:
     ious: list[float]
 
 
-def read_clicks(points: Sequence[np.ndarray] | None, boxes: np.ndarray | None, size: tuple[int, int]) -> list[Clicks]:
+def read_clicks(
+    points: Sequence[np.ndarray] | None, boxes: np.ndarray | None, ids: Sequence[int] | None, size: tuple[int, int]
+) -> list[Clicks]:
     """Points and boxes of objects, checked.
 
     Args:
         points: float [k, 3] for each object; None = no points.
         boxes: float [objects, 4]; None = no boxes. Beside points, a row of NaN is no box.
+        ids: Of the objects, to name them in errors; None = 1, 2, 3, ...
         size: Height, width of the image.
 
     Raises:
@@ -67,19 +70,33 @@ def read_clicks(points: Sequence[np.ndarray] | None, boxes: np.ndarray | None, s
     boxes = np.full((len(points), 4), np.nan) if boxes is None else np.asarray(boxes, dtype=np.float32)
     if boxes.shape != (len(points), 4):
         raise Sam2rlError(
-            f"Beside the points of {len(points)} objects, boxes must be [{len(points)}, 4], with a row of NaN for an "
-            f"object without one, but are {list(boxes.shape)}."
+            f"Beside the points, boxes must be [{len(points)}, 4] (NaN where an object has none), but are "
+            f"{list(boxes.shape)}."
         )
     clicks = []
     for index, (own, box) in enumerate(zip(points, boxes, strict=True)):
-        clicks.append(
-            Clicks(
-                checks.check_points(own, size), None if np.isnan(box).all() else checks.check_boxes(box[None], size)[0]
-            )
-        )
-        if clicks[-1].box is None and len(clicks[-1].points) == 0:
-            raise Sam2rlError(f"Object {index + 1} of {len(points)} has neither points nor a box.")
+        checked = None if np.isnan(box).all() else checks.check_boxes(box[None], size)[0]
+        clicks.append(Clicks(checks.check_points(own, size), checked))
+        if checked is None and len(clicks[-1].points) == 0:
+            raise Sam2rlError(f"Neither points nor a box were given for object {_name(index, ids)}.")
     return clicks
+
+
+def check_new(clicks: Sequence[Clicks], ids: Sequence[int] | None) -> None:
+    """Something must say where a new object is; `ids` as in `read_clicks`.
+
+    Raises:
+        Sam2rlError: All points of an object are off it, and it has no box.
+    """
+    for index, own in enumerate(clicks):
+        if not own.show_something:
+            raise Sam2rlError(
+                f"Object {_name(index, ids)} has points off it alone: give a point on it, or a box around it."
+            )
+
+
+def _name(index: int, ids: Sequence[int] | None) -> int:
+    return ids[index] if ids is not None and index < len(ids) else index + 1
 
 
 def show_masks(engine: Engine, features: Features, masks: np.ndarray) -> Shown:

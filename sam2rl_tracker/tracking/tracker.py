@@ -192,7 +192,8 @@ class Tracker:
                 ids = checks.check_ids(ids, len(masks), self.ids)
                 shown = prompts.show_masks(self._engine, features, masks)
             else:
-                clicks = prompts.read_clicks(points, boxes, size)
+                clicks = prompts.read_clicks(points, boxes, ids, size)
+                prompts.check_new(clicks, ids)
                 ids = checks.check_ids(ids, len(clicks), self.ids)
                 shown = prompts.show_clicks(self._engine, features, clicks)
             self._objects += self._begin(features, shown, ids)
@@ -255,7 +256,7 @@ class Tracker:
             checked = checks.check_correction(mask, one.id, size)
             return prompts.show_masks(self._engine, features, checked[None])
         (clicks,) = prompts.read_clicks(
-            None if points is None else [points], None if box is None else np.asarray(box)[None], size
+            None if points is None else [points], None if box is None else np.asarray(box)[None], [one.id], size
         )
         if not clicks.show_something and one.record.area == 0:
             raise Sam2rlError(
@@ -270,8 +271,10 @@ class Tracker:
         record = self._remember(features, shown, t)[0]
         logits = shown.chosen.logits[0]
         box = self._engine.boxes(logits[None, None])[0, 0].float().cpu().numpy()
+        overlap = _overlap(shown.masks, steps.to_masks(self._engine, one.logits[None], features))
         replaced = one.replaced or one.record
-        one.policy.correct(t, Correction(record, replaced, shown.masks[0], box, logits))
+        correction = Correction(record, replaced, shown.masks[0], box, logits, overlap)
+        one.policy.correct(t, correction)
         one.conditioning.add(record)
         one.record, one.replaced, one.logits = record, replaced, logits
         if self._past is not None:
@@ -447,3 +450,9 @@ class Tracker:
 
     def _threads(self) -> AbstractContextManager[None]:
         return one_thread() if self._exact else nullcontext()
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """IoU of two masks; 1 where both are empty."""
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0

@@ -11,13 +11,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from sam2rl_tracker.evaluation.scoring import NotScored, unknown_frames, why_not_scored
-from sam2rl_tracker.media.clutter import subfolders
+from sam2rl_tracker.vot.results import result_starts
 from sam2rl_tracker.vot.sequences import known_frames, object_names, object_numbers
 from sam2rl_tracker.vot.workspace import Workspace
 
@@ -95,10 +96,10 @@ def scored_view(workspace: Workspace, scored: Scored, trackers: Sequence[str]) -
         for name, objects in scored.objects.items():
             _link_sequence(workspace.sequences / name, view / "sequences" / name, objects)
             everything = object_names(workspace.sequences / name)
-            for tracker in trackers:
-                for experiment in subfolders(workspace.folder / "results" / tracker):
-                    place = Path("results", tracker, experiment, name)
-                    _link_results(workspace.folder / place, view / place, everything, objects)
+            for tracker, experiment in product(trackers, workspace.experiments()):
+                starts = result_starts(workspace.folder, tracker, experiment, name, everything)
+                for k, start in result_starts(view, tracker, experiment, name, objects).items():
+                    _link_results(starts[k], start)
         yield view
 
 
@@ -110,14 +111,9 @@ def _link_sequence(source: Path, target: Path, objects: Sequence[str]) -> None:
             os.symlink(entry, target / entry.name)
 
 
-def _link_results(source: Path, target: Path, everything: Sequence[str], objects: Sequence[str]) -> None:
-    """Result files carry the object's name in theirs where a sequence has several objects."""
-    target.mkdir(parents=True)
-    for entry in source.iterdir() if source.is_dir() else ():
-        if len(everything) == 1:
-            os.symlink(entry, target / entry.name)
-        for k in objects if len(everything) > 1 else ():
-            stem = f"{source.name}_{k}_"
-            if entry.name.startswith(stem):
-                rest = entry.name.removeprefix(stem)
-                os.symlink(entry, target / (f"{source.name}_{rest}" if len(objects) == 1 else entry.name))
+def _link_results(source: Path, target: Path) -> None:
+    """Link an object's result files; both say how their paths start."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for entry in source.parent.iterdir() if source.parent.is_dir() else ():
+        if entry.name.startswith(f"{source.name}_"):
+            os.symlink(entry, target.with_name(target.name + entry.name.removeprefix(source.name)))

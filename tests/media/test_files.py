@@ -339,6 +339,29 @@ def test_a_run_that_was_killed_owns_what_it_wrote(tmp_path):
     assert texts(tmp_path) == {"d": "2"}
 
 
+def test_what_a_killed_run_left_half_written_goes(tmp_path):
+    run(tmp_path, a="1")
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    dead, alive = (tmp_path / f".a.sam2rl-{number}-0123abcd.txt" for number in (process.pid, os.getppid()))
+    users = tmp_path / f".a.{process.pid}-0123abcd.txt"
+    for file in (dead, alive, users):
+        file.touch()
+    run(tmp_path, a="2")
+    assert [file.exists() for file in (dead, alive, users)] == [False, True, True]
+
+
+def test_a_device_is_not_replaced(tmp_path):
+    """The name of /dev/null would be that of a file, from then on and for every program."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(Sam2rlError, match="pipe is a device or a pipe, expected a file"):
+        check_output_file(pipe)
+    with pytest.raises(Sam2rlError, match="pipe is a device"), atomic_path(pipe):
+        pass
+    assert pipe.is_fifo()
+
+
 def test_a_default_folder_belongs_to_its_source(tmp_path):
     first, second = tmp_path / "x" / "color", tmp_path / "y" / "color"
     for source in (first, second):

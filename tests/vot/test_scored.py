@@ -90,6 +90,18 @@ def test_the_view_holds_what_is_scored(workspace):
     assert sorted(workspace.folder.rglob("*")) == before
 
 
+def test_the_view_of_a_stack_that_takes_one_object_at_a_time(workspace):
+    """The toolkit makes a sequence of each object there, and keeps its results in a folder of its own."""
+    stack = workspace.folder / "stack.yaml"
+    stack.write_text(stack.read_text().replace("multiobject: True", "multiobject: False"))
+    results = workspace.folder / "results" / "SAM2" / "baseline"
+    (results / "half").rename(results / "half_1")
+    scored = find_scored(workspace)
+    with scored_view(workspace, scored, ["SAM2"]) as view:
+        found = sorted(file.name for file in (view / "results" / "SAM2" / "baseline" / "half").iterdir())
+    assert found == ["half_001.txt", "half_001_time.value"]
+
+
 def test_without_gaps_the_view_is_the_workspace(workspace):
     (workspace.sequences / "list.txt").write_text("good\n")
     with scored_view(workspace, find_scored(workspace), ["SAM2"]) as view:
