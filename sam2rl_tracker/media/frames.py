@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from sam2rl_tracker.media.containers import (
     size_text,
     upright,
 )
-from sam2rl_tracker.media.files import StrPath, same_file, write_error
+from sam2rl_tracker.media.files import StrPath, same_file, temporary_folder, write_error
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, narrow_range, read_image
 
 
@@ -96,11 +95,11 @@ class FrameSource(ABC):
         Raises:
             Sam2rlError: There is no room for them.
         """
-        with tempfile.TemporaryDirectory(prefix=".frames-", dir=scratch) as folder:
+        with temporary_folder(scratch / "frames") as folder:
             kept: list[tuple[str, float | None]] = []
             frames = islice(iter(self), count)
             while (frame := _next(frames)) is not None:
-                file = Path(folder, f"{len(kept)}.png")
+                file = folder / f"{len(kept)}.png"
                 try:
                     PILImage.fromarray(frame.image).save(file, compress_level=1)
                 except OSError as error:
@@ -108,7 +107,7 @@ class FrameSource(ABC):
                 kept.append((frame.name, frame.time))
             for index in reversed(range(len(kept))):
                 name, time = kept[index]
-                yield self.start + index, Frame(name, read_image(Path(folder, f"{index}.png")), time)
+                yield self.start + index, Frame(name, read_image(folder / f"{index}.png"), time)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order.

@@ -93,7 +93,7 @@ class Dam4Sam(DistractorAware):
 
     def correct(self, t: int, correction: Correction) -> None:
         record = correction.record
-        self._areas[-1] = record.area
+        self._areas.replace(record.area)
         self._drm, self._ram, self._pointers = (
             [each for each in records if each.frame != t] for records in (self._drm, self._ram, self._pointers)
         )

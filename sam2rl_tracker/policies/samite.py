@@ -98,7 +98,9 @@ class Samite(Samurai):
         chooses="SAMURAI's candidate, or that of a second prediction, prompted by a mask made from the memories, where "
         "it agrees with the memories at least as well.",
         visible="Its object score is above appear_score, -1 by default.",
-        corrected="The frame joins the prompted one as a conditioning frame and is remembered. The motion starts anew.",
+        corrected="The frame joins the prompted one as a conditioning frame, and is remembered for the prompt. "
+        "The motion filter begins anew at the corrected box. Where the object was lost, the other remembered frames are "
+        "forgotten.",
     )
     needs_features: ClassVar[bool] = True
 
@@ -205,7 +207,8 @@ class Samite(Samurai):
 
     def correct(self, t: int, correction: Correction) -> None:
         super().correct(t, correction)
-        self._remembered = [one for one in self._remembered if one.record.frame != t]
+        kept = [] if correction.was_lost else self._remembered
+        self._remembered = [one for one in kept if one.record.frame != t]
         if correction.record.area > 0:  # what the user showed is remembered, and prompts the next frames
             sight = self._see(correction.logits[None, None]).at(0, 0)
             self._remember(correction.record, sight, self._likenesses(sight).cpu().numpy())

@@ -262,7 +262,7 @@ BAD_TRACKS = {
     "mask of another size": (_small_mask, [], "init.png is 32x64 pixels but the first frame of .* is 128x128"),
     "no frames": (_no_frames, [], "holds no frames"),
     "output not empty": (_foreign_output, [], "masks is not empty"),
-    "unknown policy": (_nothing, ["--policy", "x"], "Policy 'x' is unknown: give one of dam4sam"),
+    "unknown policy": (_nothing, ["--policy", "x"], "Policy 'x' is unknown: give one of d4sm, dam4sam"),
     "unknown model": (_nothing, ["--model", "x"], "Model 'x' is unknown: give one of nano"),
     "no such device": (_nothing, ["--device", "cuda:99"], "Device 'cuda:99'"),
     "bad box": (_nothing, ["--box", "1,2,3"], "Box '1,2,3' is not X,Y,W,H"),

@@ -201,14 +201,17 @@ def test_a_corrected_frame_is_remembered_as_the_user_showed_it() -> None:
     policy = Samite()
     start(policy, image, drawn((1, 1)))
     policy.look(2, image)
-    policy._remember(record(2), policy._first, np.array([1.0]))
-    shown = record(2, area=9)
-    policy.correct(2, Correction(shown, record(2), np.zeros(0), np.array([80, 80, 110, 110.0]), drawn((5, 5))))
+    for t in (1, 2):
+        policy._remember(record(t), policy._first, np.ones(t))
+    shown, box = record(2, area=9), np.array([80, 80, 110, 110.0])
+    policy.correct(2, Correction(shown, record(2), np.zeros(0), box, drawn((5, 5)), overlap=0.9))
+    assert [one.record.frame for one in policy._remembered] == [2, 1]
+    policy.correct(2, Correction(shown, record(2), np.zeros(0), box, drawn((5, 5)), overlap=0.1))  # it was lost
     (one,) = policy._remembered
     assert one.record is shown
     assert one.likeness == pytest.approx([1])
     assert one.sight.inside.view(SIDE, SIDE).nonzero().tolist() == [[5, 5], [5, 6], [6, 5], [6, 6]]
-    policy.correct(2, Correction(record(2, area=0), shown, np.zeros(0), np.zeros(4), drawn()))
+    policy.correct(2, Correction(record(2, area=0), shown, np.zeros(0), np.zeros(4), drawn(), overlap=0))
     assert policy._remembered == []
 
 

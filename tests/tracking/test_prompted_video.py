@@ -178,7 +178,7 @@ def test_a_video_file_is_tracked_backwards_as_a_folder_is(
         outputs,
         "write_index_mask",
         lambda path, labels: (
-            kept.append(len(list(Path("film").glob(".frames-*/*")))),
+            kept.append(len(list(Path("film").glob(".frames.*/*")))),
             Image.fromarray(labels).save(path),
         ),
     )
