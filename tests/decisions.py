@@ -206,7 +206,10 @@ def replay(policy: str, steps: Sequence[Step], masks: np.ndarray) -> str | None:
             Outcome(prediction, choice, masks[t], area, torch.zeros(1))
             for prediction, choice, area in zip(picked, choices, step.areas, strict=True)
         ]
-        rule.observe(t, outcomes)
+        try:
+            rule.observe(t, outcomes)
+        except UnkeptError:
+            return f"frame {t}: it asks for candidate masks, which it did not when the trace was made"
         ious = [float(prediction.ious[choice.candidate]) for prediction, choice in zip(picked, choices, strict=True)]
         scores = [prediction.object_score for prediction in picked]
         rule.store(t, [_record(t, *values) for values in zip(ious, scores, step.areas, strict=True)])
@@ -228,6 +231,10 @@ def nothing_predicted(predictions: Sequence[Prediction]) -> Candidates:
     return Candidates(torch.zeros(rows, count, 4, 4), ious, tokens, scores, maps)
 
 
+class UnkeptError(Exception):
+    """A rule asks for candidate masks that a trace does not have."""
+
+
 def _record(frame: int, iou: float, object_score: float, area: int) -> FrameRecord:
     return FrameRecord(frame, None, torch.zeros(1), iou, object_score, area)
 
@@ -237,7 +244,8 @@ def _prediction(step: Step, hypothesis: int, size: tuple[int, ...]) -> Predictio
 
     def fetch(kept: list[str]) -> np.ndarray:
         packed = next((masks for masks, choice in zip(kept, step.choices, strict=False) if choice[0] == hypothesis), "")
-        assert packed, "the rule asks for candidate masks where it did not when the trace was made"
+        if not packed:
+            raise UnkeptError
         bits = np.frombuffer(bytes.fromhex(packed), dtype=np.uint8)
         return np.unpackbits(bits).reshape(-1, *size).astype(bool)
 

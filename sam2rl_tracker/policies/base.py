@@ -52,9 +52,9 @@ class Prediction:
         object_score: A logit; SAM 2 takes the object to be in the picture above 0.
         boxes: [K, 4] xmin, ymin, xmax, ymax at the model's input size; None unless the policy sets `needs_boxes`.
         candidate_masks: Fetches bool [K, height, width] at the video's size. Slow: ask seldom.
+        measured: [n] what `Policy.measure` said of this row; None unless the policy sets `needs_features`.
         areas: [K] pixels at the model's input size; None where `boxes` is.
         input_masks: Fetches bool [K, S, S] at the model's input size. As slow. The tracker always gives it.
-        measured: [n] what `Policy.measure` said of this row; None unless the policy sets `needs_features`.
     """
 
     ious: np.ndarray
@@ -62,9 +62,9 @@ class Prediction:
     object_score: float
     boxes: np.ndarray | None
     candidate_masks: Callable[[], np.ndarray]
+    measured: np.ndarray | None = None
     areas: np.ndarray | None = None
     input_masks: Callable[[], np.ndarray] | None = None
-    measured: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

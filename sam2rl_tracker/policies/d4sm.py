@@ -50,6 +50,7 @@ class D4Sm(DistractorAware):
         remembers="Visible frames, from their soft masks. One moves from the RAM to the DRM, a frame later, when its "
         "predicted IoU is high, its area steady, the last addition far enough back, and another candidate covers "
         "something else.",
+        corrected="The frame joins the prompted one as a conditioning frame, and counts as an addition to the DRM.",
     )
     inclusive_boxes: ClassVar[bool] = True
 
@@ -100,6 +101,8 @@ class D4Sm(DistractorAware):
         record = correction.record
         self._list = [other for other in self._list if other.frame != t]
         self._admitted = None
+        if correction.was_lost:
+            self._list, self._drm = [], []
         if self._pointers and self._pointers[-1].frame == t:
             self._pointers.pop()
             self._areas.replace(record.area)

@@ -78,6 +78,7 @@ class HiM2Sam(Samurai):
         "away.",
         chooses=Samurai.about.chooses,
         visible=Samurai.about.visible,
+        corrected="The frame joins the prompted one as a conditioning frame, and counts as a long-term frame.",
     )
 
     def __post_init__(self) -> None:
@@ -161,9 +162,9 @@ class HiM2Sam(Samurai):
     def correct(self, t: int, correction: Correction) -> None:
         super().correct(t, correction)
         # It is a conditioning frame now, as a long-term frame is, and needs no place among them.
-        self._good, self._long = ([r for r in records if r.frame != t] for records in (self._good, self._long))
+        self._long = [] if correction.was_lost else [record for record in self._long if record.frame != t]
         self._last_long = t
-        self._areas.replace(0)
+        self._areas.replace(0)  # not measured at the model's input size
 
     def reachable(self) -> Collection[FrameRecord]:
         return {self._prompted, *self._good, *self._long, *self._past}

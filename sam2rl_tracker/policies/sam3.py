@@ -46,6 +46,7 @@ class Sam3(Policy):
         attends="The prompted frame, frame t-1 and the newest remembered ones, seven in all; pointers of up to fifteen "
         "of these frames, whose distance is their place in the list.",
         remembers="Frames whose predicted IoU, times how surely the object is there, is above 0.01.",
+        corrected="The frame joins the prompted one as a conditioning frame. It takes no place among the remembered.",
     )
 
     def begin(self, start: Start) -> None:
@@ -69,7 +70,7 @@ class Sam3(Policy):
 
     def correct(self, t: int, correction: Correction) -> None:
         # It is a conditioning frame now, and needs no place among the others.
-        self._good = [record for record in self._good if record.frame != t]
+        self._good = [] if correction.was_lost else [record for record in self._good if record.frame != t]
         self._newest = None
 
     def _frames(self) -> list[FrameRecord]:

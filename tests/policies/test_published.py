@@ -136,6 +136,7 @@ def test_the_same_numbers_give_the_same_decisions(golden: str, scene: str) -> No
         ("him2sam", "scene-930105", "him2sam:short_gap=3"),
         ("him2sam", "scene-930105", "him2sam:memory_iou=0.49"),
         ("him2sam-stress", "scene-930108", PUBLISHED["him2sam-stress"] + ",long_rule=hdf"),
+        ("him2sam-stress", "scene-930108", PUBLISHED["him2sam-stress"].replace("distance=0.2", "distance=0.5")),
         ("him2sam-stress", "scene-930108", PUBLISHED["him2sam-stress"].replace("ratio=1.02", "ratio=1.6")),
     ],
 )

@@ -96,7 +96,9 @@ def test_a_box_finds_the_object(nano: Model, video: Video) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["recency", "samurai", "dam4sam", "sam2long", "samite", "mosam:dense=true"])
+@pytest.mark.parametrize(
+    "policy", ["recency", "samurai", "dam4sam", "sam2long", "d4sm", "him2sam", "samite", "mosam:dense=true"]
+)
 def test_memory_is_flat(nano: Model, video: Video, policy: str) -> None:
     """Records that a policy cannot reach any more are gone; what is left does not grow."""
     tracker = Tracker(nano, policy)
