@@ -116,6 +116,17 @@ def test_all_frames_of_a_pipe(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     assert source.dropped == 0
 
 
+def test_a_pipe_begins_with_its_first_frames(pipe: Any) -> None:
+    """They are not held back until FFmpeg knows more of the stream: the rest of it may take its time."""
+    pipe(encode(grey_frames(COUNT)), silent=30)
+    began = time.monotonic()
+    source = LiveSource("-", every_frame=True, timeout=20)
+    assert source.first().name == "00000001"
+    assert time.monotonic() - began < 20
+    source.close()
+    assert not source._reader.is_alive()
+
+
 def test_frames_to_keep_are_not_dropped(pipe: Any) -> None:
     pipe(encode(grey_frames(COUNT)))
     source = LiveSource("-", keep={5, 6, 15})
