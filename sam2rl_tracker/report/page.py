@@ -19,6 +19,7 @@ from sam2rl_tracker.evaluation.curves import Training
 from sam2rl_tracker.evaluation.intervals import FEW
 from sam2rl_tracker.evaluation.measures import LOWER_IS_BETTER, MEASURES
 from sam2rl_tracker.evaluation.memory import memory_use
+from sam2rl_tracker.evaluation.methods import title
 from sam2rl_tracker.evaluation.results import ROUNDING, Results
 from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs
@@ -122,6 +123,7 @@ def write_page(
             summary=summarise(results),
             styles=styles,
             labelled=partial(labelled, trained=report.trained),
+            title=title,
             trained=report.trained & set(results.trackers),
             heads=_HEADS,
             table={name: {key: _cell(results, name, key) for key in MEASURES} for name in results.trackers},

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sam2rl_tracker.evaluation.methods import REFERENCE
+from sam2rl_tracker.evaluation.methods import REFERENCE, title
 from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.toolkit import Scores
@@ -102,7 +102,7 @@ def _plain_table(title: str, heads: Sequence[str], rows: Mapping[str, Mapping[st
 
 def _head(tracker: str, report: Report) -> str:
     """A tracker's name in tables, with a star if it saw the truth that it is scored on."""
-    return escape(f"{tracker} *" if tracker in report.trained else tracker)
+    return escape(f"{title(tracker)} *" if tracker in report.trained else title(tracker))
 
 
 def _mask_rows(report: Report) -> dict[str, dict[str, float]]:
@@ -114,7 +114,7 @@ def making(report: Report) -> list[str]:
     makers: dict[str, list[str]] = {}
     for name, made in report.made_with.items():
         for one in made:
-            makers.setdefault(one, []).append(name)
+            makers.setdefault(one, []).append(title(name))
     if len(makers) < 2:
         return [f"Made with {one}" for one in makers]
     lines = [f"{', '.join(names)}: made with {one}" for one, names in makers.items()]
