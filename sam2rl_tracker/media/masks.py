@@ -48,6 +48,7 @@ _FAINT = "its shades of gray are all darker than half, so it was taken for empty
 _OPAQUE = "it is transparent in part: opaque pixels are the object"
 _VOID = "255 was taken for void, as other masks hold ids; if white is the object, save all masks in black and white"
 _SPECKS = "its few pixels of low values were taken for objects, and 255 for void; if white is the object, remove them"
+_NO_BACKGROUND = "none of its pixels is 0, which is background: every area was taken for an object"
 _ONE_WAY = "save all masks of a sequence in one way"
 _WHITE_CORNERS = "white, in all four corners too, was taken for the object; invert it if black is the object"
 _CORNERS = ([0, 0, -1, -1], [0, -1, 0, -1])
@@ -140,6 +141,8 @@ class MaskReader:
                 )
         elif mask.note:
             self._note(mask.note, mask.path)
+        if not self.binary and labels.all() and (labels != IGNORED).any():
+            self._note(_NO_BACKGROUND, mask.path)
         if not self.binary and (labels == IGNORED).any():
             self._void_beside_ids |= mask.meaning is not Meaning.WHITE
             if mask.meaning is Meaning.WHITE:
