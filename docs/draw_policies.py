@@ -32,7 +32,11 @@ NAMES = {
     "samurai": "SAMURAI",
     "dam4sam": "DAM4SAM",
     "sam2long": "SAM2Long",
-    "mosam": "MoSAM",
+    "sam3": "SAM 3's memory rule (on SAM 2)",
+    "d4sm": "D4SM",
+    "him2sam": "HiM2SAM without point tracking",
+    "samite": "SAMITE",
+    "mosam": "MoSAM-style",
     "sam2rl": "SAM2RL (found on this truth)",
 }
 

@@ -33,6 +33,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from sam2rl_tracker.evaluation.methods import title
 from sam2rl_tracker.policies import Basis
 from sam2rl_tracker.policies.registry import BUILTIN
 from sam2rl_tracker.policies.rules import Rule, find_rule
@@ -162,7 +163,7 @@ def span(low: float, high: float) -> str:
 
 
 def titled(row: dict[str, Any]) -> str:
-    return row["tracker"] + SEES_TRUTH * row.get("sees_truth", False)
+    return title(row["tracker"]) + SEES_TRUTH * row.get("sees_truth", False)
 
 
 def trackers(name: str, sequences: bool = False, extra: str = "") -> list[str]:
@@ -214,7 +215,9 @@ def methods(columns: Sequence[str]) -> list[str]:
             "frames/s": f"{row['fps']:.0f}" if row["fps"] else "-",
         }
         gain = ["", ""] if key == "SAM2" else [signed(100 * row["gain"]), span(row["low"], row["high"])]
-        lines.append([METHODS.get(key, key), percent(row["quality"]), *gain, *(rest[column] for column in columns)])
+        lines.append(
+            [METHODS.get(key, title(key)), percent(row["quality"]), *gain, *(rest[column] for column in columns)]
+        )
     return table(["", "Quality", "difference to SAM 2", "95 % interval", *columns], lines)
 
 
@@ -263,7 +266,7 @@ def generated(before: bool = False) -> list[str]:
     heads = ["Rule", "Quality", "95 % interval", "Accuracy", "Robustness", ABSENT]
     lines = []
     for row in read("generated-64")["rows"]:
-        name = f"{row['rule']} ({row['what']})" if "what" in row else row["rule"]
+        name = title(row["rule"]) + (f" ({row['what']})" if "what" in row else "")
         interval = f"{fraction(row['low'])} to {fraction(row['high'])}"
         rest = [fraction(row[key]) for key in ("accuracy", "robustness", "absent")]
         rest += [fraction(row["before"]) if "before" in row else "-"] if before else []

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from reference import Video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import FrameRecord, MemorySelection, Model
+from sam2rl_tracker.engine import Candidates, Features, FrameRecord, MemorySelection, Model
 from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, Start, make_policy
 
 
@@ -38,6 +38,9 @@ class Step:
     boxes: list[list[list[int]]] | None  # [hypotheses][K] xmin, ymin, xmax, ymax
     areas: list[int]  # [choices] pixels
     candidates: list[str]  # [choices] the masks bool [K, height, width], packed, in hex; "" where nobody asked for them
+    input_areas: list[list[int]] | None = None  # [hypotheses][K] pixels at the model's input size
+    input_candidates: list[str] = field(default_factory=list)  # as `candidates`, [K, S, S] at the model's input size
+    measured: list[list[float]] | None = None  # [hypotheses] what the rule measured itself on the device
 
     @property
     def attended(self) -> tuple[Any, ...]:
@@ -45,7 +48,7 @@ class Step:
 
     def predicted(self) -> Step:
         """Without what became of the choices."""
-        return replace(self, areas=[], candidates=[])
+        return replace(self, areas=[], candidates=[], input_candidates=[])
 
     def unlike(self, other: Step) -> str | None:
         """The first decision that is not the other's, None where all are."""
@@ -62,7 +65,11 @@ class Recorder(Policy):
     def __init__(self, rule: Policy):
         self._rule = rule
         self.needs_boxes, self.exact, self.math_attention = rule.needs_boxes, rule.exact, rule.math_attention  # type: ignore[misc]
+        self.needs_features = rule.needs_features  # type: ignore[misc]
         self.steps: list[Step] = []  # of frames 1, 2, ...
+
+    def look(self, t: int, features: Features) -> None:
+        self._rule.look(t, features)
 
     def begin(self, start: Start) -> None:
         self._rule.begin(start)
@@ -71,6 +78,9 @@ class Recorder(Policy):
         self._selections = self._rule.select(t)
         return self._selections
 
+    def measure(self, t: int, candidates: Candidates) -> torch.Tensor:
+        return self._rule.measure(t, candidates)
+
     def choose(self, t: int, predictions: Sequence[Prediction]) -> Sequence[Choice]:
         self._predictions = predictions
         self._choices = self._rule.choose(t, predictions)
@@ -78,23 +88,34 @@ class Recorder(Policy):
 
     def observe(self, t: int, outcomes: Sequence[Outcome]) -> Sequence[Encoding]:
         self._areas = [outcome.area for outcome in outcomes]
-        self._candidates = [""] * len(outcomes)
+        self._candidates, self._input_candidates = [""] * len(outcomes), [""] * len(outcomes)
         self._encodings = self._rule.observe(t, [self._watched(i, outcome) for i, outcome in enumerate(outcomes)])
         return self._encodings
 
     def _watched(self, choice: int, outcome: Outcome) -> Outcome:
         """An outcome that tells when its candidate masks are asked for."""
 
-        def fetch() -> np.ndarray:
-            masks = outcome.prediction.candidate_masks()
-            self._candidates[choice] = np.packbits(masks).tobytes().hex()
-            return masks
+        def watched(fetch: Callable[[], np.ndarray] | None, kept: list[str]) -> Callable[[], np.ndarray]:
+            def ask() -> np.ndarray:
+                assert fetch is not None
+                masks = fetch()
+                kept[choice] = np.packbits(masks).tobytes().hex()
+                return masks
 
-        return replace(outcome, prediction=replace(outcome.prediction, candidate_masks=fetch))
+            return ask
+
+        prediction = replace(
+            outcome.prediction,
+            candidate_masks=watched(outcome.prediction.candidate_masks, self._candidates),
+            input_masks=watched(outcome.prediction.input_masks, self._input_candidates),
+        )
+        return replace(outcome, prediction=prediction)
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
         self._rule.store(t, records)
         boxes = [p.boxes.astype(int).tolist() for p in self._predictions if p.boxes is not None]
+        areas = [p.areas.astype(int).tolist() for p in self._predictions if p.areas is not None]
+        measured = [np.round(p.measured.astype(float), 6).tolist() for p in self._predictions if p.measured is not None]
         self.steps.append(
             Step(
                 memories=[[[r.frame, slot] for r, slot in s.memories] for s in self._selections],
@@ -107,6 +128,9 @@ class Recorder(Policy):
                 boxes=boxes or None,
                 areas=self._areas,
                 candidates=self._candidates,
+                input_areas=areas or None,
+                input_candidates=self._input_candidates if any(self._input_candidates) else [],
+                measured=measured or None,
             )
         )
 
@@ -163,12 +187,17 @@ def replay(policy: str, steps: Sequence[Step], masks: np.ndarray) -> str | None:
             hypotheses do not look at masks.
     """
     rule = Recorder(make_policy(policy)())
-    rule.begin(Start(_record(0, 1.0, 10.0, int(masks[0].sum())), len(masks), None, masks[0], None))  # type: ignore[arg-type]
+    rule.look(0, NOTHING_SEEN)
+    rule.begin(
+        Start(_record(0, 1.0, 10.0, int(masks[0].sum())), len(masks), None, masks[0], None, None, torch.zeros(4, 4))
+    )  # type: ignore[arg-type]
     for t, step in enumerate(steps, start=1):
+        rule.look(t, NOTHING_SEEN)
         selections = rule.select(t)
         if len(selections) != len(step.ious):
             return f"frame {t}: {len(selections)} hypotheses, not {len(step.ious)}"
         predictions = [_prediction(step, hypothesis, masks.shape[1:]) for hypothesis in range(len(step.ious))]
+        rule.measure(t, nothing_predicted(predictions))
         choices = rule.choose(t, predictions)
         if len(choices) != len(step.choices):
             return f"frame {t}: {len(choices)} choices, not {len(step.choices)}"
@@ -177,7 +206,10 @@ def replay(policy: str, steps: Sequence[Step], masks: np.ndarray) -> str | None:
             Outcome(prediction, choice, masks[t], area, torch.zeros(1))
             for prediction, choice, area in zip(picked, choices, step.areas, strict=True)
         ]
-        rule.observe(t, outcomes)
+        try:
+            rule.observe(t, outcomes)
+        except UnkeptError:
+            return f"frame {t}: it asks for candidate masks, which it did not when the trace was made"
         ious = [float(prediction.ious[choice.candidate]) for prediction, choice in zip(picked, choices, strict=True)]
         scores = [prediction.object_score for prediction in picked]
         rule.store(t, [_record(t, *values) for values in zip(ious, scores, step.areas, strict=True)])
@@ -186,15 +218,35 @@ def replay(policy: str, steps: Sequence[Step], masks: np.ndarray) -> str | None:
     return None
 
 
+# A rule that looks at features measures numbers on them, which the trace holds, and decides by those. In a trace it has
+# nothing to look at: one place of four channels, and logits of the size that belongs to it.
+NOTHING_SEEN = Features(torch.zeros(1, 4, 1, 1), torch.zeros(1, 1, 4), torch.zeros(1, 1, 4), (), (16, 16))
+
+
+def nothing_predicted(predictions: Sequence[Prediction]) -> Candidates:
+    """What belongs to `NOTHING_SEEN`."""
+    ious = torch.tensor(np.stack([prediction.ious for prediction in predictions]))
+    rows, count = ious.shape
+    tokens, scores, maps = torch.zeros(rows, count, 4), torch.zeros(rows), torch.zeros(rows, 4, 1, 1)
+    return Candidates(torch.zeros(rows, count, 4, 4), ious, tokens, scores, maps)
+
+
+class UnkeptError(Exception):
+    """A rule asks for candidate masks that a trace does not have."""
+
+
 def _record(frame: int, iou: float, object_score: float, area: int) -> FrameRecord:
     return FrameRecord(frame, None, torch.zeros(1), iou, object_score, area)
 
 
 def _prediction(step: Step, hypothesis: int, size: tuple[int, ...]) -> Prediction:
-    def fetch() -> np.ndarray:
-        kept = next((step.candidates[i] for i, c in enumerate(step.choices) if c[0] == hypothesis), "")
-        assert kept, "the rule asks for candidate masks where it did not when the trace was made"
-        bits = np.frombuffer(bytes.fromhex(kept), dtype=np.uint8)
+    """The numbers of one hypothesis. In the reference, videos have the model's input size."""
+
+    def fetch(kept: list[str]) -> np.ndarray:
+        packed = next((masks for masks, choice in zip(kept, step.choices, strict=False) if choice[0] == hypothesis), "")
+        if not packed:
+            raise UnkeptError
+        bits = np.frombuffer(bytes.fromhex(packed), dtype=np.uint8)
         return np.unpackbits(bits).reshape(-1, *size).astype(bool)
 
     return Prediction(
@@ -202,7 +254,10 @@ def _prediction(step: Step, hypothesis: int, size: tuple[int, ...]) -> Predictio
         peaks=np.array(step.peaks[hypothesis], dtype=np.float32),
         object_score=step.object_scores[hypothesis],
         boxes=None if step.boxes is None else np.array(step.boxes[hypothesis], dtype=np.float32),
-        candidate_masks=fetch,
+        candidate_masks=lambda: fetch(step.candidates),
+        areas=None if step.input_areas is None else np.array(step.input_areas[hypothesis], dtype=np.float32),
+        input_masks=lambda: fetch(step.input_candidates),
+        measured=None if step.measured is None else np.array(step.measured[hypothesis], dtype=np.float32),
     )
 
 
@@ -219,12 +274,15 @@ class Apart:
     iou: float  # predicted IoU
     logit: float  # object score
     pixels: int  # a mask's area, and pixels of a candidate mask
+    measured: float = 0.0  # what a rule measures itself
 
     def within(self, margin: Apart) -> bool:
-        return self.iou <= margin.iou and self.logit <= margin.logit and self.pixels <= margin.pixels
+        pairs = zip(asdict(self).values(), asdict(margin).values(), strict=True)
+        return all(own <= most for own, most in pairs)
 
     def __str__(self) -> str:
-        return f"predicted IoU {self.iou:.1g}, object score {self.logit:.1g}, {self.pixels} pixels"
+        text = f"predicted IoU {self.iou:.1g}, object score {self.logit:.1g}, {self.pixels} pixels"
+        return text + (f", its own measures {self.measured:.1g}" if self.measured else "")
 
 
 @dataclass(frozen=True)
@@ -256,13 +314,23 @@ def parting(run: Sequence[Step], trace: Sequence[Step]) -> Parting | None:
 def apart(pairs: Sequence[tuple[Step, Step]]) -> Apart:
     """The largest distances over pairs of frames with the same hypotheses."""
     pixels = [_largest(a.areas, b.areas) for a, b in pairs]
+    pixels += [_largest(a.input_areas, b.input_areas) for a, b in pairs if a.input_areas and b.input_areas]
     for a, b in pairs:
         pixels += [_different(*masks) for masks in zip(a.candidates, b.candidates, strict=True) if all(masks)]
+        pixels += [
+            _different(*masks) for masks in zip(a.input_candidates, b.input_candidates, strict=False) if all(masks)
+        ]
     return Apart(
         max((_largest(a.ious, b.ious) for a, b in pairs), default=0.0),
         max((_largest(a.object_scores, b.object_scores) for a, b in pairs), default=0.0),
         int(max(pixels, default=0)),
+        max((_largest(a.measured, b.measured) for a, b in pairs if _same_length(a.measured, b.measured)), default=0.0),
     )
+
+
+def _same_length(a: list[list[float]] | None, b: list[list[float]] | None) -> bool:
+    """Whether two steps measured the same: a run that remembers another frame measures another number of likenesses."""
+    return a is not None and b is not None and list(map(len, a)) == list(map(len, b))
 
 
 def _largest(a: Any, b: Any) -> float:

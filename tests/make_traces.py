@@ -10,6 +10,12 @@ under "untraced". What is here was made by
     python tests/make_traces.py --again
     ONEDNN_MAX_CPU_ISA=AVX512_CORE MKL_CBWR=AVX2 python tests/make_traces.py
     ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE python tests/make_traces.py --without-onednn
+
+on an Intel Xeon, and sam3, d4sm and him2sam, and what samurai-stress still lacked, on an AMD EPYC by
+
+    python tests/make_traces.py
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=COMPATIBLE python tests/make_traces.py
+    ONEDNN_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 python tests/make_traces.py
 """
 
 from __future__ import annotations

@@ -23,10 +23,21 @@ PUBLISHED = {  # the golden set's name -> the policy that must give it
     "samurai-stress": "samurai:kalman_weight=0.5,stable_frames=3,memory_iou=0.6",
     "dam4sam": "dam4sam",
     "dam4sam-stress": ("dam4sam:iou_threshold=0.4,area_low=0.5,area_high=2.0,min_gap=2,distractor_iou=1.0"),
+    "samite": "samite",
     "sam2long": "sam2long:output=final",
     "sam2long-stress-rank0": "sam2long:uncertainty=1000,output=0",
     "sam2long-stress-rank1": "sam2long:uncertainty=1000,output=1",
     "sam2long-stress-rank2": "sam2long:uncertainty=1000,output=2",
+    "sam3": "sam3",
+    "sam3-stress": "sam3:iou_threshold=0.5",
+    "d4sm": "d4sm",
+    "d4sm-stress": "d4sm:iou_threshold=0.4,area_low=0.5,area_high=2.0,min_gap=2,distractor_iou=1.0",
+    "him2sam": "him2sam",
+    "him2sam-lasotext": "him2sam:long_rule=hdf,long_gap=15,short_gap=5",
+    "him2sam-stress": (
+        "him2sam:stable_frames=3,kalman_weight=0.5,memory_iou=0.4,long_size=2,long_gap=3,long_iou=0.4,long_motion=0.3,"
+        "long_ratio=1.02,long_distance=0.2,long_area_low=0.5,long_area_high=2.0"
+    ),
 }
 
 

@@ -26,7 +26,7 @@ bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory beside stoc
 
 def demo(
     out: Annotated[Path, typer.Option(help="A new folder; it becomes a VOT workspace.")] = Path("sam2rl-demo"),
-    every: Annotated[bool, typer.Option("--all", help="SAM2Long and MoSAM too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All trackers: SAM2Long and the later rules too.")] = False,
 ) -> None:
     """Generate videos, train an agent on each, evaluate the trackers by the VOT toolkit, show the table and a video."""
     from sam2rl_tracker.evaluation.methods import TRACKERS
@@ -58,9 +58,9 @@ def benchmark(
     tracker: Annotated[
         list[str] | None,
         typer.Option(
-            help="Evaluate only this one, and SAM2, beside those that DIR has; repeat it. Without SAM2RL nothing is "
+            help="Evaluate this one, SAM2, and those that DIR has already; repeat it. Without SAM2RL nothing is "
             "trained or searched.",
-            show_default="all",
+            show_default="all, or those of DIR",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
@@ -87,7 +87,7 @@ def benchmark(
         control_steps=control_steps,
         searched=plan.searched if searched is None else searched,
         seeds=seeds,
-        trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else plan.trackers,
+        trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
     )
     with console.status("Starting") as status:
 

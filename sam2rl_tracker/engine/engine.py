@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ class Engine:
                 query = self._attention.self_attend(to_tokens(top), self._image_pos.to(top.dtype))
         high_res = maps[:-1] if network.use_high_res_features_in_sam else []
         # Convolutions round by layout, and stock SAM 2 has the contiguous one.
-        return Features(top.contiguous(), query, tuple(high_res), (image.shape[0], image.shape[1]))
+        return Features(top.contiguous(), self._image_pos, query, tuple(high_res), (image.shape[0], image.shape[1]))
 
     def preprocess(self, image: np.ndarray) -> Tensor:
         """Resampling and normalisation of SAM 2's own loader: uint8 [H, W, 3] -> float32 [3, S, S] on the device."""
@@ -83,14 +84,19 @@ class Engine:
 
     @torch.inference_mode()
     def predict(
-        self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None = None
+        self,
+        features: Features,
+        selections: Sequence[MemorySelection],
+        shape: FixedShape | None = None,
+        keep_maps: bool = False,
     ) -> Candidates:
         """Predict K candidate masks for each selection of memories on one image.
 
-        Rows may differ in how much they attend to.
+        Rows may differ in how much they attend to. Those that differ in their prompts alone are attended once.
 
         Args:
             shape: Pad the batch to it, so that a row's bits do not depend on what the other rows hold.
+            keep_maps: Whether to hand out what the decoder saw, as `Candidates.maps`.
 
         Raises:
             ValueError: A selection without memories, or more rows, memories or pointers than `shape` holds.
@@ -103,6 +109,8 @@ class Engine:
         with self._autocast(), self._attention_kernel():
             maps = self._condition(features, selections, shape)
             candidates = self._decode(maps, features, [selection.prompt for selection in selections])
+        if keep_maps:
+            candidates = replace(candidates, maps=maps)
         return candidates if len(selections) == rows else candidates.take(slice(rows))
 
     @torch.inference_mode()
@@ -250,16 +258,24 @@ class Engine:
         flat = logits.reshape(-1, 1, *logits.shape[-2:])
         return resize(flat, video_size).view(*logits.shape[:-2], *video_size)
 
+    def input_masks(self, logits: Tensor) -> Tensor:
+        """Mask logits [rows, K, 4h, 4w] as masks at the model's input size, bool [rows, K, S, S] on the device."""
+        return resize(logits, self.input_size) > 0
+
     def boxes(self, logits: Tensor) -> Tensor:
-        """Boxes (xmin, ymin, xmax, ymax) of the pixels > 0 at the model's input size.
+        """The boxes of `extents` alone, [rows, K, 4]."""
+        return self.extents(logits)[..., :4]
+
+    def extents(self, logits: Tensor) -> Tensor:
+        """Boxes and areas of candidate masks at the model's input size.
 
         Args:
             logits: [rows, K, 4h, 4w].
 
         Returns:
-            Integer [rows, K, 4] on the device; an empty mask gives (0, 0, 0, 0).
+            Integer [rows, K, 5] on the device: xmin, ymin, xmax, ymax and pixels, all 0 for an empty mask.
         """
-        mask = resize(logits, self.input_size) > 0
+        mask = self.input_masks(logits)
         size = self.input_size
         ends = []
         for axis in (-2, -1):  # columns hold x, rows hold y
@@ -267,7 +283,7 @@ class Engine:
             first = line.int().argmax(dim=-1)
             last = size - 1 - line.flip(-1).int().argmax(dim=-1)
             ends += [first, torch.where(line.any(dim=-1), last, 0)]
-        return torch.stack([ends[0], ends[2], ends[1], ends[3]], dim=-1)
+        return torch.stack([ends[0], ends[2], ends[1], ends[3], mask.sum(dim=(-2, -1))], dim=-1)
 
     # ------------------------------------------------------------------------------------------- internals
 
@@ -294,6 +310,10 @@ class Engine:
         self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None = None
     ) -> Tensor:
         """The image as seen from what each selection attends to, [rows, C, h, w]."""
+        different = {selection.bank: selection for selection in selections}
+        if shape is None and len(different) < len(selections):  # rows that differ in their prompts alone
+            place = {bank: row for row, bank in enumerate(different)}
+            return self._condition(features, list(different.values()))[[place[one.bank] for one in selections]]
         bank = gather(self._network, self._memory_pos, selections, shape)
         image_pos = self._image_pos.to(features.query.dtype)
         conditioned = self._attention.attend(features.query, image_pos, bank)  # [rows, h*w, C]

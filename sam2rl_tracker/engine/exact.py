@@ -37,12 +37,16 @@ class ExactEngine(Engine):
 
     @torch.inference_mode()
     def predict(
-        self, features: Features, selections: Sequence[MemorySelection], shape: FixedShape | None = None
+        self,
+        features: Features,
+        selections: Sequence[MemorySelection],
+        shape: FixedShape | None = None,
+        keep_maps: bool = False,
     ) -> Candidates:
         # With a fixed shape, rows are independent of each other already; their bits are the shape's, not stock SAM 2's.
         if len(selections) <= 1 or shape is not None:
-            return super().predict(features, selections, shape)
-        return Candidates.join([self.predict(features, [selection]) for selection in selections])
+            return super().predict(features, selections, shape, keep_maps)
+        return Candidates.join([self.predict(features, [one], keep_maps=keep_maps) for one in selections])
 
     @torch.inference_mode()
     def choose(self, candidates: Candidates, rows: Tensor, picks: Tensor, visible: Tensor) -> Chosen:

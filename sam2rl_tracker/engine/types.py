@@ -30,12 +30,14 @@ class Features:
 
     Attributes:
         map: [1, C, h, w] the backbone's top level.
+        positions: [1, h*w, C] position encodings of its places, the same for every image.
         query: [1, h*w, C] the top level after memory attention's first self-attention. No memory is in it yet.
         high_res: [1, C/8, 4h, 4w] and [1, C/4, 2h, 2w], already projected for the mask decoder.
         video_size: Height and width of the image as given, in pixels.
     """
 
     map: Tensor
+    positions: Tensor
     query: Tensor
     high_res: tuple[Tensor, ...]
     video_size: tuple[int, int]
@@ -102,6 +104,12 @@ class MemorySelection:
     prompt: Prompt | None = None
     memory_masks: tuple[Tensor | None, ...] | None = None
 
+    @property
+    def bank(self) -> tuple[object, ...]:
+        """What memory attention sees of it: two selections with equal banks differ in their prompts at most."""
+        scales = (self.memory_scales, self.pointer_scales)
+        return (self.memories, self.pointers, self.pointer_span, *scales, self.memory_masks)
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -127,12 +135,14 @@ class Candidates(Rows):
         ious: [rows, K] predicted IoUs.
         tokens: [rows, K, C] output tokens, from which pointers are projected.
         object_scores: [rows] logits.
+        maps: [rows, C, h, w] the image's features after memory attention, where they were asked for; else None.
     """
 
     logits: Tensor
     ious: Tensor
     tokens: Tensor
     object_scores: Tensor
+    maps: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

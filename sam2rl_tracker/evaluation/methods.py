@@ -8,11 +8,18 @@ REFERENCE = "SAM2"
 AGENTS = "SAM2RL"
 """The tracker that is run by trained agents."""
 
-HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "MoSAM")
-"""The trackers that are run by published rules."""
+HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "SAM3", "D4SM", "HiM2SAM", "SAMITE", "MoSAM")
+"""The trackers that are run by rules: published ones, and MoSAM-style, which was written from an abstract."""
 
 TRACKERS = (REFERENCE, *HEURISTICS, AGENTS)
 """All that are registered with the VOT toolkit."""
+
+TITLES = {
+    "SAM3": "SAM 3's memory rule (on SAM 2)",
+    "HiM2SAM": "HiM2SAM without point tracking",
+    "MoSAM": "MoSAM-style",
+}
+"""{tracker: its name in tables and pictures}, where the toolkit's short one would claim too much."""
 
 BASELINES = {"never": "never", "stride": "stride", "random rule": "random"}
 """{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
@@ -22,3 +29,9 @@ SEARCHES = ("random", "greedy", "beam")
 
 BEST = "best found"
 """By any method: rules, searches, the agent and the best rollout of its training."""
+
+
+def title(tracker: str) -> str:
+    """A tracker's name in tables and pictures; of NAME@TAG, as results name it, the tag stays."""
+    name, at, tag = tracker.partition("@")
+    return TITLES.get(name, name) + at + tag

@@ -27,7 +27,8 @@ TURN = 5  # frames that one of the runs tracks before it is the next one's turn
 WARM_UP = 4  # turns
 STOCK = "stock SAM 2"  # stands among the names of policies
 REFERENCE_POLICY = "recency"  # what a policy's cost is measured against
-POLICIES = (REFERENCE_POLICY, "samurai", "dam4sam", "sam2long", "mosam")  # the published rules; they need no agent
+# Those that need no agent.
+POLICIES = (REFERENCE_POLICY, "samurai", "dam4sam", "sam2long", "sam3", "d4sm", "him2sam", "samite", "mosam")
 SETTLED = 200  # frames after which memory must be flat; growth counts from here
 
 

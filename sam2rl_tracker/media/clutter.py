@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -40,6 +42,21 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not is_clutter(entry.name))
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be listed ({error.strerror}): give a folder you may read.") from error
+
+
+def walk(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """(folder, names of its folders, names of its files) as `os.walk`, without clutter and through links to folders.
+
+    Each folder comes once, however many links lead to it. Folders that are taken out of a list are not entered.
+    """
+    seen: set[str] = set()
+    for place, folders, files in os.walk(source, followlinks=True):
+        folders[:] = sorted(name for name in folders if not is_clutter(name))
+        if os.path.realpath(place) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        yield Path(place), folders, sorted(name for name in files if not is_clutter(name))
 
 
 def count_clutter(folder: Path) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -134,13 +135,13 @@ class _FolderSource(FrameSource):
         super().__init__(folder, count=len(self.files), fps=None)
         if mask and any(same_file(entry, mask) for entry in folder.iterdir()):
             self.notes.append(f"{mask} lies among the frames of {folder} and is no frame: it was left out.")
-        narrow = narrow_range(self.files[0])
+        narrow = narrow_range(self.files[0], self.files[len(self.files) // 2], self.files[-1])
         if narrow:
-            low, high = (f"{100 * share:.0f}%" for share in narrow)
+            low, high = math.floor(1000 * narrow[0]) / 10, math.ceil(1000 * narrow[1]) / 10
             self.notes.append(
-                f"The first frame of {folder} has 16 bits and uses {low} to {high} of their range, so the tracker sees "
-                "little contrast: stretch all frames alike, for example with `mkdir NEW; mogrify -path NEW -level "
-                f"{low},{high} {folder}/*`."
+                f"The frames of {folder} have 16 bits, of whose range the first, middle and last use {low:g}% to "
+                f"{high:g}%, so the tracker sees little contrast: stretch all frames alike, for example with "
+                f"`mkdir NEW; mogrify -path NEW -level {low:g}%,{high:g}% {folder}/*`."
             )
 
     def _frames(self) -> Iterator[Frame]:
@@ -213,8 +214,7 @@ class _VideoSource(FrameSource):
             # Only a header that counts its frames knows their average rate; others state what the rate is meant to be.
             self._varies = not stream.frames or stream.base_rate != rate
             self._seconds = _promised_seconds(container, stream)
-            if len(container.streams.video) > 1:
-                others = ", ".join(_size(other) for other in container.streams.video if other is not stream)
+            if others := ", ".join(_size(other) for other in _moving_streams(container) if other is not stream):
                 self.notes.append(
                     f"{file} has several video streams: the one of {_size(stream)} pixels was read, not {others}."
                 )

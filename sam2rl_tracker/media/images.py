@@ -71,23 +71,23 @@ def read_image(path: StrPath) -> Image:
     return np.array(image.convert("RGB"))
 
 
-def narrow_range(path: StrPath) -> tuple[float, float] | None:
-    """How much of its 16 bits an image uses, if it is so little that an eighth of the range would do.
+def narrow_range(*paths: StrPath) -> tuple[float, float] | None:
+    """How much of their 16 bits images use, if it is so little that an eighth of the range would do.
 
     Cameras of 10 or 12 bits often store their values in 16, where they are nearly black.
 
     Returns:
-        (lowest, highest) value as shares of the full range, rounded outwards to 1/255; None if the image has 8 bits or
-        uses more of its range.
+        (lowest, highest) value as shares of the full range, rounded outwards to 1/255; None if the images have 8 bits
+        or use more of their range.
 
     Raises:
-        Sam2rlError: The file is missing, damaged or not an image.
+        Sam2rlError: A file is missing, damaged or not an image.
     """
-    with suppress(*_DECODE_ERRORS), PILImage.open(path) as image:
+    with suppress(*_DECODE_ERRORS), PILImage.open(paths[0]) as image:
         if not image.mode.startswith("I") and not any("16" in str(tile[3]) for tile in image.tile):
             return None
-    pixels = read_image(path)
-    low, high = int(pixels.min()), int(pixels.max())
+    extents = [(int(pixels.min()), int(pixels.max())) for pixels in map(read_image, paths)]
+    low, high = min(low for low, _ in extents), max(high for _, high in extents)
     return (max(low - 1, 0) / 255, min(high + 1, 255) / 255) if high - low < 32 else None
 
 

@@ -44,6 +44,10 @@ _EXPECTED = "an index PNG (pixel value k = object k)"
 _SAVE_AS = "save it with a palette or in 8-bit gray, pixel value k = object k, or in pure black and white"
 
 _SOFT = "it has shades of gray between black and white, which were cut at half: the lighter half is the object"
+_FAINT = "its shades of gray are all darker than half, so it was taken for empty; save it with the object in white"
+_OPAQUE = "it is transparent in part: opaque pixels are the object"
+_VOID = "255 was taken for void, as other masks hold ids; if white is the object, save all masks in black and white"
+_SPECKS = "its few pixels of low values were taken for objects, and 255 for void; if white is the object, remove them"
 _ONE_WAY = "save all masks of a sequence in one way"
 _WHITE_CORNERS = "white, in all four corners too, was taken for the object; invert it if black is the object"
 _CORNERS = ([0, 0, -1, -1], [0, -1, 0, -1])
@@ -107,6 +111,8 @@ class MaskReader:
             if seen & {Meaning.INDEX, Meaning.SOFT}:
                 break
         self.binary = Meaning.SOFT in seen or (Meaning.WHITE in seen and not seen & {Meaning.INDEX, Meaning.SPECKS})
+        self._sure = Meaning.INDEX in seen
+        self._void_beside_ids = False
         self._notes: Counter[str] = Counter()
         self._examples: dict[str, Path] = {}
 
@@ -134,6 +140,12 @@ class MaskReader:
                 )
         elif mask.note:
             self._note(mask.note, mask.path)
+        if not self.binary and (labels == IGNORED).any():
+            self._void_beside_ids |= mask.meaning is not Meaning.WHITE
+            if mask.meaning is Meaning.WHITE:
+                self._note(_VOID, mask.path)
+            elif mask.meaning is Meaning.SPECKS and not self._sure:
+                self._note(_SPECKS, mask.path)
         return labels
 
     def _note(self, text: str, path: Path) -> None:
@@ -146,6 +158,7 @@ class MaskReader:
         return [
             f"{self._examples[text]}{f' and {count - 1} more' if count > 1 else ''}: {text}."
             for text, count in self._notes.items()
+            if text != _VOID or not self._void_beside_ids
         ]
 
 
@@ -176,13 +189,14 @@ def read_mask(path: StrPath) -> MaskFile:
         return _from_16_bits(path, np.asarray(image).astype(np.int64))
     if image.mode in ("LA", "PA", "RGBA"):
         return _from_transparent(path, np.array(image.convert("RGBA")))
+    lossy = image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path.read_bytes()))
     if image.mode in ("L", "RGB"):
-        mask = _from_colours(path, np.array(image.convert("RGB")), lossy=image.format == "JPEG")
+        mask = _from_colours(path, np.array(image.convert("RGB")), lossy)
         if mask:
             return mask
-    if image.format == "JPEG":
+    if lossy:
         raise Sam2rlError(
-            f"{path} is a JPEG, whose compression alters object ids, expected {_EXPECTED}: save it as PNG."
+            f"{path} is a {image.format}, whose compression alters object ids, expected {_EXPECTED}: save it as PNG."
         )
     raise Sam2rlError(
         f"{path} has pixels of mode {image.mode} that are neither black and white nor of the DAVIS colours, expected "
@@ -200,6 +214,15 @@ def read_index_mask(path: StrPath) -> Labels:
     return np.where(mask.values >= _HALF, np.uint8(255), np.uint8(0)) if mask.meaning is Meaning.SOFT else mask.values
 
 
+def _is_lossy_webp(data: bytes) -> bool:
+    """A WebP file is a list of chunks of name, size and data; `VP8 ` is lossy, `VP8L` is not (RFC 9649, 2.3-2.7)."""
+    start = 12  # after RIFF, size, WEBP
+    while start < len(data) and data[start : start + 4] not in (b"VP8 ", b"VP8L"):
+        size = int.from_bytes(data[start + 4 : start + 8], "little")
+        start += 8 + size + size % 2
+    return data[start : start + 4] == b"VP8 "
+
+
 def _from_palette(path: Path, image: PILImage.Image) -> MaskFile:
     """The index is the object's id, unless a tool has sorted the palette anew: then the colour tells."""
     index = np.array(image)
@@ -208,6 +231,10 @@ def _from_palette(path: Path, image: PILImage.Image) -> MaskFile:
     palette[: len(stored)] = stored
     used = np.flatnonzero(np.bincount(index.ravel(), minlength=256))
     colors = palette[used]
+    if "transparency" in image.info and (colors == colors[0]).all():
+        rgba = np.array(image.convert("RGBA"))
+        if len(np.unique(rgba[..., 3])) == len(used) > 1:  # what quantizing a shape on a transparent ground makes
+            return _from_transparent(path, rgba)
     davis = np.array([_DAVIS_IDS.get(tuple(color), -1) for color in colors.tolist()])
     if (davis == used).all():
         return MaskFile(path, index, _index_meaning(used))
@@ -254,7 +281,12 @@ def _from_gray(path: Path, values: Labels) -> MaskFile:
             f"{path} is a picture of {shades.size} shades of gray, hardly any of it black or white, expected "
             f"{_EXPECTED}: {_SAVE_AS}."
         )
-    return MaskFile(path, values, meaning, _SOFT)
+    if values.max() < 255 - _NEAR and _count_levels(values) > 1:
+        raise Sam2rlError(
+            f"{path} has areas of several grays and shades between them, as object ids have that were resized with "
+            f"interpolation, expected {_EXPECTED}: resize by the nearest neighbour."
+        )
+    return MaskFile(path, values, meaning, _SOFT if values.max() >= _HALF else _FAINT)
 
 
 def _gray_meaning(values: Labels) -> Meaning:
@@ -263,15 +295,28 @@ def _gray_meaning(values: Labels) -> Meaning:
     shades = _shades(values)
     if not shades.size:
         return Meaning.WHITE if counts[255] else Meaning.ANY
-    flat = values[1:-1, 1:-1]
-    for neighbours in (values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:]):
-        flat = np.where(flat == neighbours, flat, 0)
+    flat = _flat(values)
     # Around much white, also areas of light gray are edges: those of a mask that was enlarged, and of a trimap.
     around_white = shades[-1] >= _HALF - 1 and counts[255] > counts[1:255].sum()
     if 2 * _shades(flat).size >= shades.size and not around_white:
         return Meaning.INDEX
     few = shades.size <= (_FEW if counts[255] else _MANY)
     return Meaning.SPECKS if few and shades[-1] < _LOW else Meaning.SOFT
+
+
+def _flat(values: Labels) -> Labels:
+    """The pixels inside the edge, [h - 2, w - 2], where they equal their four neighbours, and 0 elsewhere."""
+    flat = values[1:-1, 1:-1]
+    for neighbours in (values[:-2, 1:-1], values[2:, 1:-1], values[1:-1, :-2], values[1:-1, 2:]):
+        flat = np.where(flat == neighbours, flat, 0)
+    return flat
+
+
+def _count_levels(values: Labels) -> int:
+    """Of how many grays there are large areas, each at least a tenth of what is not black."""
+    areas = np.bincount(_flat(values).ravel(), minlength=256)[_NEAR + 1 :]
+    lit = int((values > _NEAR).sum())
+    return int((10 * areas >= max(lit, 1)).sum())
 
 
 def _shades(values: Labels) -> NDArray[np.intp]:
@@ -287,6 +332,9 @@ def _index_meaning(ids: NDArray[Any]) -> Meaning:
 
 
 def _from_16_bits(path: Path, values: NDArray[np.int64]) -> MaskFile:
+    ids = values[values < 65535]
+    if ids.any() and ids.max() < IGNORED:
+        values = np.where(values == 65535, IGNORED, values)  # void
     if values.min(initial=0) >= 0 and values.max(initial=0) <= 255:
         return _from_gray(path, values.astype(np.uint8))
     if values.min(initial=0) >= 0 and values.max(initial=0) <= 65535:
@@ -301,7 +349,7 @@ def _from_16_bits(path: Path, values: NDArray[np.int64]) -> MaskFile:
 
 def _from_colours(path: Path, rgb: Image, lossy: bool = False) -> MaskFile | None:
     """Black and white, gray, or the DAVIS colours; None for anything else."""
-    packed = rgb.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)  # [h, w]
+    packed = _packed(rgb)
     colours = np.unique(packed)
     ids = [_DAVIS_IDS.get((int(c) >> 16, int(c) >> 8 & 255, int(c) & 255), -1) for c in colours[:257]]
     if -1 not in ids and len(colours) > 1 and not lossy:
@@ -318,22 +366,30 @@ def _from_colours(path: Path, rgb: Image, lossy: bool = False) -> MaskFile | Non
     mask = _from_gray(path, rgb[..., 1])
     exact = saturation == 0 and not lossy
     white = mask.meaning in (Meaning.WHITE, Meaning.SOFT) and bool((rgb >= 255 - _NEAR).any())
-    return mask if exact or white or mask.meaning is Meaning.ANY else None
+    return mask if exact or white or (lossy and mask.meaning is Meaning.ANY) else None
+
+
+def _packed(rgb: Image) -> NDArray[np.int32]:
+    """A number for each colour of uint8 [..., 3]."""
+    return rgb.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
 
 
 def _from_transparent(path: Path, rgba: NDArray[np.uint8]) -> MaskFile:
-    alpha = rgba[..., 3]
-    seen = rgba[..., :3]
-    opaque = bool((alpha >= 255 - _NEAR).all())
-    if not opaque:
-        seen = ((seen.astype(np.uint16) * alpha[..., None] + 127) // 255).astype(np.uint8)
-    mask = _from_colours(path, seen)
-    if opaque or (mask and seen.any()):
-        if mask:
+    """What is visible on black, where that is a mask; else opaque is object, as in a picture that was cut out."""
+    alpha, colours = rgba[..., 3], rgba[..., :3]
+    if (alpha >= 255 - _NEAR).all():
+        if mask := _from_colours(path, colours):
             return mask
         raise Sam2rlError(f"{path} shows a picture, expected {_EXPECTED}: {_SAVE_AS}.")
-    note = "it has transparency but no black and white: opaque pixels are the object"
-    return MaskFile(path, (alpha >= _HALF).astype(np.uint8), Meaning.ANY, note)
+    visible = colours[alpha > _NEAR]  # [pixels, 3]
+    black_or_white = ((visible <= _NEAR) | (visible >= 255 - _NEAR)).all(axis=1)
+    is_picture = len(np.unique(_packed(visible))) > _FEW and black_or_white.mean() < 0.25
+    is_soft = ((alpha > _NEAR) & (alpha < 255 - _NEAR)).any()
+    if not is_picture and not (is_soft and (visible == visible[0]).all()):
+        seen = ((colours.astype(np.uint16) * alpha[..., None] + 127) // 255).astype(np.uint8)
+        if seen.any() and (mask := _from_colours(path, seen)):
+            return mask
+    return MaskFile(path, (alpha >= _HALF).astype(np.uint8), Meaning.ANY, _OPAQUE)
 
 
 # ---------------------------------------------------------------- index masks

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.model import Model
-from sam2rl_tracker.engine.types import MAX_POINTERS, FrameRecord, MemorySelection
+from sam2rl_tracker.engine.types import MAX_POINTERS, Candidates, Features, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About
 
 
@@ -52,6 +52,9 @@ class Prediction:
         object_score: A logit; SAM 2 takes the object to be in the picture above 0.
         boxes: [K, 4] xmin, ymin, xmax, ymax at the model's input size; None unless the policy sets `needs_boxes`.
         candidate_masks: Fetches bool [K, height, width] at the video's size. Slow: ask seldom.
+        measured: [n] what `Policy.measure` said of this row; None unless the policy sets `needs_features`.
+        areas: [K] pixels at the model's input size; None where `boxes` is.
+        input_masks: Fetches bool [K, S, S] at the model's input size. As slow. The tracker always gives it.
     """
 
     ious: np.ndarray
@@ -59,6 +62,9 @@ class Prediction:
     object_score: float
     boxes: np.ndarray | None
     candidate_masks: Callable[[], np.ndarray]
+    measured: np.ndarray | None = None
+    areas: np.ndarray | None = None
+    input_masks: Callable[[], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,7 @@ class Start:
         mask: bool [height, width].
         model: The network. A policy made for one model may refuse another.
         agent: The trained agent of this object, where the policy has an `agent_source`.
+        logits: float32 [4h, 4w] of the mask, on the model's device.
     """
 
     record: FrameRecord
@@ -114,6 +121,7 @@ class Start:
     mask: np.ndarray
     model: Model
     agent: Agent | None = None
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +159,10 @@ class Policy(ABC):
     """
 
     needs_boxes: ClassVar[bool] = False
-    """Whether `choose` reads `Prediction.boxes`."""
+    """Whether the rule reads `Prediction.boxes` or `Prediction.areas`."""
+
+    needs_features: ClassVar[bool] = False
+    """Whether the rule looks at features of the image, by `look` and `measure`."""
 
     exact: ClassVar[bool] = False
     """Whether the rule always runs in exact mode: one that was fitted to a video is fitted to its very bits."""
@@ -168,6 +179,9 @@ class Policy(ABC):
     pointer_span: int
     """P: how many frames the object pointers span; SAM 2 takes min(frames of the video, 16)."""
 
+    def look(self, t: int, features: Features) -> None:  # noqa: B027  # most rules need not
+        """See the image of frame t, encoded: before `begin` for frame 0, before `select` for the others."""
+
     def begin(self, start: Start) -> None:
         """Start on the prompted frame (frame 0)."""
         self.pointer_span = min(start.num_frames or MAX_POINTERS, MAX_POINTERS)
@@ -176,6 +190,17 @@ class Policy(ABC):
     @abstractmethod
     def select(self, t: int) -> Sequence[MemorySelection]:
         """What frame t attends to: one selection per hypothesis, all of them predicted in one batch."""
+
+    def measure(self, t: int, candidates: Candidates) -> Tensor:
+        """Measure on the device what `choose` wants to know, which is told by `Prediction.measured`.
+
+        Args:
+            candidates: One row per selection, with their `maps`.
+
+        Returns:
+            float32 [selections, n], for any n.
+        """
+        return candidates.ious[:, :0]
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> Sequence[Choice]:
         """Which candidates live on; the first is the output. SAM 2's rule: the highest predicted IoU."""

@@ -21,6 +21,15 @@ def ranked(prompted: Sequence[FrameRecord], recent: Sequence[FrameRecord]) -> tu
     return (*((record, CONDITIONING_SLOT) for record in prompted), *reversed(others))
 
 
+def by_place(prompted: FrameRecord, recent: Sequence[FrameRecord], t: int) -> tuple[tuple[FrameRecord, int], ...]:
+    """Pointers whose distance is the place in a list, not in time; only the prompted frame's is t.
+
+    Args:
+        recent: The others, newest first.
+    """
+    return ((prompted, t), *((record, place) for place, record in enumerate(recent, start=1)))
+
+
 @dataclass
 class Recency(Policy):
     """The prompted frame and the six frames before the current one; pointers of the last fifteen.

@@ -13,7 +13,7 @@ import torch
 from sam2rl_tracker.engine.types import MAX_POINTERS, MEMORY_SLOTS, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.base import Choice, Correction, Policy, Prediction, Start
-from sam2rl_tracker.policies.recency import ranked
+from sam2rl_tracker.policies.recency import by_place, ranked
 
 CAUSAL, FINAL = "causal", "final"
 
@@ -126,8 +126,7 @@ class Sam2Long(Policy):
     def _selection(self, pathway: _Pathway, t: int) -> MemorySelection:
         frames = pathway.frames
         memories = ranked([self._prompted], frames[: MEMORY_SLOTS - 1])
-        # Pointers count places in the list, not frames; the oldest frame of the list has none.
-        pointers = ((self._prompted, t), *((record, place) for place, record in enumerate(frames[:-1], start=1)))
+        pointers = by_place(self._prompted, frames[:-1], t)  # the oldest frame of the list has none
         if len(memories) == 1:
             return MemorySelection(memories, pointers, self.pointer_span)
         return MemorySelection(

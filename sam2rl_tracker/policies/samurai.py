@@ -66,43 +66,43 @@ class Samurai(Policy):
     def begin(self, start: Start) -> None:
         self._filter: BoxFilter | None = None
         self._stable = 0
-        # Motion score of the current frame: `choose` measures it, `store` judges by it.
-        self._motion: float | None = None
+        self._motion: float | None = None  # score of the current frame: `choose` measures it, `store` judges by it
         self._good: list[FrameRecord] = []  # newest first
         self._previous: FrameRecord | None = None
         super().begin(start)
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
         (prediction,) = predictions
+        boxes = self._boxes(prediction)
+        best = self._best(prediction.ious, boxes)
+        self._follow(prediction.ious[best], boxes[best])
+        return [Choice(best, prediction.object_score > self.appear_score)]
+
+    def _boxes(self, prediction: Prediction) -> np.ndarray:
+        """Those of the candidates, [K, 4]; empty ones where the object is absent."""
         assert prediction.boxes is not None
-        visible = prediction.object_score > self.appear_score
-        boxes = prediction.boxes if visible else np.zeros_like(prediction.boxes)
-        best = int(prediction.ious.argmax())
+        return prediction.boxes * (prediction.object_score > self.appear_score)
+
+    def _best(self, ious: np.ndarray, boxes: np.ndarray) -> int:
+        """The best candidate: by its predicted IoU and, after enough stable frames, by its motion."""
         self._motion = None
-
-        if self._filter is None or self._stable == 0:
-            self._filter = BoxFilter(boxes[best])
-            self._stable = 1
-            return [Choice(best, visible)]
-
-        expected = self._filter.predict()
-        if self._stable < self.stable_frames:
-            if prediction.ious[best] > self.stable_iou:
-                self._filter.update(boxes[best])
-                self._stable += 1
-            else:
-                self._stable = 0
-            return [Choice(best, visible)]
-
+        expected = None if self._filter is None else self._filter.predict()
+        if expected is None or self._stable < self.stable_frames:
+            return int(ious.argmax())
         overlaps = np.array([box_iou(expected, box) for box in boxes])
-        scores = self.kalman_weight * overlaps + (1 - self.kalman_weight) * prediction.ious
-        best = int(scores.argmax())
+        best = int((self.kalman_weight * overlaps + (1 - self.kalman_weight) * ious).argmax())
         self._motion = float(overlaps[best])
-        if prediction.ious[best] < self.stable_iou:
-            self._stable = 0
+        return best
+
+    def _follow(self, iou: float, box: np.ndarray) -> None:
+        """Correct the motion by the chosen candidate, or start it anew."""
+        if self._filter is None:
+            self._filter, self._stable = BoxFilter(box), 1
+        elif iou < self.stable_iou or (iou == self.stable_iou and self._stable < self.stable_frames):
+            self._filter, self._stable = None, 0
         else:
-            self._filter.update(boxes[best])
-        return [Choice(best, visible)]
+            self._filter.update(box)
+            self._stable += 1
 
     def store(self, t: int, records: Sequence[FrameRecord]) -> None:
         (record,) = records

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument, Method
-from sam2rl_tracker.evaluation.methods import AGENTS, BEST, REFERENCE
+from sam2rl_tracker.evaluation.methods import AGENTS, BEST, REFERENCE, title
 from sam2rl_tracker.report.benchmark_tables import SEARCHED, method_name
 from sam2rl_tracker.report.style import (
     BLUE,
@@ -109,7 +109,7 @@ def plot_steps(document: BenchmarkDocument, path: Path) -> Path:
         if rule is not None:
             name, rows = rule.best, [row for row in document.videos.values() if BEST in row]
             gain = 100 * sum(row[name] - row[REFERENCE] for row in rows) / len(rows)
-            axes.axhline(gain, color=GRAY, linewidth=1, linestyle=dash, label=f"{name}, no steps")
+            axes.axhline(gain, color=GRAY, linewidth=1, linestyle=dash, label=f"{title(name)}, no steps")
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set(
         xscale="log",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument, Beside, Claims, Method, Spread, Survival
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES, title
 from sam2rl_tracker.media.files import atomic_path
 from sam2rl_tracker.report.words import points
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES
@@ -195,7 +195,7 @@ def _labelled(key: str, row: Method, truth: str = "the ground truth it is scored
 
 
 def _plain(key: str) -> str:
-    return key + " search" * (key in SEARCHES)
+    return title(key) + " search" * (key in SEARCHES)
 
 
 def _sentences(claims: Claims) -> list[str]:
@@ -221,7 +221,7 @@ def _sentences(claims: Claims) -> list[str]:
 
 def _beside(rule: Beside, what: str, wanted: int) -> list[str]:
     """The agents beside the best rule of a kind."""
-    lines = [f"The best {what} here is {rule.best}: {_span(rule.gain)}."]
+    lines = [f"The best {what} here is {title(rule.best)}: {_span(rule.gain)}."]
     if rule.times is None or rule.excess is None:
         return [*lines, "It gains nothing, so that how many times as much the agents gain says nothing."]
     ratio, low, high = rule.times

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,22 @@ _SETTINGS: Any = {  # Matplotlib would have its keys typed as literals
     "text.parse_math": False,  # a name may hold dollars
     "pdf.fonttype": 42,
 }
-_KNOWN = dict(zip(TRACKERS, (5, 1, 3, 2, 7, 6), strict=True))  # -> Okabe-Ito colour
-_DASHES = {5: (), 1: (7.0, 2.0), 3: (2.0, 2.0), 2: (9.0, 2.0, 2.0, 2.0), 7: (4.0, 4.0), 6: ()}
-_MARKERS = {5: "o", 1: "s", 3: "D", 2: "^", 7: "v", 6: "*"}
-_OTHERS = "PXh<>p8d"
+# -> Okabe-Ito colours up to 7, then others that can be read on white and on black
+_KNOWN = dict(zip(TRACKERS, (5, 1, 3, 2, 27, 23, 16, 17, 7, 6), strict=True))
+_DASHES = {
+    5: (),
+    1: (7.0, 2.0),
+    3: (2.0, 2.0),
+    2: (9.0, 2.0, 2.0, 2.0),
+    27: (5.0, 2.0, 1.0, 2.0),
+    23: (3.0, 3.0),
+    16: (1.0, 1.0),
+    17: (12.0, 3.0),
+    7: (4.0, 4.0),
+    6: (),
+}
+_MARKERS = {5: "o", 1: "s", 3: "D", 2: "^", 27: "<", 23: "H", 16: "p", 17: "8", 7: "v", 6: "*"}
+_OTHERS = "PXh>d1"
 
 
 def hex_color(label: int) -> str:
@@ -102,8 +115,9 @@ SEARCH_STROKES = {"random": Stroke("#56B4E9", ":"), "greedy": Stroke("#CC79A7", 
 def tracker_styles(trackers: Sequence[str]) -> dict[str, Style]:
     """{tracker: style}: the registered trackers have their own wherever they appear, others the next that is free."""
     styles: dict[str, Style] = {}
+    free = (label for label in count(8) if label not in _MARKERS)  # 4, yellow, cannot be read on white
     for name in trackers:
-        label = _KNOWN.get(name) or 8 + sum(other not in _KNOWN for other in styles)  # yellow cannot be read on white
+        label = _KNOWN.get(name) or next(free)
         dash = _DASHES.get(label, (1.0 + label % 4, 2.0))
         styles[name] = Style(label, dash, _MARKERS.get(label) or _OTHERS[label % len(_OTHERS)])
     return styles

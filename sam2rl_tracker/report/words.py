@@ -10,6 +10,7 @@ import numpy as np
 from sam2rl_tracker.evaluation.intervals import FEW
 from sam2rl_tracker.evaluation.measures import count_overlaps
 from sam2rl_tracker.evaluation.memory import MemoryUse, memory_use
+from sam2rl_tracker.evaluation.methods import title
 from sam2rl_tracker.evaluation.results import ROUNDING, Difference, Results
 from sam2rl_tracker.evaluation.tracks import ObjectTracks, worst_span
 
@@ -77,7 +78,7 @@ def summarise(results: Results) -> Summary:
 
 def labelled(tracker: str, trained: Container[str]) -> str:
     """A tracker's name for pictures, which says so if it is one of those that saw the truth they are scored on."""
-    return f"{tracker} (trained on this truth)" if tracker in trained else tracker
+    return f"{title(tracker)} (trained on this truth)" if tracker in trained else title(tracker)
 
 
 def legend_label(tracker: str, trained: Container[str]) -> str:
@@ -185,16 +186,16 @@ def _explain(one: ObjectTracks, loser: str, winner: str, several: bool) -> str:
         if number
     ]
     text = (
-        f"{'Object ' + str(one.object_id) + ': ' if several else ''}{loser} falls behind from frame {span[0]} to "
-        f"{span[1]}, where its mean IoU is {lost.overlaps[frames].mean():.2f} and {winner}'s "
+        f"{'Object ' + str(one.object_id) + ': ' if several else ''}{title(loser)} falls behind from frame {span[0]} "
+        f"to {span[1]}, where its mean IoU is {lost.overlaps[frames].mean():.2f} and {title(winner)}'s "
         f"{held.overlaps[frames].mean():.2f}"
     )
     if how:
         text += f"; it {', '.join(how)} of these {len(frames)} frames"
     if lost.banks and held.banks and lost.banks[span[0]] != held.banks[span[0]]:
         text += (
-            f". At frame {span[0]} {loser} remembers frames {ranges(lost.banks[span[0]])}, {winner} frames "
-            f"{ranges(held.banks[span[0]])}"
+            f". At frame {span[0]} {title(loser)} remembers frames {ranges(lost.banks[span[0]])}, {title(winner)} "
+            f"frames {ranges(held.banks[span[0]])}"
         )
     return text + "."
 

@@ -13,6 +13,7 @@ from itertools import accumulate
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sam2rl_tracker.engine import Candidates, Chosen, Engine, Features, FrameRecord, MemorySelection
 from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction
@@ -99,34 +100,59 @@ class Facts:
     area: int
 
 
-def ask(turns: Sequence[Turn]) -> Asked:
-    """Ask every policy what its object's prediction attends to, and add the frames that a user corrected."""
+def ask(turns: Sequence[Turn], features: Features) -> Asked:
+    """Ask every policy what its object's prediction attends to, and add the frames that a user corrected.
+
+    Policies that want to see the image see it first.
+    """
+    for turn in turns:
+        if turn.policy.needs_features:
+            turn.policy.look(turn.t, features)
     selected = [[turn.conditioning.apply(each, turn.t) for each in turn.policy.select(turn.t)] for turn in turns]
     return Asked([selection for own in selected for selection in own], _spans(selected))
 
 
-def to_host(engine: Engine, candidates: Candidates, features: Features, with_boxes: bool) -> list[Prediction]:
+def measure(turns: Sequence[Turn], asked: Asked, candidates: Candidates) -> list[Tensor]:
+    """What each row's policy measures itself: [n] on the device, for an n of its own."""
+    own = (turn.policy.measure(turn.t, candidates.take(span)) for turn, span in zip(turns, asked.spans, strict=True))
+    return [row for rows in own for row in rows]
+
+
+def to_host(
+    engine: Engine, candidates: Candidates, features: Features, with_boxes: bool, measured: Sequence[Tensor] = ()
+) -> list[Prediction]:
     """Everything that policies decide by, in one transfer: a prediction per row.
 
     Args:
-        with_boxes: Whether some policy needs the candidates' boxes.
+        with_boxes: Whether some policy needs the candidates' boxes or areas.
+        measured: From `measure`, where some policy needs features.
     """
     rows, count = candidates.ious.shape
     parts = [candidates.ious, candidates.logits.amax(dim=(2, 3)), candidates.object_scores[:, None]]
     if with_boxes:
-        parts.append(engine.boxes(candidates.logits).flatten(1).float())
-    table = torch.cat(parts, dim=1).cpu().numpy()  # [rows, K + K + 1 (+ 4K)]
+        parts.append(engine.extents(candidates.logits).flatten(1).float())
+    known = sum(part.shape[1] for part in parts)
+    if measured:
+        parts.append(pad_sequence(list(measured), batch_first=True))
+    table = torch.cat(parts, dim=1).cpu().numpy()  # [rows, K + K + 1 (+ 5K) (+ what is measured)]
+    extents = table[:, 2 * count + 1 : known].reshape(rows, count, -1)  # [rows, K, 5] or [rows, K, 0]
 
     def fetch(row: int) -> Callable[[], np.ndarray]:
         return lambda: to_masks(engine, candidates.logits[row], features)
+
+    def fetch_at_input_size(row: int) -> Callable[[], np.ndarray]:
+        return lambda: engine.input_masks(candidates.logits[row : row + 1])[0].cpu().numpy()
 
     return [
         Prediction(
             ious=table[row, :count],
             peaks=table[row, count : 2 * count],
             object_score=float(table[row, 2 * count]),
-            boxes=table[row, 2 * count + 1 :].reshape(count, 4) if with_boxes else None,
+            boxes=extents[row, :, :4] if with_boxes else None,
             candidate_masks=fetch(row),
+            areas=extents[row, :, 4] if with_boxes else None,
+            input_masks=fetch_at_input_size(row),
+            measured=table[row, known : known + len(measured[row])] if measured else None,
         )
         for row in range(rows)
     ]

@@ -306,7 +306,9 @@ class Tracker:
         for number, record, mask, logits in zip(ids, records, shown.masks, shown.chosen.logits, strict=True):
             policy = self._make_policy()
             agent = self._find_agent(policy, mask)
-            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent))
+            if policy.needs_features:
+                policy.look(0, features)
+            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent, logits))
             objects.append(_Object(number, policy, self._frame, record, logits, Conditioning(record)))
         return objects
 
@@ -355,10 +357,12 @@ class Tracker:
         engine = self._engine
         turns = [steps.Turn(one.policy, one.conditioning, self._frame - one.start) for one in self._objects]
 
-        asked = steps.ask(turns)
-        candidates = engine.predict(features, asked.selections)
+        asked = steps.ask(turns, features)
         needs_boxes = any(turn.policy.needs_boxes for turn in turns)
-        predictions = steps.to_host(engine, candidates, features, needs_boxes)
+        needs_features = any(turn.policy.needs_features for turn in turns)
+        candidates = engine.predict(features, asked.selections, keep_maps=needs_features)
+        measured = steps.measure(turns, asked, candidates) if needs_features else ()
+        predictions = steps.to_host(engine, candidates, features, needs_boxes, measured)
 
         picked = steps.pick(turns, asked, predictions)
         drawn = steps.draw(engine, candidates, picked, features)

@@ -1,8 +1,8 @@
 """Importer of data sets that mark one object by boxes: LaSOT, GOT-10k, OTB, and others with frames and a text file.
 
 A sequence is a folder with `groundtruth.txt` or `groundtruth_rect.txt`, a line `x,y,width,height` in pixels per frame,
-and images in it or in `img/`. Numbers are taken as they are written; LaSOT and OTB count pixels from 1, and so do the
-answers that their evaluations expect.
+and images in it or in `img/`. With `groundtruth_rect.1.txt` and `.2.txt`, as in OTB, it is a sequence for each. Numbers
+are taken as they are written; LaSOT and OTB count pixels from 1, and so do the answers that their evaluations expect.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.clutter import is_clutter
+from sam2rl_tracker.media.clutter import walk
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.frames import list_frames
 from sam2rl_tracker.vot.importing import Imported, Recording, import_all
@@ -22,7 +22,7 @@ from sam2rl_tracker.vot.regions import EMPTY, UNKNOWN, Region, parse_line
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 
 TRUTHS = ("groundtruth.txt", "groundtruth_rect.txt")
-IMAGES = ("img", "imgs", "color", "frames", ".")
+IMAGES = ("img", "imgs", "color", "frames")
 ABSENT_IF_1 = ("full_occlusion.txt", "out_of_view.txt", "absence.label")
 """LaSOT's and GOT-10k's flags, a 0 or 1 per frame: the object cannot be seen."""
 ABSENT_IF_0 = ("cover.label",)
@@ -47,15 +47,15 @@ def import_boxes(source: StrPath, folder: StrPath, sequences: Sequence[str] | No
     Raises:
         Sam2rlError: There is no such sequence, or the workspace is unsuitable.
     """
-    source = Path(source).resolve()
+    source = Path(os.path.abspath(source))  # a link gives the sequence its own name
     found: dict[str, Path] = {}
-    for place in _find(source):
-        if place.name in found:
+    for name, truth in _find(source):
+        if name in found:
             raise Sam2rlError(
-                f"{found[place.name]} and {place} have the same name, which sequences of one workspace cannot have: "
-                "import them into two workspaces."
+                f"{found[name].parent} and {truth.parent} have the same name, which sequences of one workspace cannot "
+                "have: import them into two workspaces."
             )
-        found[place.name] = place
+        found[name] = truth
     if not found:
         raise Sam2rlError(
             f"{source} holds no sequence, expected a folder with {' or '.join(TRUTHS)} and frames, in it or in img/: "
@@ -69,29 +69,33 @@ def import_boxes(source: StrPath, folder: StrPath, sequences: Sequence[str] | No
     return import_all(folder, chosen, source.name, roots=[source])
 
 
-def _find(source: Path) -> Iterator[Path]:
-    """Folders with a truth, in natural order of their paths."""
-    for place, below, files in os.walk(source):
-        depth = len(Path(place).relative_to(source).parts)
-        if _truth_in(files):
-            yield Path(place)
+def _find(source: Path) -> Iterator[tuple[str, Path]]:
+    """Names of sequences and their truths, in natural order of their paths."""
+    for place, below, files in walk(source):
+        truths = _truths_in(place, files)
+        yield from truths.items()
+        if truths or len(place.relative_to(source).parts) == _DEEPEST:
             below.clear()
-        else:
-            below[:] = sorted((name for name in below if depth < _DEEPEST and not is_clutter(name)), key=_natural)
+        below.sort(key=_natural)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def _truth_in(files: Sequence[str]) -> str | None:
-    return next((name for name in TRUTHS if name in files), None)
+def _truths_in(place: Path, files: Sequence[str]) -> dict[str, Path]:
+    """{sequence: its truth} of a folder."""
+    for name in TRUTHS:
+        if name in files:
+            return {place.name: place / name}
+    numbered = [match for name in files if (match := re.fullmatch(r"groundtruth_rect\.(\d+)\.txt", name))]
+    return {f"{place.name}-{match[1]}": place / match[0] for match in numbered}
 
 
-def _open(place: Path) -> Recording:
+def _open(truth: Path) -> Recording:
     """A sequence's frames and its truth."""
-    truth = place / (_truth_in(os.listdir(place)) or TRUTHS[0])
-    within = next((place / name for name in IMAGES[:-1] if (place / name).is_dir()), place)
+    place = truth.parent
+    within = next((place / name for name in IMAGES if (place / name).is_dir()), place)
     images = list_frames(within)
     flags = [place / name for name in (*ABSENT_IF_1, *ABSENT_IF_0) if (place / name).is_file()]
     return Recording([place, within], [*images, truth, *flags], partial(_frames, images, truth, flags))
@@ -139,12 +143,14 @@ def _region(truth: Path, number: int, line: str) -> Region | int:
 
 def _absent(file: Path, length: int) -> list[bool]:
     """On which frames a file of flags says that the object cannot be seen."""
-    words = re.split(r"[,\s]+", " ".join(_lines(file)).strip())
-    if len(words) < length or any(not word.isdecimal() for word in words):
+    words = " ".join(_lines(file)).replace(",", " ").split()
+    try:
+        flags = [float(word) != 0 for word in words]
+    except ValueError:
+        flags = []
+    if len(flags) < length:
         raise Sam2rlError(
-            f"{file} has {len(words)} numbers for {length} images, expected one for each: copy it again, or delete it "
+            f"{file} has {len(flags)} numbers for {length} images, expected one for each: copy it again, or delete it "
             "to count every frame on which there is a box."
         )
-    if file.name in ABSENT_IF_0:
-        return [int(word) == 0 for word in words[:length]]
-    return [int(word) != 0 for word in words[:length]]
+    return [flag != (file.name in ABSENT_IF_0) for flag in flags[:length]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.media.files import StrPath, sweep, temporary_folder
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.vot.importing import IMPORT_FILE
 from sam2rl_tracker.vot.regions import Region
@@ -59,7 +58,8 @@ def export_results(folder: StrPath, tracker: str, benchmark: Benchmark, out: Str
     """Write a tracker's masks as `VIDEO/FRAME.png`, pixel value k = object k; the folder appears when it is complete.
 
     A pixel that several objects claim goes to the one with the lowest number, as in SAM 2's own tool. The masks that
-    were given stand on the frames on which they were.
+    were given stand on the frames on which they were. Frames before the first object, which an import leaves out, are
+    empty.
 
     Args:
         folder: The workspace.
@@ -77,8 +77,8 @@ def export_results(folder: StrPath, tracker: str, benchmark: Benchmark, out: Str
     found = Export(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
-            new = Path(temporary) / "new"  # renamed, so that it gets a new folder's permissions
+        sweep(target.parent, target.name)
+        with temporary_folder(target) as new:
             for name in progress(workspace.names(), f"Exporting {tracker}"):
                 video = read_sequence(workspace.sequences / name)
                 _write_video(workspace, tracker, video, new / benchmark.videos / name, found)
@@ -101,15 +101,18 @@ def _check_target(workspace: Workspace, target: Path) -> None:
 
 def _write_video(workspace: Workspace, tracker: str, video: Video, folder: Path, found: Export) -> None:
     answers = {k: _masks_of(workspace, tracker, video, k) for k in sorted(video.regions)}
+    starts = {k: video.start(k) for k in answers}
     names = frame_names(workspace.sequences / video.name, len(video))
     if names is None:
         found.renumbered.append(video.name)
         names = [f"{t:05d}" for t in range(len(video))]
     folder.mkdir(parents=True)
-    for t, name in enumerate(names):
+    before = len(names) - len(video)
+    for number, name in enumerate(names):
+        t = number - before
         labels: NDArray[np.uint8] = np.zeros(video.size, dtype=np.uint8)
-        for k, regions in answers.items():
-            region = regions[t]
+        for k in sorted(answers, key=lambda k: (starts[k] != t, k)):
+            region = answers[k][t] if t >= 0 else None
             if isinstance(region, Region):
                 mask = region.full(video.size)
                 taken = mask & (labels > 0)
@@ -145,12 +148,16 @@ def _masks_of(workspace: Workspace, tracker: str, video: Video, object_id: int) 
 
 
 def frame_names(sequence: Path, length: int) -> list[str] | None:
-    """The names, without suffix, of the frames that a sequence was made of, as its importer noted them."""
+    """The names, without suffix, of the frames that a sequence was made of, as its importer noted them.
+
+    Those that come before the first object, and are no part of the sequence, come first.
+    """
     try:
-        names = json.loads((sequence / IMPORT_FILE).read_text())["frames"]
-    except (OSError, ValueError, KeyError, TypeError):
+        note = json.loads((sequence / IMPORT_FILE).read_text())
+        names = [*note.get("before", []), *note["frames"]]
+        fit = len(note["frames"]) == length and len(set(names)) == len(names) and all(map(_is_plain, names))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    fit = isinstance(names, list) and len(set(names)) == len(names) == length and all(map(_is_plain, names))
     return names if fit else None
 
 

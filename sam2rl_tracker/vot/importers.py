@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.clutter import is_clutter, subfolders
+from sam2rl_tracker.media.clutter import is_clutter, subfolders, walk
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.frames import list_frames, open_frames
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Mask
@@ -63,7 +64,7 @@ def import_frames(source: StrPath, folder: StrPath, unmentioned: Unmentioned = U
         Sam2rlError: A folder, all masks or all objects are missing, a file cannot be read, sizes differ, a mask has no
             frame, the toolkit could not read the name, or the workspace has another sequence of this name.
     """
-    source = Path(source).resolve()
+    source = Path(os.path.abspath(source))  # a link gives the sequence its own name
     imported = import_all(
         folder,
         {source.name: partial(_open_index_masks, source / "color", source / "masks", unmentioned)},
@@ -290,7 +291,7 @@ def import_sav(source: StrPath, folder: StrPath) -> Imported:
     """
     source = Path(source)
     images, annotations = source / "JPEGImages_24fps", source / "Annotations_6fps"
-    manual = [file for file in sorted(source.rglob("*_manual.json")) if not _in_clutter(file, source)]
+    manual = [place / name for place, _, files in walk(source) for name in files if name.endswith("_manual.json")]
     openers: dict[str, Callable[[], Recording]]
     if annotations.is_dir() and images.is_dir():
         names = subfolders(annotations)
@@ -313,10 +314,6 @@ def _refuse_twins(files: Sequence[Path]) -> Recording:
     raise Sam2rlError(f"There are several videos of this name, {' and '.join(map(str, files))}: keep one of them.")
 
 
-def _in_clutter(file: Path, source: Path) -> bool:
-    return any(map(is_clutter, file.relative_to(source).parts))
-
-
 def _open_object_masks(images: Path, annotations: Path, all_frames: bool = False) -> Recording:
     """A video with a folder of masks for each object, whose name is its number from 0.
 
@@ -331,6 +328,8 @@ def _open_object_masks(images: Path, annotations: Path, all_frames: bool = False
                 f"{annotations} has a folder {name}, expected those of objects, such as 000: move it away."
             )
     masks = {int(name) + 1: {file.stem: file for file in list_frames(annotations / name)} for name in objects}
+    if len(masks) < len(objects):
+        raise Sam2rlError(f"{annotations} has two folders of one object among {', '.join(objects)}: keep one of them.")
     frames = list_frames(images)
     for missing in sorted(set().union(*masks.values()) - {file.stem for file in frames})[:1]:
         raise Sam2rlError(f"{images} has no frame {missing}, which is annotated in {annotations}: copy the data again.")
@@ -348,7 +347,8 @@ def _object_frames(
     for frame in frames:
         found: dict[int, Mask | None] = {}
         for k, named in masks.items():
-            found[k] = readers[k].read(named[frame.stem]) != 0 if frame.stem in named else None
+            labels = readers[k].read(named[frame.stem]) if frame.stem in named else None
+            found[k] = None if labels is None else (labels != 0) & (labels != IGNORED)
         yield AnnotatedFrame(frame, found)
     for reader in readers.values():
         notes += reader.notes

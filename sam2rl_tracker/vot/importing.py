@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import count_clutter, is_clutter
-from sam2rl_tracker.media.files import StrPath, atomic_path
+from sam2rl_tracker.media.files import StrPath, atomic_path, is_alive, sweep, temporary_folder
 from sam2rl_tracker.vot.sequences import (
     AnnotatedFrame,
     check_path,
@@ -54,12 +53,16 @@ class Recording:
     rules: str = ""
 
     def fingerprint(self) -> str:
-        """Of the names, sizes and times of the files: cheap, and another one when a file has been changed."""
-        entries = [
-            (file.parent.name, file.name, stat.st_size, stat.st_mtime_ns)
-            for file in self.files
-            if (stat := file.stat())
-        ]
+        """Of the names, sizes and times of the files: cheap, and another one when a file has been changed.
+
+        Raises:
+            Sam2rlError: A file has gone.
+        """
+        try:
+            stats = [(file.parent.name, file.name, file.stat()) for file in self.files]
+        except OSError as error:
+            raise Sam2rlError(f"{error.filename} cannot be read ({error.strerror}): copy the data again.") from error
+        entries = [(folder, name, stat.st_size, stat.st_mtime_ns) for folder, name, stat in stats]
         return hashlib.sha256(json.dumps([self.rules, entries]).encode()).hexdigest()[:32]
 
 
@@ -105,6 +108,7 @@ def import_all(
     """
     check_path(Path(folder).resolve())
     workspace = open_or_create(folder)
+    sweep(workspace.sequences)
     imported = Imported()
     places = set(roots)
     for name, open_recording in progress(sequences.items(), f"Importing {what}", len(sequences)):
@@ -124,84 +128,91 @@ def _import_one(
     workspace: Workspace, name: str, recording: Recording, fps: float, suffix: str, imported: Imported
 ) -> None:
     folder = workspace.sequences / name
-    _remove_leftovers(folder)
-    try:
-        fingerprint = recording.fingerprint()
-    except OSError as error:
-        raise Sam2rlError(f"{error.filename} cannot be read ({error.strerror}): copy the data again.") from error
-    finished = _is_finished(folder)
-    if finished and _noted(folder) == fingerprint:
-        workspace.enter(name)
-        imported.kept.append(name)
-        return
-    notes: list[str] = []
-    stems: list[str | None] = []  # the names of the frames, where they are files
-    objects: set[int] = set()
+    _remove_old_leftovers(folder)
+    sweep(folder)
+    fingerprint = recording.fingerprint()
+    is_new = False
+    if not _is_finished(folder) or _noted(folder) != fingerprint:
+        read = _Read(recording)
+        was_there = folder.exists()
+        is_new = _write_or_compare(folder, read.frames, fps, suffix)
+        left_out = len(read.stems) - max(map(len, known_frames(folder).values()))
+        note: dict[str, Any] = {"files": fingerprint}
+        if None not in read.stems:  # exports give masks the frames' names
+            note |= {"before": read.stems[:left_out], "frames": read.stems[left_out:]}
+        with atomic_path(folder / IMPORT_FILE) as path:
+            path.write_text(json.dumps(note) + "\n")
+        if is_new and was_there:
+            read.notes.append("it was there but not finished, and was made anew.")
+        if lost := read.objects - set(map(int, filter(str.isdecimal, object_names(folder)))):
+            read.notes += [f"object {k} is nowhere two pixels wide and tall, and is left out." for k in sorted(lost)]
+        if left_out:
+            read.notes.append(f"{left_out} of {len(read.stems)} frames come before the first object and are left out.")
+        imported.notes += [f"{name}: {note}" for note in read.notes]
+    workspace.enter(name)
+    (imported.added if is_new else imported.kept).append(name)
 
-    def frames() -> Iterator[AnnotatedFrame]:
-        for frame in recording.frames(notes):
-            stems.append(frame.image.stem if isinstance(frame.image, Path) else None)
-            objects.update(frame.masks or ())
+
+class _Read:
+    """A recording that is read, and what was seen of it.
+
+    Attributes:
+        stems: The names of the frames so far, None where they are no files.
+        objects: The objects so far.
+        notes: What a user should know.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.stems: list[str | None] = []
+        self.objects: set[int] = set()
+        self.notes: list[str] = []
+
+    def frames(self) -> Iterator[AnnotatedFrame]:
+        """From the first frame on."""
+        for found in (self.stems, self.objects, self.notes):  # it may be read again
+            found.clear()
+        for frame in self._recording.frames(self.notes):
+            self.stems.append(frame.image.stem if isinstance(frame.image, Path) else None)
+            self.objects.update(frame.masks or ())
             yield frame
 
+
+def _write_or_compare(folder: Path, frames: Callable[[], Iterator[AnnotatedFrame]], fps: float, suffix: str) -> bool:
+    """Write a sequence, or find that the one that is there is the same; whether it was written.
+
+    Raises:
+        Sam2rlError: As in `write_sequence`, or another sequence of this name is there.
+    """
     if not folder.exists():
         try:
             write_sequence(folder, frames(), fps, suffix)
+            return True
         except Sam2rlError:
             if not folder.exists():
-                raise
-            _import_one(workspace, name, recording, fps, suffix, imported)  # another import was faster: is it the same?
-            return
-        imported.added.append(name)
-    else:
-        with tempfile.TemporaryDirectory(prefix=".", dir=workspace.sequences) as temporary:
-            new = Path(temporary) / name
-            write_sequence(new, frames(), fps, suffix)
-            other = _other_file(new, folder) if finished else _lost_file(folder, new)
-            if other:
-                raise Sam2rlError(
-                    f"The workspace {workspace.folder} has another sequence {name} already, made of other files or by "
-                    f"other rules: its {other} differs. Delete its folder and its line in list.txt, or take another "
-                    "workspace."
-                )
-            if not finished:
-                shutil.rmtree(folder)
-                os.rename(new, folder)
-        (imported.kept if finished else imported.added).append(name)
-        notes += [] if finished else ["it was there but not finished, and was made anew."]
-    length = max(map(len, known_frames(folder).values()))
-    left_out = len(stems) - length
-    note: dict[str, Any] = {"files": fingerprint}
-    if None not in stems:
-        note["frames"] = stems[left_out:]  # exports give masks the frames' names
-    with atomic_path(folder / IMPORT_FILE) as path:
-        path.write_text(json.dumps(note) + "\n")
-    workspace.enter(name)
-    for k in sorted(objects - set(map(int, filter(str.isdecimal, object_names(folder))))):
-        notes.append(f"object {k} is nowhere two pixels wide and tall, and is left out.")
-    if left_out:
-        notes.append(f"{left_out} of {len(stems)} frames come before the first object and are left out.")
-    imported.notes += [f"{name}: {note}" for note in notes]
+                raise  # else another import was faster
+    finished = _is_finished(folder)
+    with temporary_folder(folder) as temporary:
+        new = temporary / folder.name
+        write_sequence(new, frames(), fps, suffix)
+        other = _other_file(new, folder) if finished else _lost_file(folder, new)
+        if other:
+            raise Sam2rlError(
+                f"The workspace has another sequence {folder.name} already, made of other files or by other rules: its "
+                f"{other} differs. Delete {folder} and its line in list.txt, or take another workspace."
+            )
+        if not finished:
+            shutil.rmtree(folder)
+            os.rename(new, folder)
+    return not finished
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Delete what an import of this sequence left that was killed: its temporary folder names its process."""
-    pattern = re.compile(rf"\.{re.escape(folder.stem)}\.(\d+)(-[0-9a-f]+)?{re.escape(folder.suffix)}")
-    pattern_whole = re.compile(rf"\.{re.escape(folder.name)}\.(\d+)")
-    for entry in folder.parent.iterdir():
-        match = pattern.fullmatch(entry.name) or pattern_whole.fullmatch(entry.name)
-        if match and entry.is_dir() and not _is_alive(int(match[1])):
+def _remove_old_leftovers(folder: Path) -> None:
+    """Delete what an import of this sequence left that was killed, of version 0.1.0: it is called .NAME.PROCESS."""
+    for entry in folder.parent.glob(f".{folder.name}.*"):
+        number = entry.name.removeprefix(f".{folder.name}.")
+        if number.isdecimal() and entry.is_dir() and not is_alive(int(number)):
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True
 
 
 def _is_finished(folder: Path) -> bool:

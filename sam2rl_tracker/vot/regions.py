@@ -78,7 +78,9 @@ class Region:
         mask = np.zeros(size, dtype=bool)
         top, left = max(self.y, 0), max(self.x, 0)
         bottom, right = min(self.y + self.height, height), min(self.x + self.width, width)
-        if top < bottom and left < right:
+        if top < bottom and left < right and len(self.outline) == 4:
+            mask[top:bottom, left:right] = True  # a tracker that got lost may answer with a box of any size
+        elif top < bottom and left < right:
             crop = self.crop()
             mask[top:bottom, left:right] = crop[top - self.y : bottom - self.y, left - self.x : right - self.x]
         return mask
@@ -136,6 +138,8 @@ def parse_line(line: str) -> Region | int:
     values = [float(value) for value in line.split(",")]
     if any(math.isnan(value) for value in values):
         return UNKNOWN
+    if any(map(math.isinf, values)):
+        raise ValueError("infinity is no number of pixels")
     if len(values) == 1:
         return int(values[0])
     if len(values) == 4:
@@ -146,8 +150,8 @@ def parse_line(line: str) -> Region | int:
 
 
 def rectangle(x: float, y: float, width: float, height: float) -> Region:
-    """A filled rectangle, rounded to pixels as the toolkit rounds; without area it is the absent object."""
-    if width <= 0 or height <= 0:
+    """A filled rectangle, rounded to pixels as the toolkit rounds; without a known area it is the absent object."""
+    if width <= 0 or height <= 0 or not all(map(math.isfinite, (x, y, width, height))):
         return EMPTY
     columns, rows = round(width), round(height)
     return Region(round(x), round(y), columns, rows, (0, columns * rows), (x, y, width, height))
@@ -155,6 +159,8 @@ def rectangle(x: float, y: float, width: float, height: float) -> Region:
 
 def polygon(numbers: Sequence[float]) -> Region:
     """A filled polygon, its corners x1, y1, x2, y2 ... rounded to pixels, which belong to it."""
+    if not all(map(math.isfinite, numbers)):
+        return EMPTY
     corners = np.round(np.reshape(numbers, (-1, 2))).astype(int)  # [corners, 2] as x, y
     left, top = corners.min(axis=0).tolist()
     corners -= (left, top)

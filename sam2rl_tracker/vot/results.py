@@ -130,13 +130,36 @@ def _expected(
 
 def _result_stems(workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str) -> dict[str, Path]:
     """{object's name: its result files' path without the suffix}, of the first repetition."""
-    folder = workspace.folder / "results" / tracker / experiment.name
     objects = object_names(workspace.sequences / sequence)
+    starts = result_starts(workspace.folder, tracker, experiment, sequence, objects)
+    if len(objects) == 1 and not experiment.multiobject:
+        own = workspace.folder / "results" / tracker / experiment.name / f"{sequence}_{objects[0]}"
+        if own.is_dir():  # beside an ignored area, which the toolkit takes for an object there
+            starts = {objects[0]: own / own.name}
+    return {k: start.with_name(f"{start.name}_001") for k, start in starts.items()}
+
+
+def result_starts(
+    folder: Path, tracker: str, experiment: StackExperiment, sequence: str, objects: Sequence[str]
+) -> dict[str, Path]:
+    """{object's name: how the paths of its result files start, before "_"} in a workspace's folder.
+
+    The toolkit names a result after its object where the sequence has several, and without `multiobject` it makes a
+    sequence of each.
+
+    Args:
+        folder: The workspace.
+        tracker: The tracker's name.
+        experiment: The experiment.
+        sequence: The sequence's name.
+        objects: The names of all objects of the sequence.
+    """
+    place = folder / "results" / tracker / experiment.name
     if len(objects) == 1:
-        return {objects[0]: folder / sequence / f"{sequence}_001"}
+        return {objects[0]: place / sequence / sequence}
     if experiment.multiobject:
-        return {k: folder / sequence / f"{sequence}_{k}_001" for k in objects}
-    return {k: folder / f"{sequence}_{k}" / f"{sequence}_{k}_001" for k in objects}
+        return {k: place / sequence / f"{sequence}_{k}" for k in objects}
+    return {k: place / f"{sequence}_{k}" / f"{sequence}_{k}" for k in objects}
 
 
 def result_stem(workspace: Workspace, tracker: str, sequence: str, object_id: int | None = None) -> Path:

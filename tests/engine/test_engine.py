@@ -8,7 +8,17 @@ import pytest
 import torch
 from reference import load_video
 
-from sam2rl_tracker.engine import CONDITIONING_SLOT, Engine, FixedShape, FrameRecord, MemorySelection, Model
+from sam2rl_tracker.engine import (
+    CONDITIONING_SLOT,
+    Engine,
+    ExactEngine,
+    FixedShape,
+    FrameRecord,
+    MemorySelection,
+    Model,
+    Prompt,
+)
+from sam2rl_tracker.engine.attention import BankAttention, BankTokens
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,6 +77,37 @@ def test_places_that_do_not_count_do_not_matter(
     assert torch.allclose(logits[0], logits[1], atol=1e-2)
     assert torch.allclose(logits[2], logits[3], atol=1e-2)
     assert not torch.allclose(logits[0], logits[2], atol=0.1)
+
+
+@pytest.mark.parametrize("engine_class", [Engine, ExactEngine])
+def test_rows_that_differ_in_their_prompts_alone_see_the_same(
+    monkeypatch: pytest.MonkeyPatch, nano: Model, selections: list[MemorySelection], engine_class: type[Engine]
+) -> None:
+    engine = engine_class(nano)
+    features = engine.encode_image(load_video().images[9])
+    mask = torch.full((32, 32), -10.0)
+    mask[8:16, 8:16] = 10.0
+    rows = [one for plain in selections[2:4] for one in (plain, replace(plain, prompt=Prompt(mask=mask)))]
+    attended = []
+    attend = BankAttention.attend
+
+    def spy(self: BankAttention, query: torch.Tensor, image_pos: torch.Tensor, bank: BankTokens) -> torch.Tensor:
+        attended.append(len(bank.values))
+        return attend(self, query, image_pos, bank)
+
+    monkeypatch.setattr(BankAttention, "attend", spy)
+    together = engine.predict(features, rows, keep_maps=True)
+    if engine_class is Engine:  # one row at a time otherwise
+        assert attended == [2]
+    assert together.maps is not None
+    assert together.maps.shape == (4, 96, 8, 8)
+    for plain, prompted in ((0, 1), (2, 3)):
+        assert torch.equal(together.maps[plain], together.maps[prompted])
+        assert not torch.allclose(together.logits[plain], together.logits[prompted], atol=0.1)
+    for row, selection in enumerate(rows):
+        alone = engine.predict(features, [selection])
+        assert torch.allclose(together.logits[row], alone.logits[0], atol=1e-2)
+        assert alone.maps is None
 
 
 def test_too_large_a_selection_is_an_error(nano: Model, selections: list[MemorySelection]) -> None:

@@ -124,9 +124,13 @@ def test_links_without_target_are_named_and_counted(tmp_path):
 
 
 def test_16_bit_frames_of_a_narrow_range_are_told(tmp_path):
-    save(tmp_path / "1.png", np.arange(1024, dtype=np.uint16).reshape(32, 32))
-    assert "1.png" not in open_frames(tmp_path).notes[0]
-    assert "has 16 bits and uses 0% to 2% of their range" in open_frames(tmp_path).notes[0]
+    ten_bits = np.arange(1024, dtype=np.uint16).reshape(32, 32)
+    for number, values in enumerate((0 * ten_bits, ten_bits, 0 * ten_bits)):  # it fades in
+        save(tmp_path / f"{number}.png", values)
+    note = open_frames(tmp_path).notes[0]
+    assert "have 16 bits, of whose range the first, middle and last use 0% to 2%" in note
+    save(tmp_path / "2.png", 4 * ten_bits)  # a level of the first would cut the others
+    assert "-level 0%,6.7% " in open_frames(tmp_path).notes[0]
 
 
 # ---------------------------------------------------------------- video files

@@ -193,6 +193,26 @@ def test_object_in_the_alpha_channel(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "white.png", with_alpha(white, WHITE))[0], SQUARE)
 
 
+def test_cut_out_of_a_gray_video_is_the_opaque_part(tmp_path):
+    gray = PILImage.fromarray(picture(height=40, width=60)[..., 0])
+    for mode in ("L", "RGB"):
+        np.testing.assert_array_equal(read(tmp_path / "m.png", with_alpha(gray.convert(mode), WHITE))[0], SQUARE)
+
+
+def test_soft_alpha_of_a_dark_brush_is_cut_at_half(tmp_path):
+    brush = PILImage.new("RGB", WHITE.size, (60, 60, 60))
+    np.testing.assert_array_equal(read(tmp_path / "m.png", with_alpha(brush, soft()))[0], np.asarray(soft()) >= 128)
+
+
+@pytest.mark.parametrize("opaque", [0, 1])
+@pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (255, 0, 0)])
+def test_palette_of_one_colour_and_a_transparent_one(tmp_path, opaque, color):
+    """What quantizing a shape on a transparent ground makes; which of the two comes first is chance."""
+    image = with_palette(SQUARE if opaque else 1 - SQUARE, color, color)
+    image.info["transparency"] = bytes([0, 255] if opaque else [255, 0])
+    np.testing.assert_array_equal(read(tmp_path / "m.png", image)[0], SQUARE)
+
+
 # ---------------------------------------------------------------- object ids, in the ways of other tools
 
 IDS = SQUARE.copy()
@@ -228,7 +248,15 @@ def test_tiny_objects_beside_void_stay_objects(tmp_path):
     tiny[30:32, 30] = 12
     labels, notes = read(tmp_path / "m.png", PILImage.fromarray(tiny))
     np.testing.assert_array_equal(labels, tiny)
-    assert notes == []
+    assert len(notes) == 1
+    assert "few pixels of low values were taken for objects, and 255 for void" in notes[0]
+
+
+def test_void_of_16_bits(tmp_path):
+    wide = IDS.astype(np.uint16)
+    wide[IDS == 255] = 65535
+    labels, _ = read(tmp_path / "m.png", PILImage.fromarray(wide))
+    np.testing.assert_array_equal(labels, IDS)
 
 
 @pytest.mark.parametrize("color", [(224, 224, 224), (90, 90, 90)])
@@ -252,6 +280,9 @@ def test_tiny_object_whose_colour_is_gray(tmp_path, color):
         ("m.jpg", PILImage.fromarray(IDS % 255), "JPEG, whose compression alters object ids"),
         ("m.png", with_palette(1 - SQUARE, (250, 200, 0), (0, 0, 0)), r"colour \(250, 200, 0\) as index 0"),
         ("m.png", PILImage.fromarray(SQUARE.astype(np.uint16) * 300), "values from 0 to 300"),
+        ("m.png", PILImage.merge("RGB", [PILImage.fromarray(i) for i in (IDS % 255, EMPTY, EMPTY)]), "mode RGB"),
+        ("m.webp", PILImage.fromarray(IDS % 255), "WEBP, whose compression alters object ids"),
+        ("m.png", PILImage.fromarray(100 * (IDS % 255)).resize((150, 100), PILImage.Resampling.BILINEAR), "interpol"),
         ("m.jpg", PILImage.new("CMYK", (8, 8)), "JPEG"),
     ],
 )
@@ -291,6 +322,19 @@ def test_void_stays_void_beside_tiny_objects(tmp_path):
     assert read_all(tmp_path, 255 * SQUARE, speck) == [[0, 255], [0, 1, 255]]
 
 
+def test_white_among_ids_is_told(tmp_path):
+    """It may be void, or an object of a mask that was saved in another way."""
+    paths = write_masks(tmp_path, SQUARE, 255 * SQUARE)
+    reader = MaskReader(paths)
+    assert [reader.read(path).max() for path in paths] == [1, 255]
+    assert len(reader.notes) == 1
+    assert reader.notes[0].startswith(f"{paths[1]}: 255 was taken for void")
+    paths = write_masks(tmp_path, SQUARE, 255 * SQUARE, IDS)
+    reader = MaskReader(paths)
+    assert [reader.read(path).max() for path in paths] == [1, 255, 255]
+    assert reader.notes == []  # the ids have void beside them
+
+
 def test_modes_may_change_within_a_sequence(tmp_path):
     """PNG optimizers store every mask in the smallest way."""
     one_bit, empty = WHITE.convert("1"), PILImage.fromarray(EMPTY).convert("1")
@@ -309,6 +353,12 @@ def test_soft_object_that_fades_in(tmp_path):
         f"{paths[1]} and 1 more: it has shades of gray between black and white, which were cut at "
         "half: the lighter half is the object."
     ]
+
+
+def test_mask_that_is_darker_than_half_is_told(tmp_path):
+    labels, notes = read(tmp_path / "m.png", PILImage.fromarray(100 * SQUARE).filter(ImageFilter.GaussianBlur(1)))
+    assert not labels.any()
+    assert "all darker than half, so it was taken for empty" in notes[0]
 
 
 @pytest.mark.parametrize("first", ["soft", "index"])

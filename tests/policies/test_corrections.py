@@ -10,9 +10,12 @@ import torch
 
 from sam2rl_tracker.engine import FrameRecord
 from sam2rl_tracker.policies import Correction, Outcome, Policy, Prediction, Start
+from sam2rl_tracker.policies.d4sm import D4Sm
 from sam2rl_tracker.policies.dam4sam import Dam4Sam
+from sam2rl_tracker.policies.him2sam import HiM2Sam
 from sam2rl_tracker.policies.mosam import MoSam
 from sam2rl_tracker.policies.sam2long import Sam2Long
+from sam2rl_tracker.policies.sam3 import Sam3
 from sam2rl_tracker.policies.samurai import Samurai
 from sam2rl_tracker.tracking.conditioning import Conditioning
 
@@ -52,7 +55,8 @@ class Played:
         seen = np.stack([(square(x) > 0).numpy() for x in places])
         if distractor is not None:
             seen[1] |= (square(distractor) > 0).numpy()
-        prediction = Prediction(np.array(ious), np.full(3, 10.0), 5.0, np.stack([box(x) for x in places]), lambda: seen)
+        boxes, areas = np.stack([box(x) for x in places]), np.count_nonzero(seen, axis=(1, 2))
+        prediction = Prediction(np.array(ious), np.full(3, 10.0), 5.0, boxes, lambda: seen, None, areas, lambda: seen)
         rows = len(self.policy.select(self.t))
         choices = self.policy.choose(self.t, [prediction] * rows)
         outcomes = [
@@ -79,7 +83,7 @@ class Played:
         return [[(r.frame, slot) for r, slot in self.conditioning.apply(s, self.t + 1).memories] for s in selections]
 
 
-RULES = [Samurai, Dam4Sam, Sam2Long, MoSam]
+RULES = [Samurai, Dam4Sam, Sam2Long, Sam3, D4Sm, HiM2Sam, MoSam]
 
 
 @pytest.mark.parametrize("rule", RULES)

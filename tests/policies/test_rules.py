@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sam2rl_tracker.policies import Basis
+from sam2rl_tracker.policies import About, Basis, Policy, policy_by_name
 from sam2rl_tracker.policies.recency import Recency
 from sam2rl_tracker.policies.registry import BUILTIN
 from sam2rl_tracker.policies.rules import find_rule
@@ -59,6 +59,16 @@ def test_a_shipped_rule_has_all_answers(name: str) -> None:
         assert arxiv is not None
         assert arxiv[0] in rule.source
         assert (ROOT / "docs" / "policies" / f"{name}.md").is_file()
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_a_rule_that_treats_corrections_its_own_way_says_so(name: str) -> None:
+    policy_class, about = policy_by_name(name), find_rule(name).about
+    assert about is not None
+    own_way = policy_class.correct is not Policy.correct or not policy_class.takes_corrections
+    (default,) = (field.default for field in fields(About) if field.name == "corrected")
+    assert (about.corrected != default) == own_way
+    assert about.corrected.startswith("Refused") == (not policy_class.takes_corrections)
 
 
 def test_titles_are_those_of_the_trackers() -> None:

@@ -14,10 +14,10 @@ import torch
 from reference import Video, load_video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import FrameRecord, MemorySelection, Model
+from sam2rl_tracker.engine import Candidates, Features, FrameRecord, MemorySelection, Model
 from sam2rl_tracker.engine.types import Prompt
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, policy_by_name
+from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, Start, policy_by_name
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,9 @@ def test_a_box_finds_the_object(nano: Model, video: Video) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["recency", "samurai", "dam4sam", "sam2long", "mosam:dense=true"])
+@pytest.mark.parametrize(
+    "policy", ["recency", "samurai", "dam4sam", "sam2long", "d4sm", "him2sam", "samite", "mosam:dense=true"]
+)
 def test_memory_is_flat(nano: Model, video: Video, policy: str) -> None:
     """Records that a policy cannot reach any more are gone; what is left does not grow."""
     tracker = Tracker(nano, policy)
@@ -152,6 +154,42 @@ def test_bfloat16_tracks_alike(nano: Model, video: Video) -> None:
     for image in video.images[1:5]:
         a, b = full.track(image), half.track(image)
     assert (a & b).sum() / (a | b).sum() > 0.8
+
+
+def test_the_contract_carries_features_and_what_is_measured_on_them(nano: Model, video: Video) -> None:
+    """Objects of different rules in one batch: those that look see the image first, and are told what they measured."""
+
+    class Looks(policy_by_name("recency")):  # type: ignore[misc]
+        needs_features = True
+
+        def look(self, t: int, features: Features) -> None:
+            self.seen = (t, features)
+
+        def begin(self, start: Start) -> None:
+            assert self.seen[0] == 0
+            assert start.logits is not None
+            assert np.array_equal(start.logits.repeat_interleave(4, 0).repeat_interleave(4, 1).numpy() > 0, start.mask)
+            super().begin(start)
+
+        def measure(self, t: int, candidates: Candidates) -> torch.Tensor:
+            assert self.seen[0] == t
+            assert candidates.maps is not None
+            assert candidates.maps.shape == (1, *self.seen[1].map.shape[1:])
+            return torch.arange(10.0, 10.0 + t)[None]
+
+        def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
+            (measured,) = (prediction.measured for prediction in predictions)
+            assert measured.tolist() == list(range(10, 10 + t))
+            return super().choose(t, predictions)
+
+    rules = iter([policy_by_name("recency"), Looks, policy_by_name("samurai"), Looks])
+    tracker = Tracker(nano, lambda: next(rules)())
+    square = np.zeros((1, 128, 128), dtype=bool)
+    square[:, 32:64, 32:64] = True
+    tracker.initialize(video.images[0], square.repeat(2, axis=0))  # the first rule is asked for its class's needs
+    tracker.track(video.images[1])
+    tracker.add(square, ids=[7])
+    tracker.track(video.images[2])
 
 
 def test_the_contract_carries_several_hypotheses_and_prompts(nano: Model, video: Video) -> None:
@@ -236,7 +274,7 @@ def test_misuse_is_explained(nano: Model, video: Video) -> None:
 
 
 def test_unknown_settings_list_what_exists(nano: Model) -> None:
-    with pytest.raises(Sam2rlError, match=r"dam4sam, mosam, .*recency, .*samurai"):
+    with pytest.raises(Sam2rlError, match=r"dam4sam, him2sam, mosam, .*recency, .*samurai"):
         Tracker(nano, "nonsense")
     with pytest.raises(Sam2rlError, match="float32, bfloat16"):
         Tracker(nano, dtype="float8")

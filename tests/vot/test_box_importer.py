@@ -30,7 +30,7 @@ def lasot(folder: Path) -> None:
 def got10k(folder: Path, lines: str = "1.5,2.25,10.0,8.0\n2.5,2.0,10.0,8.0\n3,2,10,8\n4,2,10,8\n") -> None:
     frames(folder)
     (folder / "groundtruth.txt").write_text(lines)
-    (folder / "absence.label").write_text("0\n0\n1\n0\n")
+    (folder / "absence.label").write_text("0\n0\n1.0\n0\n")
     (folder / "cover.label").write_text("8\n5\n0\n8\n")
     (folder / "meta_info.ini").write_text("[METAINFO]\n")
 
@@ -78,6 +78,22 @@ def test_otb(tmp_path, separator):
     assert lines_of(tmp_path / "w", "Ball") == ["1,2,10,8", "0", "3,2,10,8", "4,2,10,8"]
 
 
+def test_otb_of_two_objects(tmp_path):
+    frames(tmp_path / "Jogging" / "img")
+    for k in (1, 2):
+        (tmp_path / "Jogging" / f"groundtruth_rect.{k}.txt").write_text(f"{k},2,10,8\n" * 4)
+    assert import_boxes(tmp_path, tmp_path / "w").added == ["Jogging-1", "Jogging-2"]
+    assert lines_of(tmp_path / "w", "Jogging-2") == ["2,2,10,8"] * 4
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    lasot(tmp_path / "disk" / "zebra" / "zebra-1")
+    (tmp_path / "LaSOT").mkdir()
+    (tmp_path / "LaSOT" / "zebra").symlink_to(tmp_path / "disk" / "zebra")
+    (tmp_path / "LaSOT" / "around").symlink_to(tmp_path / "LaSOT")
+    assert import_boxes(tmp_path / "LaSOT", tmp_path / "w").added == ["zebra-1"]
+
+
 def test_again_and_past_a_damaged_sequence(tmp_path):
     for name in ("a", "b", "c"):
         lasot(tmp_path / "set" / name)
@@ -104,6 +120,7 @@ def test_only_some(tmp_path):
     [
         ("groundtruth.txt", "1,2,10,8\n" * 5, "has 5 lines for 4 images"),
         ("groundtruth.txt", "1,2,10\n", "Line 1 of .* expected x,y,width,height"),
+        ("groundtruth.txt", "inf,2,10,8\n", "Line 1 of .* expected x,y,width,height"),
         ("out_of_view.txt", "0,0", "has 2 numbers for 4 images"),
         ("groundtruth.txt", "0,0,0,0\n" * 4, "no object"),
     ],

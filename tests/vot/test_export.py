@@ -52,6 +52,26 @@ def test_masks_have_the_frames_names_and_the_objects_numbers(workspace):
         assert np.unique(np.array(image)).tolist() == [0, 1]
 
 
+def test_frames_before_the_first_object_are_empty(workspace, tmp_path):
+    """Servers want a mask for each."""
+    source = tmp_path / "bear"
+    Image.fromarray(np.zeros((*SIZE, 3), dtype=np.uint8)).save(source / "color" / "00005.png")
+    source.rename(tmp_path / "late")
+    import_frames(tmp_path / "late", workspace.folder)
+    write_results(workspace, "Mine", "late", {"1": ["1", "0", "0"], "3": ["0", "1", "0"]})
+    folder = export_results(workspace.folder, "Mine", Benchmark.DAVIS).folder / "late"
+    assert sorted(file.stem for file in folder.iterdir()) == ["00005", "00010", "00015", "00020"]
+    found = [np.unique(np.array(Image.open(file))).tolist() for file in sorted(folder.iterdir())]
+    assert found == [[0], [0, 1], [0, 3], [0]]
+
+
+def test_a_given_mask_stands_where_another_object_is_predicted(workspace):
+    write_results(workspace, "Mine", "bear", {"1": ["1", "m9,9,6,6,0,36", "0"], "3": ["0", "1", "0"]})
+    found = export_results(workspace.folder, "Mine", Benchmark.DAVIS)
+    labels = np.array(Image.open(found.folder / "bear" / "00015.png"))
+    assert np.bincount(labels.ravel())[[1, 3]].tolist() == [11, 36]
+
+
 def test_a_shared_pixel_goes_to_the_lower_number(workspace):
     found = export_results(workspace.folder, "Mine", Benchmark.MOSE)
     labels = np.array(Image.open(found.folder / "bear" / "00020.png"))

@@ -110,7 +110,11 @@ def test_sav_videos(tmp_path):
     data = {"masklet_id": [0, 3], "masklet": [[compress(one) for one in frame] for frame in masklet]}
     (folder / "sav_000001_manual.json").write_text(json.dumps(data))
 
-    assert import_sav(tmp_path / "sav", tmp_path / "w").added == ["sav_000001"]
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "sav_000").symlink_to(folder)
+    (folder / "around").symlink_to(folder)
+    assert import_sav(linked, tmp_path / "w").added == ["sav_000001"]
     sequence = read(tmp_path / "w", "sav_000001")
     values = [np.asarray(Image.open(file)).mean() for file in sequence.images]
     assert values == pytest.approx([0, 80, 160], abs=4)
@@ -145,6 +149,20 @@ def test_sav_frames(tmp_path):
 
     (root / "JPEGImages_24fps" / "sav_7" / "00004.jpg").unlink()
     assert "no frame 00004" in import_sav(root, tmp_path / "w2").failures["sav_7"]
+
+
+def test_void_in_the_masks_of_an_object_is_not_the_object(tmp_path):
+    write_image(tmp_path / "JPEGImages" / "v" / "00000.jpg", value=20)
+    folder = tmp_path / "Annotations" / "v" / "001"
+    folder.mkdir(parents=True)
+    labels = mask(1).astype(np.uint8)
+    labels[-1] = 255
+    Image.fromarray(labels).save(folder / "00000.png")
+    assert import_vos(tmp_path, tmp_path / "w").added == ["v"]
+    assert np.array_equal(read(tmp_path / "w", "v").masks(2)[0], mask(1))
+    folder.with_name("1").mkdir()
+    Image.fromarray(labels).save(folder.with_name("1") / "00000.png")
+    assert "two folders of one object among 001, 1" in import_vos(tmp_path, tmp_path / "w2").failures["v"]
 
 
 def test_sav_in_no_known_layout(tmp_path):
@@ -509,12 +527,23 @@ def test_a_sequence_that_is_not_listed_is_entered(again):
     assert open_workspace(workspace).names() == ["s"]
 
 
+def test_a_link_names_its_sequence(again):
+    source, workspace, _ = again
+    link = source.with_name("dog")
+    link.symlink_to(source)
+    assert import_frames(link, workspace).added == ["dog"]
+
+
 def test_what_a_killed_import_left_is_removed(again):
     source, workspace, folder = again
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-    dead, alive = (folder.with_name(f".s.{number}") for number in (process.pid, os.getppid()))
-    for leftover in (dead, alive):
+    numbers = (process.pid, os.getppid())
+    names = (".s.{}", ".t.sam2rl-{}-01234567")  # as version 0.1.0 called them, and as they are called now
+    leftovers = [folder.with_name(name.format(number)) for name in names for number in numbers]
+    for leftover in leftovers:
         leftover.mkdir()
+    (folder / f".import.sam2rl-{process.pid}-0123abcd.json").write_text("{")
     import_frames(source, workspace)
-    assert (dead.exists(), alive.exists()) == (False, True)
+    assert [leftover.exists() for leftover in leftovers] == [False, True] * 2
+    assert not list(folder.glob(".*"))

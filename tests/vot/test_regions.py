@@ -1,6 +1,7 @@
 """Regions: round trips, and the toolkit's own reader and writer as the judge."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -81,6 +82,7 @@ def test_what_lies_outside_the_image_is_cut_off():
         ("m1,2", "not enough values to unpack"),
         ("m0,0,2,2,9", "^runs of 9 pixels do not fit 2x2$"),
         ("m0,0,2,2,-1,5", "^runs of 4 pixels do not fit 2x2$"),
+        ("inf,1,2,3", "^infinity is no number of pixels$"),
         ("1,2,3", "^3 numbers are neither a mask nor a rectangle nor a polygon$"),
         ("0,0,9,0,9,9", "^6 numbers are neither a mask nor a rectangle nor a polygon$"),
     ],
@@ -117,3 +119,16 @@ def test_polygons_are_what_the_toolkit_fills():
         ours = parse_line(",".join(f"{number:.2f}" for corner in corners for number in corner)).full((60, 60))
         theirs = Polygon([tuple(np.round(corner, 2)) for corner in corners]).rasterize((0, 0, 59, 59)) > 0
         assert np.array_equal(ours, theirs)
+
+
+def test_answers_of_a_tracker_that_got_lost():
+    """The toolkit stores them in binary: boxes of no numbers, and boxes that no memory could hold as masks."""
+    nan, inf = float("nan"), float("inf")
+    data = struct.pack("<hI", 1, 4)
+    data += b"".join(
+        struct.pack("<Bffff", 1, *box) for box in [(nan, nan, nan, nan), (0, 0, inf, 9), (-1e6, 1, 2e7, 2)]
+    )
+    data += struct.pack("<BH8f", 2, 4, *[nan] * 8)
+    unknown, endless, huge, polygon = read_trajectory(data)
+    assert [unknown, endless, polygon] == [EMPTY] * 3
+    assert huge.full((3, 4)).tolist() == [[False] * 4, [True] * 4, [True] * 4]

@@ -1,8 +1,12 @@
 """The registered trackers, and which of them saw the truth."""
 
+import configparser
+from pathlib import Path
+
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.methods import TITLES, TRACKERS, title
 from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
 from sam2rl_tracker.vot.workspace import create
 
@@ -29,3 +33,13 @@ def test_registries_of_both_formats(tmp_path, monkeypatch):
     more.write_text("- what\n")
     with pytest.raises(Sam2rlError, match=r"more\.yaml is damaged"):
         registered_trackers(workspace)
+
+
+def test_titles_are_the_labels_of_the_registry() -> None:
+    registry = configparser.ConfigParser()
+    registry.read(Path(__file__).parents[2] / "trackers.ini")
+    labels = {name: registry[name]["label"] for name in registry.sections()}
+    assert list(labels) == list(TRACKERS)
+    assert {name: labels[name] for name in TITLES} == TITLES
+    assert title("HiM2SAM@cuda") == "HiM2SAM without point tracking@cuda"
+    assert title("Mine") == "Mine"

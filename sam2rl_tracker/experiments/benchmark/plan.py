@@ -41,8 +41,8 @@ class Plan:
         searched: On how many of the first videos searches run; None = all. Higher values narrow the intervals of what
             is said of searches, which take most of the time.
         control_steps: Simulated steps of random search and beam; None = as many as the agent of the video took.
-        trackers: That the VOT toolkit evaluates, SAM2 among them. Without SAM2RL no agent is trained, and nothing is
-            searched or replayed on changed videos.
+        trackers: That the VOT toolkit evaluates, SAM2 among them; see `with_trackers` for none. Without SAM2RL no agent
+            is trained, and nothing is searched or replayed on changed videos.
     """
 
     count: int = 32
@@ -55,7 +55,7 @@ class Plan:
     subset: int = 4
     searched: int | None = 8
     control_steps: int | None = None
-    trackers: tuple[str, ...] = TRACKERS
+    trackers: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Find what would otherwise come to light after hours.
@@ -92,7 +92,21 @@ DEFAULT = Plan()
 PAPER = Plan(count=64, searched=None, settings=PRESETS["paper"])
 
 
-def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> tuple[Plan, list[str]]:
+def with_trackers(path: Path, plan: Plan) -> Plan:
+    """The plan with the trackers that a folder has already, before its own. If there are neither, it gets all.
+
+    Args:
+        path: `plan.json`, which need not be there.
+
+    Raises:
+        Sam2rlError: The file is damaged.
+    """
+    begun = _read(path) if path.is_file() else {}
+    trackers = tuple(dict.fromkeys([*begun.get("trackers", ()), *plan.trackers]))
+    return replace(plan, trackers=trackers or TRACKERS)
+
+
+def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> list[str]:
     """Write the plan down, or compare it with the one that the folder was begun with.
 
     Args:
@@ -101,23 +115,26 @@ def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) ->
         machine: Where the work goes on.
 
     Returns:
-        The plan, with the trackers that the folder has already before its own; all machines on which it has gone on.
+        All machines on which it has gone on so far.
 
     Raises:
         Sam2rlError: The folder was begun with another plan, or its file is damaged.
     """
     wanted = {**json.loads(json.dumps(plan.as_json())), **found}
-    machines, trackers = [machine], plan.trackers
+    machines = [machine]
     if path.is_file():
-        try:
-            begun = dict(json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
-            raise Sam2rlError(f"{path} is damaged: give another folder.") from error
+        begun = _read(path)
         _compare(path.parent.parent, begun, wanted)
         machines = list(dict.fromkeys([*begun.get(MADE_ON, []), machine]))
-        trackers = tuple(dict.fromkeys([*begun.get("trackers", []), *trackers]))
-    write_json(path, {**wanted, "trackers": trackers, MADE_ON: machines})
-    return replace(plan, trackers=trackers), machines
+    write_json(path, {**wanted, MADE_ON: machines})
+    return machines
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise Sam2rlError(f"{path} is damaged: give another folder.") from error
 
 
 def _compare(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

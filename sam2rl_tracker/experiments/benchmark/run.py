@@ -15,8 +15,8 @@ from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.experiments.benchmark.document import Agents, Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
-from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan
-from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan, with_trackers
+from sam2rl_tracker.media.files import atomic_path, sweep
 from sam2rl_tracker.report.benchmark_plots import plot_gains, plot_steps
 from sam2rl_tracker.report.benchmark_tables import make_tables, write_csv
 from sam2rl_tracker.report.table import to_json
@@ -62,11 +62,13 @@ def run_benchmark(
     if not (parts / "plan.json").is_file() and not _is_fresh(folder):
         raise Sam2rlError(f"{folder} is not empty: give a new folder, or that of a benchmark.")
     workspace = open_or_create(folder)
-    check_registered(workspace, plan.trackers)
     with locked(parts, "benchmark"):
+        sweep(folder)
+        plan = with_trackers(parts / "plan.json", plan)
+        check_registered(workspace, plan.trackers)
         made_of = {**versions(BENCHMARK_PACKAGES), "python": python_version()}
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
-        plan, machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
+        machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
         names = _generate(workspace, plan, say)
         measured = _measure(folder, plan, names, model, Parts(parts, jobs, say), jobs, say)
         settings = {**Provenance.of(model).as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
