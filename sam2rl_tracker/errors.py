@@ -16,6 +16,10 @@ class NothingFound(Sam2rlError):
     """SAM 2 saw no object where one was shown to it."""
 
 
+class NoAgent(Sam2rlError):
+    """The agents that were given do not serve an object: none was trained on it."""
+
+
 def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 

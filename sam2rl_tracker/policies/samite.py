@@ -98,8 +98,8 @@ class Samite(Samurai):
         chooses="SAMURAI's candidate, or that of a second prediction, prompted by a mask made from the memories, where "
         "it agrees with the memories at least as well.",
         visible="Its object score is above appear_score, -1 by default.",
-        corrected="The frame joins the prompted one as a conditioning frame, and is remembered for the prompt. "
-        "The motion filter begins anew at the corrected box. Where the object was lost, the other remembered frames are "
+        corrected="The frame joins the prompted one as a conditioning frame, and is remembered for the prompt. The "
+        "motion filter begins anew at the corrected box. Where the object was lost, the other remembered frames are "
         "forgotten.",
     )
     needs_features: ClassVar[bool] = True

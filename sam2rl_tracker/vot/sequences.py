@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, temporary_path
+from sam2rl_tracker.media.files import StrPath, temporary_folder
 from sam2rl_tracker.media.images import Image, Mask, read_image
 from sam2rl_tracker.vot.regions import EMPTY, UNKNOWN, Region, bounding_box, encode, parse_line
 
@@ -117,16 +117,13 @@ def write_sequence(folder: StrPath, frames: Iterable[AnnotatedFrame], fps: float
     check_sequence_name(folder.name)
     check_path(folder.absolute().parent)
     _refuse_taken(folder)
-    temporary = temporary_path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        (temporary / "color").mkdir(parents=True)
-        try:
+        with temporary_folder(folder) as temporary:
+            (temporary / "color").mkdir()
             _write(temporary, folder.name, frames, fps, suffix)
             _refuse_taken(folder)  # another command may have been faster
             os.rename(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
 

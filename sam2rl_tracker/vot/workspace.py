@@ -19,7 +19,7 @@ from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import is_clutter
-from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive
+from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive, sweep
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.synthetic.scenes import generate_scene
@@ -196,6 +196,7 @@ def create(folder: StrPath) -> Workspace:
         raise Sam2rlError(f"{folder} is not empty, expected a new folder for the workspace: give another one.")
     try:
         (folder / "sequences").mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         (folder / "sequences" / "list.txt").touch()
         for name in TEMPLATE_FILES:
             if not (folder / name).exists():
