@@ -5,6 +5,7 @@ Functions import what they call: `sam2rl --help` answers at once, though PyTorch
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,35 @@ def _print_policies(wanted: bool) -> None:
 
 def track(
     source: Annotated[Path, typer.Argument(help="A folder of frames or a video file.")],
-    init: Annotated[Path | None, typer.Option(help="Index PNG of the first frame: pixel value k = object k.")] = None,
-    box: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y,W,H", help="Instead of a mask, in pixels; repeat it per object.")
+    init: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MASK.png[@FRAME]", help="Index PNG of a frame: pixel value k = object k. Repeat it."),
     ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y,W,H[,object=K][@FRAME]",
+            help="A box in pixels. The n-th one without a number is of object n. Repeat it.",
+        ),
+    ] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y[,-][,object=K][@FRAME]",
+            help="A point on an object, or beside it: -. Several, and a box, make one prompt. Repeat it.",
+        ),
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(metavar="K@FRAME", help="Stop tracking object K on this frame. Repeat it.")
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Many of these in a file: see docs/prompts.md.")
+    ] = None,
+    start: Annotated[int, typer.Option(min=0, help="The first frame to track; frames count from 0.")] = 0,
+    end: Annotated[int | None, typer.Option(min=0, help="The last one.", show_default="the video's")] = None,
+    backward: Annotated[
+        bool, typer.Option("--backward", help="Also track each object from its first prompt towards the first frame.")
+    ] = False,
     policy: Policy = "recency",
     model: Model = "nano",
     device: Device = None,
@@ -47,11 +73,18 @@ def track(
         bool, typer.Option("--list-policies", callback=_print_policies, is_eager=True, help="List policies and leave.")
     ] = False,
 ) -> None:
-    """Track objects through a video: one index PNG per frame, and an overlay video and a trace if asked for."""
+    """Track objects through a video: one index PNG per frame, and an overlay video and a trace if asked for.
+
+    An object begins on the frame on which it is given first. What is given of it on a later frame corrects it.
+
+    FRAME counts from 0. Without it a prompt is on the first frame that is tracked.
+    """
+    from sam2rl_tracker.cli.prompts import parse_options
     from sam2rl_tracker.tracking.video import CELL, default_folder, track_video
 
+    given = parse_options(init or (), box or (), point or (), remove or (), prompts)
     folder = out or default_folder(source)
-    boxes = [_parse_box(text) for text in box or []]
+    notes: list[str] = []
     columns = (TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task("track", total=None, fps="")
@@ -60,28 +93,36 @@ def track(
             speed = progress.tasks[task].speed
             progress.update(task, completed=done, total=total, fps=f"{speed:.1f} fps" if speed else "")
 
-        summary = track_video(
-            source,
-            folder,
-            init,
-            boxes,
-            model=model,
-            policy=policy,
-            device=device,
-            dtype=dtype,
-            exact=exact,
-            overlay_file=overlay,
-            trace_file=trace,
-            on_frame=on_frame,
-        )
+        try:
+            summary = track_video(
+                source,
+                folder,
+                prompts=given,
+                start=start,
+                end=end,
+                backward=backward,
+                model=model,
+                policy=policy,
+                device=device,
+                dtype=dtype,
+                exact=exact,
+                overlay_file=overlay,
+                trace_file=trace,
+                on_frame=on_frame,
+                on_note=notes.append,
+            )
+        except (Sam2rlError, KeyboardInterrupt):
+            _say_notes(notes)
+            raise
     count = len(summary.objects)
     say(
         f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.frames / summary.seconds:.1f} fps: "
         f"masks in {folder}{' (chosen over the whole video)' * summary.revised}"
         + "".join(f", {path}" for path in (overlay, trace) if path)
     )
-    for note in summary.notes:
-        say(note, style="yellow")
+    if summary.changes:
+        say(summary.changes)
+    _say_notes(notes)
     if summary.tiny:
         say(
             f"object{'s' * (len(summary.tiny) > 1)} {', '.join(map(str, summary.tiny))}: less than {CELL} x {CELL} of "
@@ -89,11 +130,12 @@ def track(
             "video around it, or take a model of larger input",
             style="yellow",
         )
+    for sentence in summary.missed:
+        say(f"error: {sentence}", style="red")
+    if summary.missed:
+        raise typer.Exit(1)
 
 
-def _parse_box(text: str) -> tuple[float, ...]:
-    try:
-        x, y, width, height = (float(part) for part in text.split(","))
-    except ValueError:
-        raise Sam2rlError(f"Box {text!r} is not X,Y,W,H: four numbers in pixels.") from None
-    return x, y, width, height
+def _say_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        say(note, style="yellow")

@@ -7,6 +7,7 @@ what one file says; `MaskReader` decides between the two for all masks of a sequ
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -408,6 +409,30 @@ def _from_transparent(path: Path, rgba: NDArray[np.uint8]) -> MaskFile:
         if seen.any() and (mask := _from_colours(path, seen)):
             return mask
     return MaskFile(path, (alpha >= _HALF).astype(np.uint8), Meaning.ANY, _OPAQUE)
+
+
+@dataclass(frozen=True)
+class PackedMask:
+    """A mask that takes about as much memory as its PNG.
+
+    Attributes:
+        shape: Height and width.
+        bits: A bit a pixel, deflated.
+    """
+
+    shape: tuple[int, int]
+    bits: bytes
+
+    @classmethod
+    def pack(cls, mask: Mask) -> PackedMask:
+        """Pack bool [h, w]."""
+        height, width = mask.shape
+        return cls((height, width), zlib.compress(np.packbits(mask).tobytes(), level=1))
+
+    def unpack(self) -> Mask:
+        """The mask, bool [h, w]."""
+        bits = np.frombuffer(zlib.decompress(self.bits), dtype=np.uint8)
+        return np.unpackbits(bits, count=self.shape[0] * self.shape[1]).reshape(self.shape).astype(bool)
 
 
 # ---------------------------------------------------------------- index masks
