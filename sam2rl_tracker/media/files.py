@@ -429,11 +429,15 @@ def output_folder(path: StrPath, command: str, source: StrPath | None = None) ->
                     path.rmdir()
 
 
-def free_folder(path: Path, command: str, source: StrPath) -> Path:
-    """The first of PATH, PATH-2, PATH-3 ... that is new or empty, or that the command wrote for this source."""
+def free_folder(path: Path, command: str, source: StrPath | None = None) -> Path:
+    """The first of PATH, PATH-2, PATH-3 ... that is new or empty, or that the command wrote for this source.
+
+    Args:
+        source: None = one that nobody can have again: no other results of it are there to be replaced.
+    """
     for number in count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
-        marker = _read_marker(folder)
+        marker = _read_marker(folder) if source is not None else None
         if marker and (marker.command, marker.source) == (command, _source_name(source)):
             break
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):

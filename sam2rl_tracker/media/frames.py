@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import numpy as np
-from av.sidedata.sidedata import Type as SideData
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.containers import (
+    is_hidden,
+    main_stream,
+    moving_streams,
+    promised_seconds,
+    size_text,
+    upright,
+)
 from sam2rl_tracker.media.files import StrPath, same_file, temporary_folder, write_error
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, narrow_range, read_image
 
@@ -41,10 +47,12 @@ class Frame(NamedTuple):
 class FrameSource(ABC):
     """The frames of a video in order; open one with `open_frames`.
 
-    Every `iter()` starts again at the first frame, and one frame is held at a time, so a video of any length fits.
+    Every `iter()` starts again at the first frame, except of a live source, which can be read once. One frame is held
+    at a time, so a video of any length fits.
 
     Attributes:
-        path: The folder or file.
+        is_live: Whether it is read as it comes, and only once: see `media.live`.
+        path: The folder or file; of a live source what was asked for, without a password.
         count: Number of frames, None when a video file does not say. For video files it is the header's claim.
         fps: Frames per second, None when unknown (folders); the average where it varies.
         start: Number of the first frame, where the source is a part of a video: see `part`.
@@ -52,7 +60,9 @@ class FrameSource(ABC):
             was given, which frames were promised and did not come.
     """
 
-    def __init__(self, path: Path, count: int | None, fps: float | None) -> None:
+    is_live = False
+
+    def __init__(self, path: Path | str, count: int | None, fps: float | None) -> None:
         self.path = path
         self.count = count
         self.fps = fps
@@ -121,6 +131,10 @@ class FrameSource(ABC):
                 if self.start
                 else f"{self.path} has no frame that can be decoded: check that it is a complete video."
             )
+
+    def numbered(self) -> Iterator[tuple[int, Frame]]:
+        """The frames with their numbers in the video, counted from 0; errors as those of `iter()`."""
+        return enumerate(self, self.start)
 
     def first(self) -> Frame:
         """The first frame, without consuming it."""
@@ -296,18 +310,20 @@ def _natural_key(file: Path) -> tuple[list[int | str], str]:
 class _VideoSource(FrameSource):
     """A video file, decoded by FFmpeg."""
 
+    path: Path
+
     def __init__(self, file: Path) -> None:
         with _open_container(file) as container:
-            stream = _main_stream(container)
+            stream = main_stream(container)
             rate = stream.average_rate
             super().__init__(file, count=stream.frames or None, fps=float(rate) if rate else None)
             self._index = stream.index
             # Only a header that counts its frames knows their average rate; others state what the rate is meant to be.
             self._varies = not stream.frames or stream.base_rate != rate
-            self._seconds = _promised_seconds(container, stream)
-            if others := ", ".join(_size(other) for other in _moving_streams(container) if other is not stream):
+            self._seconds = promised_seconds(container, stream)
+            if others := ", ".join(size_text(other) for other in moving_streams(container) if other is not stream):
                 self.notes.append(
-                    f"{file} has several video streams: the one of {_size(stream)} pixels was read, not {others}."
+                    f"{file} has several video streams: the one of {size_text(stream)} pixels was read, not {others}."
                 )
 
     def _frames(self) -> Iterator[Frame]:
@@ -318,10 +334,10 @@ class _VideoSource(FrameSource):
                 stream.thread_type = "AUTO"
                 for packet in container.demux(stream):
                     read.packets += packet.size > 0  # the last one is empty, and flushes the decoder
-                    read.hidden += _is_hidden(packet)
+                    read.hidden += is_hidden(packet)
                     for frame in packet.decode():
                         time = read.add(frame, self.fps)
-                        yield Frame(f"{read.frames:08d}", _upright(frame), time if self._varies else None)
+                        yield Frame(f"{read.frames:08d}", upright(frame), time if self._varies else None)
             except av.error.FFmpegError as error:
                 promised = f" of {self.count}" if self.count else ""
                 raise Sam2rlError(
@@ -395,60 +411,6 @@ class _Reading:
         return time - self.start
 
 
-def _is_hidden(packet: Any) -> bool:
-    """Whether a packet holds no picture to show: one before an edit list's start, or a mere reference of VP8."""
-    vp8 = packet.size > 0 and packet.stream.codec_context.name == "vp8"
-    return bool(packet.is_discard) or (vp8 and not bytes(packet)[0] & 0x10)  # RFC 6386, 9.1: show_frame
-
-
-def _main_stream(container: Any) -> Any:
-    """The largest video stream that moves: a preview is smaller, and a cover is a single picture."""
-    return max(_moving_streams(container), key=lambda s: (s.frames != 1, s.width * s.height, "default" in _flags(s)))
-
-
-def _moving_streams(container: Any) -> list[Any]:
-    still = {"attached_pic", "timed_thumbnails", "still_image"}
-    return [stream for stream in container.streams.video if not still & _flags(stream)]
-
-
-def _flags(stream: Any) -> set[str]:
-    return {flag.name for flag in type(stream.disposition) if flag in stream.disposition}
-
-
-def _size(stream: Any) -> str:
-    return f"{stream.width}x{stream.height}"
-
-
-def _promised_seconds(container: Any, stream: Any) -> float | None:
-    """The duration by the header, where that is not merely an estimate from the file's size."""
-    text = stream.metadata.get("DURATION", "")  # Matroska: 00:00:04.800000000
-    if re.fullmatch(r"\d+:\d\d:\d\d(\.\d+)?", text):
-        hours, minutes, seconds = text.split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    if container.format.name in ("matroska,webm", "flv") and len(container.streams) == 1 and container.duration:
-        return float(container.duration / av.time_base)
-    return None
-
-
-def _upright(frame: Any) -> Image:
-    """RGB pixels as players show them.
-
-    Unlike an image's EXIF data, a video's rotation is applied: `ffmpeg` applies it to the frames one draws masks on.
-    The matrix [[a, b, u], [c, d, v], [x, y, w]] takes a stored (p, q) to (a p + c q + x, b p + d q + y), which turns by
-    quarters, mirrors, or does both (ISO 14496-12, 8.3.2).
-    """
-    image = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
-    if matrix is None:
-        return image
-    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].tolist()
-    if abs(b) > abs(a):
-        image, right, down = image.transpose(1, 0, 2), c, b
-    else:
-        right, down = a, d
-    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
-
-
 def _open_container(file: Path) -> Any:
     try:
         container = av.open(str(file.absolute()))  # FFmpeg would take `a:b.mp4` for a protocol `a`
@@ -458,7 +420,7 @@ def _open_container(file: Path) -> Any:
             f"{file} cannot be read as a video ({reason}), expected a video file or a folder of frames: check the path."
         ) from error
     # FFmpeg takes any text for ANSI art ("tty"), which nobody means to track.
-    if not _moving_streams(container) or container.format.name == "tty":
+    if not moving_streams(container) or container.format.name == "tty":
         container.close()
         raise Sam2rlError(
             f"{file} has no video stream, expected a video file or a folder of frames: check that it is the right file."

@@ -38,7 +38,7 @@ class Targets:
         masks: Folder of the masks.
         overlay: An .mp4, or None.
         trace: A JSONL file, or None.
-        source: The video.
+        source: The video; None = a live source, which is no path, and of which no run is like another.
         prompts: Mask files that are prompts: no mask of the run may take the place of one.
         inputs: All that is read: no output may be one of these, or lie in one.
     """
@@ -46,7 +46,7 @@ class Targets:
     masks: Path
     overlay: Path | None
     trace: Path | None
-    source: Path
+    source: Path | None
     prompts: Sequence[Path]
     inputs: Sequence[Path]
 
@@ -136,8 +136,14 @@ def open_outputs(targets: Targets, frames: FrameSource) -> Iterator[Outputs]:
         yield outputs
 
 
-def default_folder(source: Path) -> Path:
-    """Where masks go by default: NAME-masks here, or NAME-masks-2 and so on where that holds something else."""
+def default_folder(source: Path | None) -> Path:
+    """Where masks go by default: NAME-masks here, or NAME-masks-2 and so on where that holds something else.
+
+    Args:
+        source: The video; None = a live source, each of whose runs has a folder of its own: live-masks and so on.
+    """
+    if source is None:
+        return free_folder(Path("live-masks"), _COMMAND)
     source = source.resolve()
     name = source.name if source.is_dir() else source.stem
     return free_folder(Path(f"{name}-masks"), _COMMAND, source)

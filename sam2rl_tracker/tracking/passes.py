@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +66,7 @@ class Pass:
     def __init__(self, tracker: Tracker, plan: Plan, backwards: bool = False) -> None:
         self._tracker, self._plan = tracker, plan
         self._direction = -1 if backwards else 1
-        self._first: int | None = None  # the number of the tracker's first frame
+        self._numbers = array("q")  # of the tracker's frames, in the order that it got them
         self._prompted: dict[int, _Prompted] = {}
 
     def track(self, frames: Iterable[NumberedFrame]) -> Iterator[Tracked]:
@@ -99,39 +100,37 @@ class Pass:
 
     def _is_tracked(self, number: int) -> bool:
         """Whether the tracker went from another frame to this one."""
-        return self._first is not None and self._direction * (number - self._first) > 0
+        return len(self._numbers) > 0 and self._direction * (number - self._numbers[0]) > 0
 
     def _advance(self, number: int, image: Image, step: Step) -> dict[int, Mask]:
         """{object: mask} of the next frame, those that the user showed on it last."""
         tracker = self._tracker
         for k in step.removed:
             tracker.remove(k)
-        if self._first is not None:
+        if self._numbers:
             found = tracker.track(image)
             masks = dict(zip(tracker.ids, found, strict=True))
         elif step.added:
             tracker.initialize(image)
-            self._first = number
             masks = {}
         else:
             return {}
+        self._numbers.append(number)
         try:
             return _on_top(masks, {**_correct(tracker, step.corrected), **_add(tracker, step.added)})
         except Sam2rlError as error:
-            if number == self._first:
+            if number == self._numbers[0]:
                 raise
             raise Sam2rlError(f"Prompt of frame {number}: {error}") from error
 
     def _renumbered(self, line: TraceLine) -> TraceLine:
-        """A line of the tracker's, which counts from its first frame, in numbers of the video."""
-        first, direction = self._first or 0, self._direction
-        if (first, direction) == (0, 1):
-            return line
+        """A line of the tracker's, which counts the frames that it got, in numbers of the video."""
+        numbers = self._numbers
         return replace(
             line,
-            frame=first + direction * line.frame,
-            memories=[[first + direction * frame, slot] for frame, slot in line.memories],
-            pointers=[[first + direction * frame, distance] for frame, distance in line.pointers],
+            frame=numbers[line.frame],
+            memories=[[numbers[frame], slot] for frame, slot in line.memories],
+            pointers=[[numbers[frame], distance] for frame, distance in line.pointers],
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sam2rl_tracker.engine import packaged_models
+from sam2rl_tracker.engine import Model, packaged_models
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.frames import open_frames
+from sam2rl_tracker.media.frames import FrameSource, open_frames
+from sam2rl_tracker.media.live import LiveSource
 from sam2rl_tracker.media.masks import IGNORED
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.tracking.outputs import Targets, default_folder, open_outputs
@@ -42,6 +44,7 @@ class Summary:
         notes: what the user should know of how the inputs were read and of the output folder, a sentence each.
         changes: which objects were added, corrected and removed behind the first frame, in a line; "" = none.
         missed: prompts on frames that never came, a sentence each: the video turned out to be shorter.
+        dropped: frames of a live source that came while another was tracked, and were passed over.
     """
 
     frames: int
@@ -53,10 +56,11 @@ class Summary:
     notes: list[str]
     changes: str = ""
     missed: list[str] = field(default_factory=list)
+    dropped: int = 0
 
 
 def track_video(
-    source: Path,
+    source: Path | LiveSource,
     out: Path,
     init: Path | None = None,
     boxes: Sequence[tuple[float, float, float, float]] = (),
@@ -65,7 +69,7 @@ def track_video(
     start: int = 0,
     end: int | None = None,
     backward: bool = False,
-    model: str = "nano",
+    model: str | Model = "nano",
     policy: str = "recency",
     device: str | None = None,
     dtype: str = "float32",
@@ -74,14 +78,17 @@ def track_video(
     trace_file: Path | None = None,
     on_frame: Callable[[int, int | None], None] = lambda done, total: None,
     on_note: Callable[[str], None] = lambda note: None,
+    on_tracked: Callable[[Tracked], bool] = lambda tracked: True,
 ) -> Summary:
     """Track objects, each from the frame on which it is shown first.
 
     Before the first prompt masks are empty, unless `backward` is set. With a policy that revises its output, masks are
     written as they come and again at the end, in hindsight; overlay and trace show the final ones.
 
+    A live source is tracked until it ends or is stopped, also by Ctrl-C. The caller closes it.
+
     Args:
-        source: a folder of frames or a video file.
+        source: a folder of frames, a video file, or a live source.
         out: folder for one index PNG per frame, named like the frame; new, or written by this command before. Masks of
             an earlier run go once the first new frame has been tracked; what else lies there stays.
         init: index PNG of the first frame, k = object k; or a black and white one, white = object 1.
@@ -96,52 +103,61 @@ def track_video(
         trace_file: a JSONL file, one line per frame and object (see `Tracker.trace`).
         on_frame: called after every frame with how many are done and how many there are (None: unknown).
         on_note: called with each of the notes at the end, also of a run that ends in an error.
+        on_tracked: called with every frame forwards, once it is written; False ends tracking, as at the last frame.
 
     Raises:
+        StreamError: a live source broke off, or changed its size.
         Sam2rlError: bad input, or an output that is an input, cannot be written, or would overwrite what somebody else
             wrote: found before the first frame is tracked. What was computed before a bad frame stays on disk, and the
             message says how much.
     """
     given = [*_first_prompts(init, boxes), *prompts]
     files = [prompt.file for prompt in given if isinstance(prompt, MaskPrompt)]
-    video = open_frames(source, mask=files)
+    video = source if isinstance(source, LiveSource) else open_frames(source, mask=files)
+    path = None if isinstance(source, LiveSource) else source
     check_span(video, start, end)
     frames = video.part(start, end)
     plan = make_plan(given, video, frames.first_size(), start, end)
     _check_policy(policy, plan, backward)
-    inputs = [source, *files]
-    if model not in packaged_models():  # a folder, perhaps
-        inputs.append(Path(model))
+    if video.is_live:
+        check_live(policy, backward)
+    inputs = files if path is None else [path, *files]
+    name = model.name if isinstance(model, Model) else model
+    if name not in packaged_models():  # a folder, perhaps
+        inputs = [*inputs, Path(name)]
 
     back = Backward(plan if backward else Plan({}), frames)
     progress = _Progress(on_frame, None if frames.count is None else back.length + frames.count)
     done = 0  # frames of the pass forwards
+    after = start  # the number that follows the last one's
     tiny: list[int] = []
     others: list[str] = []
     failure: Sam2rlError | KeyboardInterrupt | None = None
     try:
-        with open_outputs(Targets(out, overlay_file, trace_file, source, files, inputs), frames) as outputs:
+        with open_outputs(Targets(out, overlay_file, trace_file, path, files, inputs), frames) as outputs:
             make = partial(Tracker, policy=policy, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
             tracker = make(model, device=device)
             started = time.perf_counter()
             forward = Pass(tracker, plan)
-            with outputs.opened():
+            with outputs.opened(), _stoppable(video):
                 try:
                     if backward:
                         for tracked in back.track(make(tracker.model), out):
                             outputs.write(tracked, last_word=False)
                             progress.step()
-                    for tracked in forward.track(enumerate(frames, start)):
+                    for tracked in forward.track(frames.numbered()):
                         outputs.write(back.join(tracked), last_word=not tracker.revises)
                         tiny += _tiny(tracked, tracker.model.network.image_size)
-                        done += 1
+                        done, after = done + 1, tracked.number + 1
                         progress.step()
+                        if not on_tracked(tracked):
+                            break
                 except (Sam2rlError, KeyboardInterrupt) as error:
                     if not outputs.written:
                         raise
                     failure = error  # raised below: first the files are closed and get their names
                 if tracker.revises:
-                    for tracked in forward.revise(enumerate(islice(frames, done), start)):
+                    for tracked in forward.revise(islice(frames.numbered(), done)):
                         outputs.write(back.join(tracked), last_word=True)
             others = outputs.others()
         seconds = time.perf_counter() - started
@@ -152,20 +168,41 @@ def track_video(
             on_note(note)
     return Summary(
         frames=done,
-        objects=sorted(k for k, frame in plan.begins.items() if frame < start + done),
+        objects=sorted(k for k, frame in plan.begins.items() if frame < after),
         seconds=seconds,
         revised=tracker.revises,
         tiny=tiny,
         input_size=tracker.model.network.image_size,
         notes=notes,
-        changes=plan.changes(start, start + done),
-        missed=plan.missed(start + done),
+        changes=plan.changes(start, after),
+        missed=plan.missed(after),
+        dropped=source.dropped if isinstance(source, LiveSource) else 0,
     )
+
+
+def _stoppable(video: FrameSource) -> AbstractContextManager[None]:
+    """Within, Ctrl-C ends a live source; it interrupts the tracking of any other."""
+    return video.stopped_by_signals() if isinstance(video, LiveSource) else nullcontext()
 
 
 def _first_prompts(init: Path | None, boxes: Sequence[tuple[float, float, float, float]]) -> list[Prompt]:
     masks = [] if init is None else [MaskPrompt(init)]
     return [*masks, *(BoxPrompt(box) for box in boxes)]
+
+
+def check_live(policy: str, backward: bool) -> None:
+    """Refuse what cannot be done with a live source, which can be read once.
+
+    Raises:
+        Sam2rlError: The rule must see the whole video, or it is to be tracked backwards.
+    """
+    if make_policy(policy)().revises:
+        raise Sam2rlError(
+            f"Policy {policy!r} chooses its masks when it has seen the whole video, and live video has no end: take "
+            "another policy, or record a file first."
+        )
+    if backward:
+        raise Sam2rlError("Live video cannot be tracked backwards: leave out --backward, or record a file first.")
 
 
 def _check_policy(policy: str, plan: Plan, backward: bool) -> None:
@@ -190,7 +227,7 @@ def _check_policy(policy: str, plan: Plan, backward: bool) -> None:
 def _raise(failure: Sam2rlError | KeyboardInterrupt | None, written: int, out: Path) -> None:
     """Say what there is where tracking broke off."""
     if isinstance(failure, Sam2rlError):
-        raise Sam2rlError(f"{failure} The masks of the {written} frames before it are in {out}.") from failure
+        raise type(failure)(f"{failure} The masks of the {written} frames before it are in {out}.") from failure
     if failure:
         print(f"Interrupted: the masks of {written} frames are in {out}.", file=sys.stderr)
         raise failure

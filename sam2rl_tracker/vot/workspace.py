@@ -6,6 +6,7 @@ of sequences; there `list.txt` names the sequences in use. `importers.py` fills 
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -274,6 +275,12 @@ def generate(
 def scene_name(seed: int, preset: str = "default") -> str:
     """The name of a generated sequence."""
     return f"scene-{seed:05d}" if preset == "default" else f"scene-{preset}-{seed:05d}"
+
+
+def is_generated(source: StrPath) -> bool:
+    """Whether a folder of frames lies in a sequence that has a name of `scene_name`'s."""
+    folder = Path(source).resolve().parent
+    return re.fullmatch(r"scene-([a-z]+-)?[0-9]{5,}", folder.name) is not None and (folder / "sequence").is_file()
 
 
 def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
