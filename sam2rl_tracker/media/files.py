@@ -26,6 +26,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import is_clutter
 
 StrPath = str | os.PathLike[str]
 
@@ -448,7 +449,7 @@ def _check_folder(path: Path, command: str) -> None:
     _refuse_file(path)
     marker = _read_marker(path)
     try:
-        others = path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
+        others = path.is_dir() and any(not is_clutter(entry.name) for entry in path.iterdir())
     except OSError as error:
         raise Sam2rlError(f"{path} cannot be listed ({error.strerror}): give a folder you own.") from error
     if marker is None and others:

@@ -57,7 +57,7 @@ class Outputs:
     def __init__(self, folder: OutputFolder, targets: Targets, frames: FrameSource) -> None:
         self._folder, self._targets = folder, targets
         self._video = VideoWriter(targets.overlay, frames.fps) if targets.overlay else None
-        self._captions = _Captions(round(frames.fps or 25))
+        self._captions = _Captions(frames.start, round(frames.fps or 25))
         self._trace: TextIO | None = None
         self._open = ExitStack()
         self._is_first = True
@@ -182,20 +182,22 @@ def _some(names: Sequence[str]) -> str:
 
 
 class _Captions:
-    """What was wanted on a frame, in words; it stays for a second.
+    """What was wanted on a frame behind the first one, in words; it stays for a second.
 
     Args:
-        length: In frames.
+        start: The first frame.
+        length: Of a second, in frames.
     """
 
-    def __init__(self, length: int) -> None:
-        self._length = length
+    def __init__(self, start: int, length: int) -> None:
+        self._start, self._length = start, length
         self._until = 0
         self._lines: list[str] = []
 
     def of(self, tracked: Tracked) -> list[str]:
         """The lines that a frame of the overlay shows."""
-        if events := tracked.step.events:
+        events = tracked.step.events
+        if events and tracked.number > self._start:
             self._lines = [f"frame {tracked.number}", *(f"object {k} {what}" for k, what in events)]
             self._until = tracked.number + self._length
         return self._lines if tracked.number < self._until else []

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import is_clutter
 from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive, sweep
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
@@ -221,8 +222,9 @@ def _is_new(folder: Path) -> bool:
     if not folder.is_dir():
         return not folder.exists()
     begun = {"sequences", *TEMPLATE_FILES[:-1]}
-    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-    return names <= begun and all(entry.name == "list.txt" for entry in folder.glob("sequences/*"))
+    names = {entry.name for entry in folder.iterdir() if not is_clutter(entry.name)}
+    within = {entry.name for entry in folder.glob("sequences/*") if not is_clutter(entry.name)}
+    return names <= begun and within <= {"list.txt"}
 
 
 # ---------------------------------------------------------------- filling it

@@ -252,6 +252,13 @@ def test_tiny_objects_beside_void_stay_objects(tmp_path):
     assert "few pixels of low values were taken for objects, and 255 for void" in notes[0]
 
 
+def test_ids_without_background_are_told(tmp_path):
+    """Such as black and white in the range of videos, 16 to 235."""
+    labels, notes = read(tmp_path / "m.png", PILImage.fromarray(16 + 219 * SQUARE))
+    assert np.unique(labels).tolist() == [16, 235]
+    assert "none of its pixels is 0, which is background: every area was taken for an object" in notes[0]
+
+
 def test_void_of_16_bits(tmp_path):
     wide = IDS.astype(np.uint16)
     wide[IDS == 255] = 65535

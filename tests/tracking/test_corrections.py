@@ -325,8 +325,11 @@ def test_where_nothing_is_found_nothing_changes(nano: Model, video: Video, monke
         tracker.correct(1, box=[5, 6, 20, 20])
     with pytest.raises(NothingFound, match=r"^No object was found at the point 5,6"):
         tracker.add(points=[[[5, 6, 1]]])
-    assert tracker.ids == [1, 2]
-    assert tracker.trace() == line
+    tracker.add(two_masks(video)[:1])
+    with pytest.raises(NothingFound, match=r"^The points off the object leave nothing of it"):
+        tracker.correct(3, points=[[5, 6, 0]])
+    assert tracker.ids == [1, 2, 3]
+    assert tracker.trace()[:2] == line
 
 
 @pytest.mark.parametrize("frames", [1, 3])

@@ -16,6 +16,7 @@ from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import open_frames
+from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.tracking import outputs
 from sam2rl_tracker.tracking.video import Summary, track_video
 from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
@@ -290,3 +291,17 @@ def test_a_prompt_that_shows_nothing_ends_tracking_and_says_where(track: Track, 
         track(BoxPrompt(BOX), BoxPrompt((0, 0, 2, 2), frame=7), trace_file=Path("t.jsonl"))
     assert list(masks()) == [str(t) for t in range(7)]
     assert lines()[-1]["frame"] == 6
+
+
+def test_the_overlay_marks_prompts_on_their_frame_and_says_for_a_second_what_happened(track: Track) -> None:
+    """The caption is black; it is told of what happens behind the first frame."""
+    with VideoWriter("film.mp4", fps=3) as writer:
+        for t in range(FRAMES):
+            writer.write(np.asarray(Image.open(f"clip/{t}.png")))
+    track(BoxPrompt(BOX), PointPrompt(80, 80, frame=6), source="film.mp4", overlay_file=Path("o.mp4"))
+    seen = [frame.image.astype(int) for frame in open_frames("o.mp4")]
+    plain = [frame.image.astype(int) for frame in open_frames("film.mp4")]
+    assert [bool((image[1, 1:60] < 60).all()) for image in seen] == [t in (6, 7, 8) for t in range(FRAMES)]
+    x, y = int(BOX[0]), int(BOX[1])
+    changes = [np.abs(a - b)[y - 1, x : x + 10].mean() > 60 for a, b in zip(seen, plain, strict=True)]
+    assert changes[:2] == [True, False], "the white edge of the box, above it"
