@@ -13,7 +13,7 @@ from sam2rl_tracker.errors import join_sentences
 
 PACKAGE = Path(sam2rl_tracker.__file__).parent
 
-ERRORS = {"Sam2rlError", "NoAgent", "NothingFound"}
+ERRORS = {"Sam2rlError", "NoAgent", "NothingFound", "StreamError"}
 SENTENCES = {"error", "result", "lacking"}
 """Variables that hold an error's sentence: another error, a task's result that is one, a text of `_lacking`."""
 MAKERS = {"_lacking", "join_sentences"}

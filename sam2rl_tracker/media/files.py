@@ -26,6 +26,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import is_clutter
 
 StrPath = str | os.PathLike[str]
 
@@ -428,11 +429,15 @@ def output_folder(path: StrPath, command: str, source: StrPath | None = None) ->
                     path.rmdir()
 
 
-def free_folder(path: Path, command: str, source: StrPath) -> Path:
-    """The first of PATH, PATH-2, PATH-3 ... that is new or empty, or that the command wrote for this source."""
+def free_folder(path: Path, command: str, source: StrPath | None = None) -> Path:
+    """The first of PATH, PATH-2, PATH-3 ... that is new or empty, or that the command wrote for this source.
+
+    Args:
+        source: None = one that nobody can have again: no other results of it are there to be replaced.
+    """
     for number in count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
-        marker = _read_marker(folder)
+        marker = _read_marker(folder) if source is not None else None
         if marker and (marker.command, marker.source) == (command, _source_name(source)):
             break
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -444,7 +449,7 @@ def _check_folder(path: Path, command: str) -> None:
     _refuse_file(path)
     marker = _read_marker(path)
     try:
-        others = path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
+        others = path.is_dir() and any(not is_clutter(entry.name) for entry in path.iterdir())
     except OSError as error:
         raise Sam2rlError(f"{path} cannot be listed ({error.strerror}): give a folder you own.") from error
     if marker is None and others:

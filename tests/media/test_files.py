@@ -445,6 +445,13 @@ def test_a_device_is_not_replaced(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_what_a_network_drive_puts_into_a_new_folder_is_nobodys(tmp_path):
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "Thumbs.db").touch()
+    run(tmp_path, a="1")
+    assert (tmp_path / "Thumbs.db").exists()
+
+
 def test_a_default_folder_belongs_to_its_source(tmp_path):
     first, second = tmp_path / "x" / "color", tmp_path / "y" / "color"
     for source in (first, second):
