@@ -14,7 +14,7 @@ from sam2rl_tracker.evaluation.tracks import mean_overlaps, overlap_spread
 from sam2rl_tracker.media.files import StrPath, atomic_path, check_output_file
 from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.media.overlay import overlay
-from sam2rl_tracker.media.writer import VideoWriter
+from sam2rl_tracker.media.writer import VideoWriter, check_output_video
 from sam2rl_tracker.report.bank_row import BankRow, draw_legend
 from sam2rl_tracker.report.panels import (
     BLACK,
@@ -139,8 +139,8 @@ def check_comparison_files(workspace: Workspace, path: Path) -> None:
         Sam2rlError: As in `write_comparison`.
     """
     picture = path.with_suffix(".png")
-    for file in (path, picture):
-        check_output_file(file, workspace.inputs)
+    check_output_video(path, workspace.inputs)
+    check_output_file(picture, workspace.inputs)
     if picture.exists() and not path.exists():  # a comparison leaves both
         raise Sam2rlError(
             f"{picture} is there already, and stills of {path.name} would take its place: give another name."

@@ -23,7 +23,7 @@ from sam2rl_tracker.media.frames import FrameSource
 from sam2rl_tracker.media.images import Image
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.media.overlay import draw_caption, draw_prompt, overlay
-from sam2rl_tracker.media.writer import VideoWriter
+from sam2rl_tracker.media.writer import VideoWriter, check_output_video
 from sam2rl_tracker.tracking.passes import Tracked
 
 _LONGEST_LINE = 1 << 20  # of a trace, in bytes: another file may be a single line
@@ -130,7 +130,7 @@ def open_outputs(targets: Targets, frames: FrameSource) -> Iterator[Outputs]:
         _check_masks(folder, frames, targets.prompts)
         outputs = Outputs(folder, targets, frames)
         if targets.overlay:
-            check_output_file(targets.overlay, targets.inputs)
+            check_output_video(targets.overlay, targets.inputs)
         if targets.trace:
             _check_trace(targets.trace, targets.inputs)
         yield outputs
