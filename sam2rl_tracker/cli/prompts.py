@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 _FIELDS = {"frame", "object", "mask", "box", "points", "remove"}
 _TOO_LARGE = 1e300  # a number of JSON may be larger than any float

@@ -10,7 +10,7 @@ import pytest
 
 from sam2rl_tracker.cli.prompts import parse_box, parse_init, parse_point, parse_removal, read_prompts
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Removal
 
 
 def test_what_options_say() -> None:

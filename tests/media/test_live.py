@@ -141,9 +141,7 @@ def test_a_part_that_never_comes(pipe: Any) -> None:
         LiveSource("-", start=3)
 
 
-def test_frames_that_are_passed_over_are_no_silence(
-    camera: type[FakeCamera], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_that_are_passed_over_are_no_silence(camera: type[FakeCamera], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_GRACE", 0.0)
     source = LiveSource("camera:0", start=COUNT - 1, timeout=0.1)  # a picture takes 0.01 s
     assert source.first().name == f"{COUNT:08d}"
