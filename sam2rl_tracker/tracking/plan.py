@@ -15,7 +15,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import FrameSource
 from sam2rl_tracker.media.masks import IGNORED, MaskReader, PackedMask, object_masks
 from sam2rl_tracker.tracking import checks
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 
 @dataclass(frozen=True, eq=False)

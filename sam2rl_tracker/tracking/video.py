@@ -22,8 +22,8 @@ from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.tracking.outputs import Targets, default_folder, open_outputs
 from sam2rl_tracker.tracking.passes import Backward, Pass, Tracked
 from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, Prompt
 from sam2rl_tracker.tracking.tracker import Tracker
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, Prompt
 
 __all__ = ["CELL", "Summary", "default_folder", "track_video"]
 

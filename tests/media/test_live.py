@@ -154,6 +154,13 @@ def test_a_part_that_never_comes(pipe: Any) -> None:
         LiveSource("-", start=3)
 
 
+def test_frames_that_are_passed_over_are_no_silence(camera: type[FakeCamera], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_GRACE", 0.0)
+    source = LiveSource("camera:0", start=COUNT - 1, timeout=0.1)  # a picture takes 0.01 s
+    assert source.first().name == f"{COUNT:08d}"
+    source.close()
+
+
 def test_a_camera_that_is_not_waited_for(camera: type[FakeCamera]) -> None:
     """What went by before the first frame was asked for counts as dropped. Colours are RGB."""
     source = LiveSource("camera:0")

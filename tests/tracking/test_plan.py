@@ -12,7 +12,7 @@ from PIL import Image
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import FrameSource, open_frames
 from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 10
 BOX = (2, 3, 10, 8)

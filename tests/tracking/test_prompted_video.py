@@ -18,8 +18,8 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import open_frames
 from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.tracking import outputs
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 from sam2rl_tracker.tracking.video import Summary, track_video
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 FRAMES = 12
 BOX = (60.0, 70.0, 30.0, 25.0)
