@@ -23,7 +23,8 @@ for number, lines in objects.items():
     absent = [line["frame"] for line in tracked if line["object_score"] <= 0]
     used = Counter(frame for line in tracked for frame, _slot in line["memories"])
     age = sum(line["frame"] - min(frame for frame, _ in line["memories"][1:] or [[0, 0]]) for line in tracked)
-    print(f"object {number}: {len(lines)} frames")
+    corrected = [line["frame"] for line in lines if line.get("prompt") == "correction"]  # old traces do not tell
+    print(f"object {number}: {len(lines)} frames" + (f", corrected on {corrected}" if corrected else ""))
     print(f"  the model took it for absent on {len(absent)} frames: {absent}")
     print(f"  memories stored at last: {[line['frame'] for line in lines if line['stored']]}")
     print(f"  attended to most often: {[frame for frame, _ in used.most_common(7)]}")

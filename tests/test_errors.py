@@ -13,6 +13,7 @@ from sam2rl_tracker.errors import join_sentences
 
 PACKAGE = Path(sam2rl_tracker.__file__).parent
 
+ERRORS = {"Sam2rlError", "NoAgent", "NothingFound", "StreamError"}
 SENTENCES = {"error", "result", "lacking"}
 """Variables that hold an error's sentence: another error, a task's result that is one, a text of `_lacking`."""
 MAKERS = {"_lacking", "join_sentences"}
@@ -49,9 +50,9 @@ def ends(text: ast.expr, last: bool) -> Iterator[str | None]:
 
 
 def texts(source: str) -> Iterator[ast.expr]:
-    """What `Sam2rlError` is given in a module."""
+    """What errors of ours are given in a module."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Sam2rlError":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
             (text,) = node.args
             yield text
 

@@ -10,9 +10,11 @@ import numpy as np
 from sam2rl_tracker.agents.agent import Agent, fingerprint
 from sam2rl_tracker.agents.files import agent_path, load_agent, save_agent
 from sam2rl_tracker.engine import Model
-from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.errors import NoAgent, Sam2rlError
+from sam2rl_tracker.media.files import StrPath, exclusive
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
+
+_PATIENCE = 60.0  # seconds to wait for another training that publishes, which takes a moment
 
 
 def agents_folder(workspace: Path) -> Path:
@@ -54,7 +56,8 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
         num_frames: Length of the video, if known.
 
     Raises:
-        Sam2rlError: There is none, the file given is another object's, or the video is longer than the agent's.
+        NoAgent: The folder has none for this object, or the file given is another object's.
+        Sam2rlError: There is no such folder or file, or the video is longer than the agent's.
     """
     if not str(agents):
         raise Sam2rlError(
@@ -69,13 +72,13 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
     key = fingerprint(image, mask, model.hash)
     path = Path(agents) if Path(agents).is_file() else agent_path(agents, key)
     if not path.is_file():
-        raise Sam2rlError(
+        raise NoAgent(
             f"{agents} has no agent for this object (first image, mask and model {model.name} give {key}): agents "
             "serve the video, the object and the model they were trained on; `sam2rl train WORKSPACE` trains one."
         )
     agent = load_agent(path)
     if agent.fingerprint != key:
-        raise Sam2rlError(
+        raise NoAgent(
             f"{agents} was trained on another video, object or model ({agent.fingerprint}, this one is {key}, "
             f"{model.name}): `sam2rl train WORKSPACE` trains one for it."
         )
@@ -87,12 +90,20 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
 
 
 def publish(agent: Agent, folder: Path) -> Path:
-    """Save an agent where trackers look, unless a better one of the same video and truth is there; the file."""
-    path = agent_path(folder, agent.fingerprint)
+    """Save an agent where trackers look, unless a better one of the same video and truth is there; the file.
+
+    Raises:
+        Sam2rlError: The folder or the file cannot be written.
+    """
+    with exclusive(folder, "training", timeout=_PATIENCE):  # between the look and the file, nobody else writes one
+        return agent_path(folder, agent.fingerprint) if _has_better(folder, agent) else save_agent(agent, folder)
+
+
+def _has_better(folder: Path, agent: Agent) -> bool:
     try:
-        there = load_agent(path).record
+        there = load_agent(agent_path(folder, agent.fingerprint)).record
     except Sam2rlError:  # none, or a damaged one
-        return save_agent(agent, folder)
+        return False
     # The fingerprint knows the first frame only: the video may be longer now, or its truth another.
     better = isinstance(there.get("quality"), float) and there["quality"] > agent.record["quality"]
-    return path if better and there.get("subject") == agent.record.get("subject") else save_agent(agent, folder)
+    return better and there.get("subject") == agent.record.get("subject")

@@ -31,14 +31,14 @@ app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:
-    """Entry point: a user's error is one sentence on stderr and status 2."""
+    """Entry point: a user's error is one sentence on stderr and a status other than 0."""
     sys.path.insert(0, "")  # `--policy mine:Class` means mine.py here, as for `python -m`
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is finished is kept
     try:
         app()
     except Sam2rlError as error:
         say(f"error: {error}", style="red")
-        sys.exit(2)
+        sys.exit(error.status)
 
 
 def _print_version(wanted: bool) -> None:

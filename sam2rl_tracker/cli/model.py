@@ -20,6 +20,7 @@ from sam2rl_tracker.cli.options import (
     say,
 )
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.runs.variables import MODEL_VARIABLE
 
 model_app = typer.Typer(no_args_is_help=True, help="What there is in models.")
 
@@ -98,7 +99,7 @@ def model_train_nano(
 
 @model_app.command("score")
 def model_score(
-    name: Annotated[str, typer.Argument(help="As --model elsewhere.")] = "nano",
+    name: Annotated[str, typer.Argument(envvar=MODEL_VARIABLE, help="As --model elsewhere.")] = "nano",
     count: Annotated[int, typer.Option(min=1, help="Scenes.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Of the first scene.")] = 7_000_000,
     frames: Annotated[int, typer.Option(min=3)] = 80,

@@ -9,11 +9,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from sam2rl_tracker.runs.variables import DEVICE_VARIABLE, MODEL_VARIABLE
+
 ON_OWN_TRUTH = "on the ground truth that they are scored on"
 console = Console(stderr=True)  # for people; stdout is for results
-Model = Annotated[str, typer.Option(help="A name, Hugging Face id or folder: see `sam2rl model list`.")]
+Model = Annotated[
+    str, typer.Option(envvar=MODEL_VARIABLE, help="A name, Hugging Face id or folder: see `sam2rl model list`.")
+]
 Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class: see `sam2rl policies`.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or mps; by default the best there is.")]
+Device = Annotated[
+    str | None,
+    typer.Option(envvar=DEVICE_VARIABLE, help="cpu, cuda, cuda:N or mps; by default the best there is."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alone on stdout.")]
 Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
 Source = Annotated[Path, typer.Argument(metavar="SRC")]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from sam2rl_tracker.cli.options import Folder, Json, console, print_json, say
+from sam2rl_tracker.errors import Sam2rlError
+
+if TYPE_CHECKING:
+    from sam2rl_tracker.vot.tracked import TrackedRun
 
 
 def report(
@@ -60,15 +65,28 @@ def compare(
     trackers: Annotated[
         list[str] | None, typer.Option(help="With results; repeat it. By default the two that differ most.")
     ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MASKS[,TRACE.jsonl]",
+            help="What `sam2rl track` wrote for the sequence's images, and its trace; with --sequence. Repeat it.",
+        ),
+    ] = None,
     object_id: Annotated[int | None, typer.Option("--object", help="This one of the sequence's objects.")] = None,
     out: Annotated[Path | None, typer.Option(help="The .mp4; by default SEQUENCE_OBJECT-compare.mp4 there.")] = None,
     fps: Annotated[float, typer.Option(min=1)] = 12,
 ) -> None:
-    """Draw trackers side by side with the truth and the frames in their memory banks: a video, and some stills."""
+    """Draw trackers side by side with the truth and the frames in their memory banks: a video, and some stills.
+
+    Frames on which somebody corrected an object are marked, and are among the stills.
+    """
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.report.comparison import write_comparison
     from sam2rl_tracker.vot.differences import find_difference
 
+    if run:
+        _compare_runs(folder, sequence, trackers or (), run, object_id, out, fps)
+        return
     with console.status("Comparing") as status:
         found = find_difference(folder, sequence, trackers or (), object_id)
         file = out or folder / f"{found.sequence}_{found.object_id}-compare.mp4"
@@ -79,3 +97,39 @@ def compare(
     qualities = ", ".join(f"{name} {value:.3f}" for name, value in found.qualities.items() if math.isfinite(value))
     said = f"quality {qualities}" if qualities else "not scored"
     say(f"{found.sequence}, object {found.object_id}: {said}; {file}, stills in {file.stem}.png")
+
+
+def _compare_runs(
+    folder: Path,
+    sequence: str | None,
+    trackers: Sequence[str],
+    runs: Sequence[str],
+    object_id: int | None,
+    out: Path | None,
+    fps: float,
+) -> None:
+    from sam2rl_tracker.report.comparison import write_comparison
+    from sam2rl_tracker.vot.sequences import read_sequence
+    from sam2rl_tracker.vot.workspace import checked_workspace
+
+    workspace = checked_workspace(folder, truth=False)
+    names = workspace.names()
+    if sequence not in names:
+        raise Sam2rlError(f"Say of which sequence --run is: --sequence with one of {', '.join(names[:10])}.")
+    objects = list(read_sequence(workspace.sequences / sequence).regions)
+    if object_id is not None and object_id not in objects:
+        raise Sam2rlError(f"{sequence} has no object {object_id}: its objects are {', '.join(map(str, objects))}.")
+    shown = objects[0] if len(objects) == 1 else object_id
+    file = out or folder / f"{sequence}_{shown or 'all'}-compare.mp4"
+    with console.status(f"Drawing {escape(sequence)}"):
+        write_comparison(folder, sequence, trackers, file, fps, shown, [_parse_run(text) for text in runs])
+    say(f"{sequence}, {f'object {shown}' if shown else 'all objects'}: {file}, stills in {file.stem}.png")
+
+
+def _parse_run(text: str) -> TrackedRun:
+    from sam2rl_tracker.vot.tracked import TrackedRun
+
+    masks, _, trace = (text, "", "") if Path(text).is_dir() else text.rpartition(",")
+    if not Path(masks or text).is_dir():
+        raise Sam2rlError(f"Run {text!r} is not MASKS[,TRACE.jsonl]: there is no folder {masks or text}.")
+    return TrackedRun(Path(masks), Path(trace) if trace else None)

@@ -111,7 +111,7 @@ def _resolve_folder(folder: Path) -> ModelFiles:
 def _fetch(repository: str, filename: str, download: bool) -> Path:
     """A hub file's local path, from the cache or by download."""
     # Imported here: it takes a while, and packaged models do not need it.
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
@@ -121,11 +121,16 @@ def _fetch(repository: str, filename: str, download: bool) -> Path:
             raise Sam2rlError(f"{repository} has not been fetched: type `sam2rl model fetch {repository}`.") from None
     except HFValidationError as error:
         raise Sam2rlError(f"{repository!r} is no Hugging Face repository id ({first_line(error)}).") from error
+    if constants.HF_HUB_OFFLINE:
+        raise Sam2rlError(
+            f"{repository} has not been fetched, and HF_HUB_OFFLINE forbids the network: unset it and type "
+            f"`sam2rl model fetch {repository}`, or set HF_HOME to where it has been fetched."
+        )
     try:
         return Path(hf_hub_download(repository, filename))
     except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
         raise Sam2rlError(
-            f"{filename} of {repository} could not be fetched from the Hugging Face hub "
-            f"({type(error).__name__}: {first_line(error)}): check the name and the network, or put config.yaml and "
-            "the weights into a folder and give that folder as the model."
+            f"{filename} of {repository} could not be fetched from the Hugging Face hub at {constants.ENDPOINT} "
+            f"({type(error).__name__}: {first_line(error)}): check the name and the network, set HF_ENDPOINT to a "
+            "mirror, or put config.yaml and the weights into a folder and give that folder as the model."
         ) from error

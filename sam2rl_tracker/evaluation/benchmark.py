@@ -60,7 +60,7 @@ class Claims:
         share_wanted: `SHARE`.
         share_excess: The agents' gain less `SHARE` of the best found's, there.
         times_wanted: `FACTOR`.
-        heuristics: The agents beside the best heuristic; None where there is none.
+        heuristics: The agents beside the best published rule; None where there is none.
         baselines: The agents beside the best baseline; None where there is none.
     """
 

@@ -8,8 +8,11 @@ REFERENCE = "SAM2"
 AGENTS = "SAM2RL"
 """The tracker that is run by trained agents."""
 
-HEURISTICS = ("SAMURAI", "DAM4SAM", "SAM2Long", "SAM3", "D4SM", "HiM2SAM", "SAMITE", "MoSAM")
-"""The trackers that are run by rules: published ones, and MoSAM-style, which was written from an abstract."""
+PUBLISHED = ("SAMURAI", "DAM4SAM", "SAM2Long", "SAM3", "D4SM", "HiM2SAM", "SAMITE")
+"""The trackers that are run by published rules, each equal to its published code."""
+
+HEURISTICS = (*PUBLISHED, "MoSAM")
+"""The trackers that are run by rules: the published ones, and MoSAM-style, which was written from an abstract."""
 
 TRACKERS = (REFERENCE, *HEURISTICS, AGENTS)
 """All that are registered with the VOT toolkit."""

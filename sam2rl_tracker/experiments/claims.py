@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from sam2rl_tracker.evaluation.benchmark import FACTOR, SHARE, Beside, Claims, Spread, Survival
 from sam2rl_tracker.evaluation.intervals import FEW, bootstrap_interval, bootstrap_ratio
-from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, HEURISTICS, REFERENCE, SEARCHES
+from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, PUBLISHED, REFERENCE, SEARCHES
 from sam2rl_tracker.experiments.transfer import Transfer
 
 Gains = NDArray[np.float64]  # [videos]: differences in Quality to SAM 2
 
 
 def judge(gains: Mapping[str, Gains]) -> Claims:
-    """The agents against the best heuristic on these videos, the searches, and the best found by any method.
+    """The agents against the best published rule on these videos, the searches, and the best found by any method.
 
     Args:
         gains: {method: a gain per video}. Those of searches and of the best found may end before the others: only the
@@ -35,7 +35,7 @@ def judge(gains: Mapping[str, Gains]) -> Claims:
         share_wanted=SHARE,
         share_excess=spread(same - SHARE * best),
         times_wanted=FACTOR,
-        heuristics=_beside(agent, {key: gains[key] for key in HEURISTICS if key in gains}),
+        heuristics=_beside(agent, {key: gains[key] for key in PUBLISHED if key in gains}),
         baselines=_beside(agent, {key: gains[key] for key in BASELINES if key in gains}),
     )
 

@@ -4,6 +4,7 @@
 - `refuse_inputs`, `check_output_file` and `check_output_folder` find what is wrong with an output before any work.
 - `output_folder` opens a folder of results, in which a list of what was written tells our files from the user's.
 - `exclusive` lets one process at a time work in a folder.
+- `sweep` deletes what runs left that were killed before they could rename it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,6 +26,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import is_clutter
 
 StrPath = str | os.PathLike[str]
 
@@ -58,41 +62,22 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
 
 def temporary_path(path: Path) -> Path:
     """A name in the same folder that nobody else uses and that frame folders skip."""
-    return path.with_name(f".{path.stem}.sam2rl-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
-
-
-_TEMPORARY = re.compile(r"\..+\.sam2rl-(\d+)-[0-9a-f]{8}(\.[^.]*)?")
+    return path.with_name(f".{path.stem}.sam2rl-{os.getpid()}-{_MACHINE}{secrets.token_hex(4)}{path.suffix}")
 
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """Make a folder of a temporary name beside `path`, and delete it in the end."""
-    temporary = temporary_path(path)
-    temporary.mkdir()
+    """Make a folder under a temporary name beside `path`, and delete it in the end if it is still there.
+
+    Raises:
+        OSError: The folder that it is made in is missing or cannot be written to.
+    """
+    folder = temporary_path(path)
+    folder.mkdir()
     try:
-        yield temporary
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what has the name of a temporary file or folder and whose process has ended: it was killed."""
-    for entry in folder.iterdir():
-        match = _TEMPORARY.fullmatch(entry.name)
-        if match and not is_alive(int(match[1])):
-            with suppress(OSError):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def is_alive(process: int) -> bool:
-    """Whether a process of this number runs."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_error(path: Path, error: Exception) -> Sam2rlError:
@@ -101,6 +86,67 @@ def write_error(path: Path, error: Exception) -> Sam2rlError:
         return Sam2rlError(f"{path} cannot be written: there is no folder {path.parent}, create it first.")
     reason = getattr(error, "strerror", None) or error
     return Sam2rlError(f"{path} cannot be written ({reason}): free some space or give a path you may write to.")
+
+
+# ---------------------------------------------------------------- what killed runs left
+
+_MACHINE = hashlib.blake2b(platform.node().encode(), digest_size=2).hexdigest()
+"""Four digits for this machine or container: process ids mean nothing on another one that shares the folder."""
+
+_TEMPORARY = re.compile(
+    r"\.(?P<stem>.+)\.sam2rl-(?P<process>\d{1,9})-(?P<machine>[0-9a-f]{4})?[0-9a-f]{8}(?P<suffix>\.[^.]+)?"
+)
+"""The names that `temporary_path` gives. Those that do not tell the machine are taken for this one's."""
+
+_DAY = 24 * 60 * 60  # seconds
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Delete temporary files and folders in a folder whose owners are gone, or have not written to them for a day.
+
+    Nothing goes whose name is not one that `temporary_path` gives, and no link. Of an owner on another machine, nobody
+    knows here whether it is gone.
+
+    Args:
+        folder: The folder, which need not be there.
+        name: Only what was to be renamed to this; None = everything.
+    """
+    wanted = None if name is None else (Path(name).stem, Path(name).suffix)
+    try:
+        entries = [(entry, _TEMPORARY.fullmatch(entry.name)) for entry in os.scandir(folder)]
+    except OSError:
+        return
+    for entry, match in entries:
+        if match is None or (wanted is not None and wanted != (match["stem"], match["suffix"] or "")):
+            continue
+        with suppress(OSError):  # somebody else may sweep at the same time
+            if entry.is_symlink() or not _is_stale(Path(entry.path), int(match["process"]), match["machine"]):
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+
+
+def _is_stale(path: Path, process: int, machine: str | None) -> bool:
+    if machine in (None, _MACHINE):
+        if process == os.getpid():
+            return False
+        if not is_alive(process):
+            return True
+    newest = max(file.lstat().st_mtime for file in (path, *path.rglob("*")))
+    return newest < time.time() - _DAY
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this id is at work on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 # ---------------------------------------------------------------- before any work
@@ -154,6 +200,7 @@ def check_output_file(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:
     if path.is_dir():
         raise Sam2rlError(f"{path} is a folder, expected a file to write: give a file's name.")
     _refuse_device(path)
+    sweep(path.parent, path.name)
     temporary = temporary_path(path)
     try:
         temporary.touch()
@@ -185,6 +232,7 @@ def check_output_folder(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Sam2rlError(f"{path} cannot be written ({error.strerror}): give a folder you own.") from error
+    sweep(path)
     check_output_file(path / "output")
 
 
@@ -198,7 +246,7 @@ def _refuse_file(folder: Path) -> None:
 
 @contextmanager
 def exclusive(folder: Path, what: str, timeout: float = 0) -> Iterator[None]:
-    """Make a folder if need be, and work in it as the only process.
+    """Make a folder if need be, and work in it as the only process. What killed runs left in it is swept.
 
     The lock is the system's: it ends with the process, however that ends. The file `.lock` stays.
 
@@ -219,6 +267,7 @@ def exclusive(folder: Path, what: str, timeout: float = 0) -> Iterator[None]:
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
     try:
+        sweep(folder)
         yield
     finally:
         lock.release()
@@ -277,8 +326,8 @@ class OutputFolder:
         self.written: list[str] = []
         self._about = {"command": command, "source": source}
         self._has_list = before is None or bool(before.command)
+        self._swept = {path}  # folders; by `exclusive`, this one
         self._files = {name: set(digests) for name, digests in (before or _Marker()).files.items()}
-        remove_leftovers(path)
         self._write_marker()  # which also proves that the folder can be written to, before any work is spent on it
 
     @property
@@ -310,6 +359,9 @@ class OutputFolder:
             Sam2rlError: As in `atomic_path`.
         """
         path = self.path / name
+        if path.parent not in self._swept:
+            sweep(path.parent)
+            self._swept.add(path.parent)
         with atomic_path(path) as temporary:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
@@ -377,11 +429,15 @@ def output_folder(path: StrPath, command: str, source: StrPath | None = None) ->
                     path.rmdir()
 
 
-def free_folder(path: Path, command: str, source: StrPath) -> Path:
-    """The first of PATH, PATH-2, PATH-3 ... that is new or empty, or that the command wrote for this source."""
+def free_folder(path: Path, command: str, source: StrPath | None = None) -> Path:
+    """The first of PATH, PATH-2, PATH-3 ... that is new or empty, or that the command wrote for this source.
+
+    Args:
+        source: None = one that nobody can have again: no other results of it are there to be replaced.
+    """
     for number in count(1):
         folder = path if number == 1 else path.with_name(f"{path.name}-{number}")
-        marker = _read_marker(folder)
+        marker = _read_marker(folder) if source is not None else None
         if marker and (marker.command, marker.source) == (command, _source_name(source)):
             break
         if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -393,7 +449,7 @@ def _check_folder(path: Path, command: str) -> None:
     _refuse_file(path)
     marker = _read_marker(path)
     try:
-        others = path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir())
+        others = path.is_dir() and any(not is_clutter(entry.name) for entry in path.iterdir())
     except OSError as error:
         raise Sam2rlError(f"{path} cannot be listed ({error.strerror}): give a folder you own.") from error
     if marker is None and others:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import numpy as np
-from av.sidedata.sidedata import Type as SideData
+from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, same_file
+from sam2rl_tracker.media.containers import (
+    is_hidden,
+    main_stream,
+    moving_streams,
+    promised_seconds,
+    size_text,
+    upright,
+)
+from sam2rl_tracker.media.files import StrPath, same_file, temporary_folder, write_error
 from sam2rl_tracker.media.images import IMAGE_SUFFIXES, Image, narrow_range, read_image
 
 
@@ -37,20 +47,26 @@ class Frame(NamedTuple):
 class FrameSource(ABC):
     """The frames of a video in order; open one with `open_frames`.
 
-    Every `iter()` starts again at the first frame, and one frame is held at a time, so a video of any length fits.
+    Every `iter()` starts again at the first frame, except of a live source, which can be read once. One frame is held
+    at a time, so a video of any length fits.
 
     Attributes:
-        path: The folder or file.
+        is_live: Whether it is read as it comes, and only once: see `media.live`.
+        path: The folder or file; of a live source what was asked for, without a password.
         count: Number of frames, None when a video file does not say. For video files it is the header's claim.
         fps: Frames per second, None when unknown (folders); the average where it varies.
+        start: Number of the first frame, where the source is a part of a video: see `part`.
         notes: What the user should know of the source, a sentence each: what was left out, and, once the last frame
             was given, which frames were promised and did not come.
     """
 
-    def __init__(self, path: Path, count: int | None, fps: float | None) -> None:
+    is_live = False
+
+    def __init__(self, path: Path | str, count: int | None, fps: float | None) -> None:
         self.path = path
         self.count = count
         self.fps = fps
+        self.start = 0
         self.notes: list[str] = []
         self._first_size: tuple[int, int] | None = None
 
@@ -61,6 +77,37 @@ class FrameSource(ABC):
     @abstractmethod
     def may_name(self, name: str) -> bool:
         """Whether a frame has this name; of a video file, whose length nobody knows for sure, whether one could."""
+
+    def part(self, start: int = 0, end: int | None = None) -> FrameSource:
+        """The frames from `start` to `end`, counted from 0 and both included, as a source; None = to the last one."""
+        return self if start == 0 and end is None else _Part(self, start, end)
+
+    def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
+        """The first `count` frames with their numbers in the video, the last first; one is held at a time.
+
+        Video files can be decoded in one direction only. Their frames lie as lossless images in a folder for the time
+        being. A frame that cannot be decoded is no error here: fewer are given, and whoever reads on meets it again.
+
+        Args:
+            count: How many.
+            scratch: A folder on a disk with room for them.
+
+        Raises:
+            Sam2rlError: There is no room for them.
+        """
+        with temporary_folder(scratch / "frames") as folder:
+            kept: list[tuple[str, float | None]] = []
+            frames = islice(iter(self), count)
+            while (frame := _next(frames)) is not None:
+                file = folder / f"{len(kept)}.png"
+                try:
+                    PILImage.fromarray(frame.image).save(file, compress_level=1)
+                except OSError as error:
+                    raise write_error(file, error) from error
+                kept.append((frame.name, frame.time))
+            for index in reversed(range(len(kept))):
+                name, time = kept[index]
+                yield self.start + index, Frame(name, read_image(folder / f"{index}.png"), time)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order.
@@ -79,7 +126,15 @@ class FrameSource(ABC):
                 )
             yield frame
         if size is None:
-            raise Sam2rlError(f"{self.path} has no frame that can be decoded: check that it is a complete video.")
+            raise Sam2rlError(
+                f"{self.path} has no frame {self.start}, counted from 0: begin with an earlier one."
+                if self.start
+                else f"{self.path} has no frame that can be decoded: check that it is a complete video."
+            )
+
+    def numbered(self) -> Iterator[tuple[int, Frame]]:
+        """The frames with their numbers in the video, counted from 0; errors as those of `iter()`."""
+        return enumerate(self, self.start)
 
     def first(self) -> Frame:
         """The first frame, without consuming it."""
@@ -97,14 +152,39 @@ class FrameSource(ABC):
         return self._first_size
 
 
-def open_frames(source: StrPath, mask: StrPath | None = None) -> FrameSource:
+class _Part(FrameSource):
+    """Some of the frames of another source, which keep their names."""
+
+    def __init__(self, whole: FrameSource, start: int, end: int | None) -> None:
+        last = [number for number in (whole.count and whole.count - 1, end) if number is not None]
+        super().__init__(whole.path, min(last) + 1 - start if whole.count else None, whole.fps)
+        self.notes = whole.notes  # the same list: more may come
+        self.start = start
+        self._whole, self._stop = whole, None if end is None else end + 1
+
+    def _frames(self) -> Iterator[Frame]:
+        return islice(self._whole._frames(), self.start, self._stop)
+
+    def may_name(self, name: str) -> bool:
+        return self._whole.may_name(name)
+
+
+def _next(frames: Iterator[Frame]) -> Frame | None:
+    """The next frame; None at the end, and where it cannot be decoded."""
+    try:
+        return next(frames, None)
+    except Sam2rlError:
+        return None
+
+
+def open_frames(source: StrPath, mask: StrPath | Sequence[StrPath] | None = None) -> FrameSource:
     """Open a folder of frames or a video file.
 
     Args:
         source: A folder with .jpg, .jpeg, .png, .bmp or .webp files, read in natural order (2 before 10), or a video
             file that FFmpeg can decode, whose frames are named %08d from 1. Of several video streams the largest is
             read, and never an attached picture.
-        mask: A file that is no frame, though it may lie among them.
+        mask: A file, or several, that is no frame, though it may lie among them.
 
     Raises:
         Sam2rlError: There is nothing at the path, no frame in the folder, a link without target among them, two frames
@@ -129,12 +209,13 @@ def open_frames(source: StrPath, mask: StrPath | None = None) -> FrameSource:
 class _FolderSource(FrameSource):
     """Image files in natural order."""
 
-    def __init__(self, folder: Path, mask: StrPath | None) -> None:
+    def __init__(self, folder: Path, mask: StrPath | Sequence[StrPath] | None) -> None:
         self.files = list_frames(folder, mask)
         self._names = {file.stem for file in self.files}
         super().__init__(folder, count=len(self.files), fps=None)
-        if mask and any(same_file(entry, mask) for entry in folder.iterdir()):
-            self.notes.append(f"{mask} lies among the frames of {folder} and is no frame: it was left out.")
+        for one in _several(mask):
+            if any(same_file(entry, one) for entry in folder.iterdir()):
+                self.notes.append(f"{one} lies among the frames of {folder} and is no frame: it was left out.")
         narrow = narrow_range(self.files[0], self.files[len(self.files) // 2], self.files[-1])
         if narrow:
             low, high = math.floor(1000 * narrow[0]) / 10, math.ceil(1000 * narrow[1]) / 10
@@ -148,16 +229,31 @@ class _FolderSource(FrameSource):
         for file in self.files:
             yield Frame(file.stem, read_image(file))
 
+    def part(self, start: int = 0, end: int | None = None) -> FrameSource:
+        part = copy(self)
+        part.files = self.files[start : None if end is None else end + 1]
+        part.start, part.count, part._first_size = start, len(part.files), None
+        return part
+
+    def backwards(self, count: int, scratch: Path) -> Iterator[tuple[int, Frame]]:
+        numbers = list(enumerate(self.files[:count], self.start))
+        frames = (Frame(file.stem, read_image(file)) for _, file in reversed(numbers))
+        for number, _ in reversed(numbers):
+            frame = _next(frames)
+            if frame is None:
+                return
+            yield number, frame
+
     def may_name(self, name: str) -> bool:
         return name in self._names
 
 
-def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
+def list_frames(folder: StrPath, mask: StrPath | Sequence[StrPath] | None = None) -> list[Path]:
     """The image files of a folder in natural order: 2 before 10.
 
     Args:
         folder: The folder.
-        mask: A file that is left out if it lies there.
+        mask: A file, or several, that is left out if it lies there.
 
     Raises:
         Sam2rlError: The folder cannot be listed, holds no images, a link without target, or two that share a stem.
@@ -175,7 +271,9 @@ def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
             f"{len(dangling)} of the {len(images)} images in {folder} are links to files that do not exist, such as "
             f"{dangling[0].name} to {dangling[0].readlink()}: copy the files again, or delete the links."
         )
-    files = sorted((f for f in images if f.is_file() and not (mask and same_file(f, mask))), key=_natural_key)
+    left_out = _several(mask)
+    files = [file for file in images if file.is_file() and not any(same_file(file, one) for one in left_out)]
+    files.sort(key=_natural_key)
     if not files:
         raise Sam2rlError(
             f"{folder} holds no frames, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}: "
@@ -188,6 +286,13 @@ def list_frames(folder: StrPath, mask: StrPath | None = None) -> list[Path]:
             f"{folder} holds several frames named {stem} ({twins}), whose output would collide: keep one of them."
         )
     return files
+
+
+def _several(mask: StrPath | Sequence[StrPath] | None) -> Sequence[StrPath]:
+    """No file, one file or several, as a sequence of files."""
+    if mask is None:
+        return []
+    return [mask] if isinstance(mask, str | os.PathLike) else mask
 
 
 def _natural_key(file: Path) -> tuple[list[int | str], str]:
@@ -205,18 +310,20 @@ def _natural_key(file: Path) -> tuple[list[int | str], str]:
 class _VideoSource(FrameSource):
     """A video file, decoded by FFmpeg."""
 
+    path: Path
+
     def __init__(self, file: Path) -> None:
         with _open_container(file) as container:
-            stream = _main_stream(container)
+            stream = main_stream(container)
             rate = stream.average_rate
             super().__init__(file, count=stream.frames or None, fps=float(rate) if rate else None)
             self._index = stream.index
             # Only a header that counts its frames knows their average rate; others state what the rate is meant to be.
             self._varies = not stream.frames or stream.base_rate != rate
-            self._seconds = _promised_seconds(container, stream)
-            if others := ", ".join(_size(other) for other in _moving_streams(container) if other is not stream):
+            self._seconds = promised_seconds(container, stream)
+            if others := ", ".join(size_text(other) for other in moving_streams(container) if other is not stream):
                 self.notes.append(
-                    f"{file} has several video streams: the one of {_size(stream)} pixels was read, not {others}."
+                    f"{file} has several video streams: the one of {size_text(stream)} pixels was read, not {others}."
                 )
 
     def _frames(self) -> Iterator[Frame]:
@@ -227,10 +334,10 @@ class _VideoSource(FrameSource):
                 stream.thread_type = "AUTO"
                 for packet in container.demux(stream):
                     read.packets += packet.size > 0  # the last one is empty, and flushes the decoder
-                    read.hidden += _is_hidden(packet)
+                    read.hidden += is_hidden(packet)
                     for frame in packet.decode():
                         time = read.add(frame, self.fps)
-                        yield Frame(f"{read.frames:08d}", _upright(frame), time if self._varies else None)
+                        yield Frame(f"{read.frames:08d}", upright(frame), time if self._varies else None)
             except av.error.FFmpegError as error:
                 promised = f" of {self.count}" if self.count else ""
                 raise Sam2rlError(
@@ -304,60 +411,6 @@ class _Reading:
         return time - self.start
 
 
-def _is_hidden(packet: Any) -> bool:
-    """Whether a packet holds no picture to show: one before an edit list's start, or a mere reference of VP8."""
-    vp8 = packet.size > 0 and packet.stream.codec_context.name == "vp8"
-    return bool(packet.is_discard) or (vp8 and not bytes(packet)[0] & 0x10)  # RFC 6386, 9.1: show_frame
-
-
-def _main_stream(container: Any) -> Any:
-    """The largest video stream that moves: a preview is smaller, and a cover is a single picture."""
-    return max(_moving_streams(container), key=lambda s: (s.frames != 1, s.width * s.height, "default" in _flags(s)))
-
-
-def _moving_streams(container: Any) -> list[Any]:
-    still = {"attached_pic", "timed_thumbnails", "still_image"}
-    return [stream for stream in container.streams.video if not still & _flags(stream)]
-
-
-def _flags(stream: Any) -> set[str]:
-    return {flag.name for flag in type(stream.disposition) if flag in stream.disposition}
-
-
-def _size(stream: Any) -> str:
-    return f"{stream.width}x{stream.height}"
-
-
-def _promised_seconds(container: Any, stream: Any) -> float | None:
-    """The duration by the header, where that is not merely an estimate from the file's size."""
-    text = stream.metadata.get("DURATION", "")  # Matroska: 00:00:04.800000000
-    if re.fullmatch(r"\d+:\d\d:\d\d(\.\d+)?", text):
-        hours, minutes, seconds = text.split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-    if container.format.name in ("matroska,webm", "flv") and len(container.streams) == 1 and container.duration:
-        return float(container.duration / av.time_base)
-    return None
-
-
-def _upright(frame: Any) -> Image:
-    """RGB pixels as players show them.
-
-    Unlike an image's EXIF data, a video's rotation is applied: `ffmpeg` applies it to the frames one draws masks on.
-    The matrix [[a, b, u], [c, d, v], [x, y, w]] takes a stored (p, q) to (a p + c q + x, b p + d q + y), which turns by
-    quarters, mirrors, or does both (ISO 14496-12, 8.3.2).
-    """
-    image = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
-    if matrix is None:
-        return image
-    a, b, _, c, d = np.frombuffer(matrix, dtype=np.int32)[:5].tolist()
-    if abs(b) > abs(a):
-        image, right, down = image.transpose(1, 0, 2), c, b
-    else:
-        right, down = a, d
-    return np.ascontiguousarray(image[:: -1 if down < 0 else 1, :: -1 if right < 0 else 1])
-
-
 def _open_container(file: Path) -> Any:
     try:
         container = av.open(str(file.absolute()))  # FFmpeg would take `a:b.mp4` for a protocol `a`
@@ -367,7 +420,7 @@ def _open_container(file: Path) -> Any:
             f"{file} cannot be read as a video ({reason}), expected a video file or a folder of frames: check the path."
         ) from error
     # FFmpeg takes any text for ANSI art ("tty"), which nobody means to track.
-    if not _moving_streams(container) or container.format.name == "tty":
+    if not moving_streams(container) or container.format.name == "tty":
         container.close()
         raise Sam2rlError(
             f"{file} has no video stream, expected a video file or a folder of frames: check that it is the right file."

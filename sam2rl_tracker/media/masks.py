@@ -7,6 +7,7 @@ what one file says; `MaskReader` decides between the two for all masks of a sequ
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ _FAINT = "its shades of gray are all darker than half, so it was taken for empty
 _OPAQUE = "it is transparent in part: opaque pixels are the object"
 _VOID = "255 was taken for void, as other masks hold ids; if white is the object, save all masks in black and white"
 _SPECKS = "its few pixels of low values were taken for objects, and 255 for void; if white is the object, remove them"
+_NO_BACKGROUND = "none of its pixels is 0, which is background: every area was taken for an object"
 _ONE_WAY = "save all masks of a sequence in one way"
 _WHITE_CORNERS = "white, in all four corners too, was taken for the object; invert it if black is the object"
 _CORNERS = ([0, 0, -1, -1], [0, -1, 0, -1])
@@ -126,27 +128,44 @@ class MaskReader:
             Sam2rlError: The file is missing, damaged, no mask, or of another sense than the others.
         """
         mask = read_mask(path)
-        labels = mask.values
-        if self.binary and mask.meaning is Meaning.INDEX:
-            raise Sam2rlError(f"{path} holds object ids, but others of its sequence are black and white: {_ONE_WAY}.")
-        if self.binary and mask.meaning is not Meaning.ANY:
-            labels = (labels >= _HALF).astype(np.uint8)
-        if self.binary and labels[_CORNERS].all():
-            self._note(_WHITE_CORNERS, mask.path)
-        if not self.binary and mask.meaning is Meaning.SOFT:  # a few tiny objects, unless there are many shades
-            if _shades(labels).size > _FEW:
-                raise Sam2rlError(
-                    f"{path} is black and white with soft edges, but others of its sequence hold ids: {_ONE_WAY}."
-                )
-        elif mask.note:
-            self._note(mask.note, mask.path)
-        if not self.binary and (labels == IGNORED).any():
-            self._void_beside_ids |= mask.meaning is not Meaning.WHITE
-            if mask.meaning is Meaning.WHITE:
-                self._note(_VOID, mask.path)
-            elif mask.meaning is Meaning.SPECKS and not self._sure:
-                self._note(_SPECKS, mask.path)
+        labels = self._labels(mask)
+        if self.binary:
+            self._tell_binary(mask, labels)
+        else:
+            self._tell_index(mask, labels)
         return labels
+
+    def _labels(self, mask: MaskFile) -> Labels:
+        if self.binary and mask.meaning is Meaning.INDEX:
+            raise Sam2rlError(
+                f"{mask.path} holds object ids, but others of its sequence are black and white: {_ONE_WAY}."
+            )
+        if not self.binary and mask.meaning is Meaning.SOFT and _shades(mask.values).size > _FEW:
+            raise Sam2rlError(
+                f"{mask.path} is black and white with soft edges, but others of its sequence hold ids: {_ONE_WAY}."
+            )
+        if self.binary and mask.meaning is not Meaning.ANY:
+            return (mask.values >= _HALF).astype(np.uint8)
+        return mask.values
+
+    def _tell_binary(self, mask: MaskFile, labels: Labels) -> None:
+        if labels[_CORNERS].all():
+            self._note(_WHITE_CORNERS, mask.path)
+        if mask.note:
+            self._note(mask.note, mask.path)
+
+    def _tell_index(self, mask: MaskFile, labels: Labels) -> None:
+        if mask.note and mask.meaning is not Meaning.SOFT:  # the few shades of a soft one are tiny objects here
+            self._note(mask.note, mask.path)
+        void = labels == IGNORED
+        if labels.all() and not void.all():
+            self._note(_NO_BACKGROUND, mask.path)
+        if void.any() and mask.meaning is Meaning.WHITE:
+            self._note(_VOID, mask.path)
+        elif void.any():
+            self._void_beside_ids = True
+            if mask.meaning is Meaning.SPECKS and not self._sure:
+                self._note(_SPECKS, mask.path)
 
     def _note(self, text: str, path: Path) -> None:
         self._notes[text] += 1
@@ -390,6 +409,30 @@ def _from_transparent(path: Path, rgba: NDArray[np.uint8]) -> MaskFile:
         if seen.any() and (mask := _from_colours(path, seen)):
             return mask
     return MaskFile(path, (alpha >= _HALF).astype(np.uint8), Meaning.ANY, _OPAQUE)
+
+
+@dataclass(frozen=True)
+class PackedMask:
+    """A mask that takes about as much memory as its PNG.
+
+    Attributes:
+        shape: Height and width.
+        bits: A bit a pixel, deflated.
+    """
+
+    shape: tuple[int, int]
+    bits: bytes
+
+    @classmethod
+    def pack(cls, mask: Mask) -> PackedMask:
+        """Pack bool [h, w]."""
+        height, width = mask.shape
+        return cls((height, width), zlib.compress(np.packbits(mask).tobytes(), level=1))
+
+    def unpack(self) -> Mask:
+        """The mask, bool [h, w]."""
+        bits = np.frombuffer(zlib.decompress(self.bits), dtype=np.uint8)
+        return np.unpackbits(bits, count=self.shape[0] * self.shape[1]).reshape(self.shape).astype(bool)
 
 
 # ---------------------------------------------------------------- index masks

@@ -1,12 +1,16 @@
-"""Masks drawn into pictures: every object in a colour of its own."""
+"""Masks and prompts drawn into pictures: every object in a colour of its own."""
 
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageDraw, ImageFilter, ImageFont
 
-from sam2rl_tracker.media.images import Image, Labels
+from sam2rl_tracker.media.images import Image, Labels, Mask
 from sam2rl_tracker.media.masks import IGNORED
 
 # Okabe and Ito's colours, which readers with colour-blindness can tell apart; without black, which hides in shadows.
@@ -63,3 +67,74 @@ def overlay(image: Image, labels: Labels, alpha: float = 0.5) -> Image:
     mixed = (1 - opacity) * image[inside] + opacity * _COLORS[labels[inside]]
     result[inside] = np.rint(mixed).astype(np.uint8)
     return result
+
+
+# ---------------------------------------------------------------- prompts
+
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
+
+
+def draw_prompt(
+    image: Image,
+    object_id: int,
+    mask: Mask | None = None,
+    box: Sequence[float] | None = None,
+    points: NDArray[np.float32] | None = None,
+) -> Image:
+    """Draw what a user showed of an object: a white line around the mask, the box, the points.
+
+    A point on the object is a disc of its colour with a plus, one beside it a black disc with a minus.
+
+    Args:
+        image: uint8 [h, w, 3].
+        object_id: Gives the colour.
+        mask: bool [h, w].
+        box: x, y, width, height in pixels.
+        points: [k, 3]: x, y in pixels, and 1 on the object or 0 beside it.
+
+    Returns:
+        A new image, uint8 [h, w, 3].
+    """
+    image = image.copy()
+    unit = max(1, round(min(image.shape[:2]) / 240))  # pixels, of a line
+    if mask is not None:
+        image[_around(mask, unit)] = _WHITE
+    canvas = PILImage.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    color = object_color(object_id)
+    if box is not None:
+        x, y, width, height = box
+        corners = (x, y, x + max(width, 1) - 1, y + max(height, 1) - 1)
+        outer = (corners[0] - unit, corners[1] - unit, corners[2] + unit, corners[3] + unit)
+        pen.rectangle(outer, outline=_WHITE, width=3 * unit)
+        pen.rectangle(corners, outline=color, width=unit)
+    for x, y, on in np.zeros((0, 3)) if points is None else points:
+        radius = 3 * unit
+        disc = (x - radius, y - radius, x + radius, y + radius)
+        pen.ellipse(disc, fill=color if on else _BLACK, outline=_WHITE, width=unit)
+        arm = radius - unit
+        pen.line((x - arm, y, x + arm, y), fill=_WHITE, width=unit)
+        if on:
+            pen.line((x, y - arm, x, y + arm), fill=_WHITE, width=unit)
+    return np.array(canvas)
+
+
+def _around(mask: Mask, reach: int) -> Mask:
+    """The pixels outside of a mask that are at most so many away from it."""
+    grown = np.asarray(PILImage.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(2 * reach + 1))) > 0
+    around: Mask = grown & ~mask
+    return around
+
+
+def draw_caption(image: Image, lines: Sequence[str]) -> Image:
+    """Lines of text in the upper left corner, white on black; without lines the image itself."""
+    if not lines:
+        return image
+    canvas = PILImage.fromarray(image)
+    font = ImageFont.load_default(max(10, min(image.shape[:2]) // 24))
+    pen = ImageDraw.Draw(canvas)
+    text = "\n".join(lines)
+    _, _, right, bottom = pen.multiline_textbbox((4, 2), text, font=font)
+    pen.rectangle((0, 0, right + 4, bottom + 3), fill=_BLACK)
+    pen.multiline_text((4, 2), text, fill=_WHITE, font=font)
+    return np.array(canvas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -13,11 +14,13 @@ import av
 import numpy as np
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, temporary_path, write_error
+from sam2rl_tracker.media.files import StrPath, check_output_file, temporary_path, write_error
 from sam2rl_tracker.media.images import Image
 
 _TICK = Fraction(1, 90000)
 """Seconds; the resolution of times in a video whose frames are not equally long."""
+_MARK = "written by sam2rl_tracker"
+"""The file's comment, by which a later run knows that it may overwrite it."""
 
 
 class VideoWriter:
@@ -48,6 +51,7 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         try:
             self._container = av.open(str(self._temporary.absolute()), "w", format="mp4")
+            self._container.metadata["comment"] = _MARK
         except (av.error.FFmpegError, OSError) as error:
             raise write_error(self.path, error) from error
         return self
@@ -113,3 +117,28 @@ class VideoWriter:
             os.replace(self._temporary, self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise write_error(self.path, error) from error
+
+
+def check_output_video(path: StrPath, inputs: Iterable[StrPath] = ()) -> None:
+    """Refuse a video file that could not be written in the end, or that somebody else made.
+
+    Args:
+        path: The file.
+        inputs: As `check_output_file` takes them.
+
+    Raises:
+        Sam2rlError: As `check_output_file`; or there is a file already that no `VideoWriter` wrote.
+    """
+    check_output_file(path, inputs)
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        with av.open(str(path.absolute())) as container:
+            is_ours = container.metadata.get("comment") == _MARK
+    except (av.error.FFmpegError, OSError):
+        is_ours = False
+    if not is_ours:
+        raise Sam2rlError(
+            f"{path} is there already and was not written by this command, so it is not overwritten: give another name."
+        )

@@ -98,8 +98,8 @@ class Samite(Samurai):
         chooses="SAMURAI's candidate, or that of a second prediction, prompted by a mask made from the memories, where "
         "it agrees with the memories at least as well.",
         visible="Its object score is above appear_score, -1 by default.",
-        corrected="The frame joins the prompted one as a conditioning frame, and is remembered for the prompt. "
-        "The motion filter begins anew at the corrected box. Where the object was lost, the other remembered frames are "
+        corrected="The frame joins the prompted one as a conditioning frame, and is remembered for the prompt. The "
+        "motion filter begins anew at the corrected box. Where the object was lost, the other remembered frames are "
         "forgotten.",
     )
     needs_features: ClassVar[bool] = True
@@ -143,8 +143,9 @@ class Samite(Samurai):
     def _foreseen(self) -> Tensor:
         """Where the memories lead one to expect the object: logits [4h, 4w]."""
         prototypes = torch.stack([sight.prototypes for sight in self._attended])  # [memories, 2, C]
+        cosines = F.normalize(prototypes, dim=-1) @ F.normalize(self._query, dim=0)  # [memories, 2, n]
         near = _nearness(self._grid, self._attended[-1].inside)
-        expected = _likeness(self._query, prototypes, near).mean(dim=0).view(1, 1, self._side, self._side)
+        expected = _likeness(cosines, near).mean(dim=0).view(1, 1, self._side, self._side)
         size = self._side * _STRIDE
         return resize(resize(expected, size) * 20 - 10, size // 4, antialias=True)[0, 0]
 
@@ -173,11 +174,12 @@ class Samite(Samurai):
         Returns:
             [2, K].
         """
-        prototypes = _prototypes(conditioned[:, None], inside)  # [2, K, 2, C]
-        near = _nearness(self._grid, inside)
-        maps = torch.stack([sight.map for sight in self._attended])  # [memories, C, n]
+        prototypes = F.normalize(_prototypes(conditioned, inside), dim=-1)  # [2, K, 2, C]
+        maps = F.normalize(torch.stack([sight.map for sight in self._attended]).float(), dim=1)  # [memories, C, n]
         shown = torch.stack([sight.inside for sight in self._attended])  # [memories, n]
-        found = _likeness(maps, prototypes[:, :, None], near[:, :, None]) >= _FOUND  # [2, K, memories, n]
+        cosines = torch.einsum("rkpc,mcn->rkmpn", prototypes, maps)
+        near = _nearness(self._grid, inside)[:, :, None]  # [2, K, 1, n]
+        found = _likeness(cosines, near) >= _FOUND  # [2, K, memories, n]
         return (found & shown).sum(dim=(2, 3)) / (found | shown).sum(dim=(2, 3)).clamp(min=1)
 
     def _likenesses(self, sight: _Sight) -> Tensor:
@@ -238,23 +240,27 @@ def _table(prediction: Prediction) -> np.ndarray:
 
 
 def _prototypes(maps: Tensor, inside: Tensor) -> Tensor:
-    """Mean features inside masks and outside: of [..., C, n] and bool [..., n], [..., 2, C]."""
-    sides = torch.stack([inside, ~inside], dim=-2).float()
-    return sides @ maps.transpose(-1, -2).float() / (sides.sum(dim=-1, keepdim=True) + 0.0005)
+    """Mean features inside masks and outside, [rows, K, 2, C].
+
+    Args:
+        maps: [rows, C, n], or [C, n] for all rows.
+        inside: bool [rows, K, n].
+    """
+    sides = torch.stack([inside, ~inside], dim=2).flatten(1, 2).float()  # [rows, K * 2, n]
+    means = sides @ maps.transpose(-1, -2).float() / (sides.sum(dim=-1, keepdim=True) + 0.0005)
+    return means.unflatten(1, (-1, 2))
 
 
-def _likeness(maps: Tensor, prototypes: Tensor, near: Tensor) -> Tensor:
+def _likeness(cosines: Tensor, near: Tensor) -> Tensor:
     """How much more each place looks like what is inside than like what is outside, weighted; at most 1.
 
     Args:
-        maps: [..., C, n].
-        prototypes: [..., 2, C].
+        cosines: [..., 2, n] of the places' features with a mask's two prototypes.
         near: [..., n], the weights.
 
     Returns:
         [..., n]; all 0 where nothing does.
     """
-    cosines = F.normalize(prototypes, dim=-1) @ F.normalize(maps.float(), dim=-2)  # [..., 2, n]
     excess = (cosines[..., 0, :] - cosines[..., 1, :]).clamp(min=0) / 2 * near
     return excess / (excess.amax(dim=-1, keepdim=True) + 1e-7)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.report.style import BLUE, ORANGE, house_style, new_figure, save
+from sam2rl_tracker.report.style import BLUE, GREEN, ORANGE, house_style, new_figure, save
 from sam2rl_tracker.tracking.trace import TraceLine
 
 _SQUARE: Any = {"s": 4, "marker": "s", "linewidths": 0}
@@ -15,7 +15,7 @@ _SQUARE: Any = {"s": 4, "marker": "s", "linewidths": 0}
 
 @house_style()
 def plot_banks(traces: Mapping[str, Sequence[TraceLine]], path: StrPath, title: str) -> Path:
-    """Draw which frames each tracker attended to, frame by frame.
+    """Draw which frames each tracker attended to, frame by frame. A dashed line is a frame that somebody corrected.
 
     Args:
         traces: {tracker: its trace of one object}; see `trace_clip`.
@@ -32,7 +32,13 @@ def plot_banks(traces: Mapping[str, Sequence[TraceLine]], path: StrPath, title: 
         axes.scatter(*zip(*dots, strict=True), color=BLUE, **_SQUARE)
         absent = [line.frame for line in lines if line.area == 0]
         axes.scatter(absent, [-2] * len(absent), color=ORANGE, **_SQUARE)
+        for line in lines:
+            if line.prompt == "correction":
+                axes.axvline(line.frame, color=GREEN, linewidth=1, linestyle="--", label="corrected", zorder=0)
         axes.set(title=name, xlabel="frame")
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            axes.legend(handles[:1], labels[:1], loc="upper left")
     panels[0].set_ylabel("frames in the bank (orange: said to be absent)")
     figure.suptitle(title)
     return save(figure, path)

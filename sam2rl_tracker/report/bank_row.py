@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from PIL import Image as PILImage
@@ -11,7 +11,7 @@ from PIL import ImageDraw
 from sam2rl_tracker.evaluation.overlaps import Overlaps
 from sam2rl_tracker.media.images import Image, Labels
 from sam2rl_tracker.media.overlay import overlay
-from sam2rl_tracker.report.panels import AREA, BLACK, BORDER, RED, load_font
+from sam2rl_tracker.report.panels import AREA, BLACK, BORDER, ORANGE, RED, load_font
 from sam2rl_tracker.report.style import BLUE
 
 _CAPTION = 16  # pixels, below a picture of the bank
@@ -23,6 +23,7 @@ _LEGEND = (
     "with its own masks there, if it saw any. First: the prompted one.",
     "Blue: stored just now. Red: the mask there is wrong (IoU < 0.5).",
 )
+_OF_CORRECTIONS = "Orange: somebody corrected the mask there."
 
 
 class BankRow:
@@ -34,6 +35,8 @@ class BankRow:
         overlaps: The tracker's, float [T].
         size: (width, height) of the panel above.
         count: Places in a row.
+        corrected: Frames on which somebody corrected the object.
+        tells_corrections: Whether the legend beside it has a line on them.
     """
 
     def __init__(
@@ -43,7 +46,10 @@ class BankRow:
         overlaps: Overlaps,
         size: tuple[int, int],
         count: int,
+        corrected: Collection[int] = (),
+        tells_corrections: bool = False,
     ) -> None:
+        self._corrected, self._lines = corrected, len(_LEGEND) + tells_corrections
         self._rows, self._prompted, self._overlaps, self._count = rows, prompted, overlaps, count
         self._width = size[0]
         width = size[0] // count - 6  # between pictures there is room for borders
@@ -54,7 +60,7 @@ class BankRow:
     @property
     def height(self) -> int:
         """Pixels that the row takes."""
-        return max(self._size[1] + 8 + _CAPTION, _LINE * len(_LEGEND) + 8)
+        return max(self._size[1] + 8 + _CAPTION, _LINE * self._lines + 8)
 
     def draw(self, t: int, image: Image, labels: Labels) -> Image:
         """The row of frame t; every frame must be given in turn, with the tracker's labels of this object."""
@@ -72,7 +78,9 @@ class BankRow:
                 pen.rectangle((x, y, x + width - 1, y + height - 1), outline=_PALE)
                 continue
             canvas.paste(PILImage.fromarray(self._pictures[frame]), (x, y))
-            if frame not in before and frame != self._prompted:
+            if frame in self._corrected:
+                pen.rectangle((x - 2, y - 2, x + width + 1, y + height + 1), outline=ORANGE, width=2)
+            elif frame not in before and frame != self._prompted:
                 pen.rectangle((x - 3, y - 3, x + width + 2, y + height + 2), outline=BLUE, width=3)
             color = RED if self._overlaps[frame] < _WRONG else BLACK
             pen.text((x + width // 2, y + height + 3), str(frame), fill=color, font=load_font(11), anchor="ma")
@@ -87,9 +95,9 @@ class BankRow:
         return overlay(np.asarray(PILImage.fromarray(image).resize(self._size, AREA)), small, alpha=0.25)
 
 
-def draw_legend(width: int, height: int) -> Image:
+def draw_legend(width: int, height: int, with_corrections: bool = False) -> Image:
     """What stands below the truth: how to read the row beside it."""
     canvas = PILImage.new("RGB", (width, height), "white")
-    for k, line in enumerate(_LEGEND):
+    for k, line in enumerate([*_LEGEND, *[_OF_CORRECTIONS] * with_corrections]):
         ImageDraw.Draw(canvas).text((6, 4 + _LINE * k), line, fill=BLACK, font=load_font(12))
     return np.asarray(canvas)

@@ -201,10 +201,10 @@ def _plain(key: str) -> str:
 def _sentences(claims: Claims) -> list[str]:
     """What the numbers say of the claims."""
     lines = [
-        "Agents and searches see the ground truth they are scored on. Heuristics and baselines do not.",
+        "Agents and searches see the ground truth they are scored on. Rules and baselines do not.",
         f"The agents gain {_span(claims.agent_gain)} points over SAM 2.",
     ]
-    for rule, what in ((claims.heuristics, "heuristic"), (claims.baselines, "baseline")):
+    for rule, what in ((claims.heuristics, "published rule"), (claims.baselines, "baseline")):
         if rule is not None:
             lines += _beside(rule, what, claims.times_wanted)
     against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims.against.items())

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from jinja2 import Environment, PackageLoader
 
@@ -22,12 +21,12 @@ from sam2rl_tracker.evaluation.memory import memory_use
 from sam2rl_tracker.evaluation.methods import title
 from sam2rl_tracker.evaluation.results import ROUNDING, Results
 from sam2rl_tracker.evaluation.scoring import describe
-from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs
+from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs, temporary_folder
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.plots import draw_plots
 from sam2rl_tracker.report.style import tracker_styles
-from sam2rl_tracker.report.table import making
+from sam2rl_tracker.report.table import MeasureTable, making, other_benchmarks
 from sam2rl_tracker.report.words import habits, labelled, points, summarise
 from sam2rl_tracker.runs.provenance import PAGE_PACKAGES, machine, python_version, versions
 from sam2rl_tracker.vot.collect import Report
@@ -127,6 +126,7 @@ def write_page(
             trained=report.trained & set(results.trackers),
             heads=_HEADS,
             table={name: {key: _cell(results, name, key) for key in MEASURES} for name in results.trackers},
+            benchmarks=[(one, benchmark_rows(one)) for one in other_benchmarks(report)],
             sequences={name: _sequence_row(results, name) for name in results.by_sequence},
             few=FEW,
             rules=_rules(workspace, results.trackers),
@@ -153,9 +153,9 @@ def write_page(
 def _scratch(folder: Path) -> Iterator[Path]:
     """A hidden folder in a folder of results, with one for objects, to draw into before anything is replaced."""
     try:
-        with TemporaryDirectory(prefix=".figures-", dir=folder) as scratch:
-            (Path(scratch) / "objects").mkdir()
-            yield Path(scratch)
+        with temporary_folder(folder / "figures") as scratch:
+            (scratch / "objects").mkdir()
+            yield scratch
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): give another folder.") from error
 
@@ -192,9 +192,22 @@ def _cell(results: Results, tracker: str, key: str) -> Cell:
 
 
 def _sequence_row(results: Results, sequence: str) -> dict[str, Cell]:
-    qualities = {name: measures.quality for name, measures in results.by_sequence[sequence].items()}
-    most = max(qualities.values())
-    return {name: Cell(value, f"{100 * value:.1f}", best=value > most - ROUNDING) for name, value in qualities.items()}
+    return _cells({name: measures.quality for name, measures in results.by_sequence[sequence].items()})
+
+
+def benchmark_rows(table: MeasureTable) -> dict[str, dict[str, Cell]]:
+    """{tracker: {measure: cell}} of a table of another benchmark's measures."""
+    columns = {key: _cells({name: row[key] for name, row in table.rows.items()}) for key in table.heads}
+    return {name: {key: columns[key][name] for key in table.heads} for name in table.rows}
+
+
+def _cells(values: Mapping[str, float | None]) -> dict[str, Cell]:
+    """One measure of several trackers, the best of which is marked."""
+    most = max((value for value in values.values() if value is not None), default=0.0)
+    return {
+        name: Cell(None, "–") if value is None else Cell(value, f"{100 * value:.1f}", best=value > most - ROUNDING)
+        for name, value in values.items()
+    }
 
 
 def _settings(

@@ -12,7 +12,7 @@ from PIL import ImageDraw, ImageFont
 from sam2rl_tracker.media.images import Image, Labels
 from sam2rl_tracker.vot.regions import Region
 
-BLACK, RED = (0, 0, 0), (200, 60, 0)
+BLACK, RED, ORANGE = (0, 0, 0), (200, 60, 0), (190, 120, 0)
 AREA = PILImage.Resampling.BOX
 BORDER = 2  # pixels, on both sides of a panel
 

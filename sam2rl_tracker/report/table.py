@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
@@ -53,26 +53,65 @@ def render(report: Report, console: Console) -> None:
         console.print(f"FAILED: {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
+@dataclass(frozen=True)
+class MeasureTable:
+    """Measures of other benchmarks that the truth of a workspace allows.
+
+    Attributes:
+        title: Whose they are.
+        heads: {measure: (head of its column, what it is)}.
+        rows: {tracker: {measure: fraction}}; None where it is not defined.
+        note: What they count.
+    """
+
+    title: str
+    heads: Mapping[str, tuple[str, str]]
+    rows: Mapping[str, Mapping[str, float | None]]
+    note: str
+
+
 _BOX_HEADS = {
-    "success_auc": "Success AUC",
-    "precision": "Precision",
-    "normalized_precision": "Norm. precision",
-    "ao": "AO",
-    "sr50": "SR 0.5",
-    "sr75": "SR 0.75",
+    "success_auc": ("Success AUC", "LaSOT: share of frames with a larger IoU, mean over 21 thresholds from 0 to 1"),
+    "precision": ("Precision", "LaSOT: share of frames with at most 20 pixels between the centres"),
+    "normalized_precision": ("Norm. precision", "LaSOT: the same with at most 0.2 true boxes between them"),
+    "ao": ("AO", "GOT-10k: mean IoU"),
+    "sr50": ("SR 0.5", "GOT-10k: share of frames with an IoU above 0.5"),
+    "sr75": ("SR 0.75", "GOT-10k: share of frames with an IoU above 0.75"),
 }
-_MASK_HEADS = {"j": "J", "f": "F", "j_and_f": "J&F"}
+_MASK_HEADS = {
+    "j": ("J", "IoU"),
+    "f": ("F", "F-measure of contours, which meet within 0.8 % of the image's diagonal"),
+    "j_and_f": ("J&F", "mean of J and F"),
+}
+
+
+def other_benchmarks(report: Report) -> list[MeasureTable]:
+    """The measures of other benchmarks that a report has."""
+    boxes = MeasureTable(
+        "Boxes: success and precision as LaSOT, AO and SR as GOT-10k",
+        _BOX_HEADS,
+        {name: asdict(measures) for name, measures in report.boxes.items()},
+        "Over the objects whose truth are boxes. The frame on which one is given counts in LaSOT's, not in GOT-10k's.",
+    )
+    masks = MeasureTable(
+        "Masks: J and F as DAVIS",
+        _MASK_HEADS,
+        _mask_rows(report),
+        "Over the objects whose truth are masks, without the frame on which one is given and the last of the video.",
+    )
+    return [table for table in (boxes, masks) if table.rows]
 
 
 def _render_others(report: Report, console: Console) -> None:
     """Measures of other benchmarks, where the truth is of their kind, and what else the stack asks for."""
-    if report.boxes:
-        title = "Boxes, %: success and precision as LaSOT, AO and SR as GOT-10k"
-        rows = {_head(name, report): asdict(measures) for name, measures in report.boxes.items()}
-        console.print(_plain_table(title, list(_BOX_HEADS.values()), rows))
-    if report.masks:
-        rows = {_head(name, report): row for name, row in _mask_rows(report).items()}
-        console.print(_plain_table("Masks, %: as DAVIS", list(_MASK_HEADS.values()), rows))
+    for benchmark in other_benchmarks(report):
+        table = Table(title=f"{benchmark.title}, %")
+        table.add_column("Tracker")
+        for head, _ in benchmark.heads.values():
+            table.add_column(head, justify="right")
+        for name, row in benchmark.rows.items():
+            table.add_row(_head(name, report), *(_percent(row[key]) for key in benchmark.heads))
+        console.print(table)
     others = [one for one in report.analysis.others if one.name not in _OURS]
     if others:
         # By measure, as there may be many: of each experiment EAO, accuracy, robustness, ...
@@ -90,14 +129,8 @@ _OURS = {f"Auxiliary, {name}" for name in ("NRE", "DRE", "ADQ")}
 """What the stack of our own workspaces asks for besides; the page has it."""
 
 
-def _plain_table(title: str, heads: Sequence[str], rows: Mapping[str, Mapping[str, float | None]]) -> Table:
-    table = Table(title=title)
-    table.add_column("Tracker")
-    for head in heads:
-        table.add_column(head, justify="right")
-    for name, row in rows.items():
-        table.add_row(name, *("-" if value is None else f"{100 * value:.1f}" for value in row.values()))
-    return table
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _head(tracker: str, report: Report) -> str:
@@ -105,7 +138,7 @@ def _head(tracker: str, report: Report) -> str:
     return escape(f"{title(tracker)} *" if tracker in report.trained else title(tracker))
 
 
-def _mask_rows(report: Report) -> dict[str, dict[str, float]]:
+def _mask_rows(report: Report) -> dict[str, dict[str, float | None]]:
     return {name: {"j": one.j, "f": one.f, "j_and_f": one.j_and_f} for name, one in report.masks.items()}
 
 

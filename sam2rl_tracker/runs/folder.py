@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import atomic_path, exclusive
+from sam2rl_tracker.media.files import atomic_path, exclusive, sweep
 
 SETTINGS = "settings.json"
 CHECKPOINT = "checkpoint.pt"
@@ -40,6 +40,7 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -
         Sam2rlError: The file cannot be written.
     """
     path.parent.mkdir(exist_ok=True)
+    sweep(path.parent, path.name)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent))
 

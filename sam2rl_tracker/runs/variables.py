@@ -1,4 +1,4 @@
-"""The environment's variables that configure trackers, which `vot evaluate` starts without arguments."""
+"""The environment's variables that stand for options: `vot evaluate` starts trackers without arguments."""
 
 from __future__ import annotations
 

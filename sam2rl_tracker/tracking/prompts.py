@@ -124,7 +124,7 @@ def show_correction(
         selection: What the frame attended to; None on the object's first frame, which attends to nothing.
 
     Raises:
-        NothingFound: The network sees nothing where the object is said to be.
+        NothingFound: The network sees nothing where the object is said to be, or nothing at all on the first frame.
     """
     previous = logits.clamp(-_SATURATED, _SATURATED)
     prompt = engine.point_prompt(features.video_size, clicks.points, clicks.box, previous)
@@ -132,7 +132,10 @@ def show_correction(
         found = engine.prompt_points(features, [prompt])
     else:
         found = engine.prompt_tracked(features, replace(selection, prompt=prompt))
-    return _shown(engine, features, *found, [clicks])
+    shown = _shown(engine, features, *found, [clicks])
+    if selection is None and not shown.masks.any():  # an object must begin with something
+        raise NothingFound("The points off the object leave nothing of it: give a point on it, a box or a mask.")
+    return shown
 
 
 def _shown(engine: Engine, features: Features, chosen: Chosen, ious: Tensor, clicks: Sequence[Clicks]) -> Shown:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.engine import FrameRecord, MemorySelection
+from sam2rl_tracker.errors import Sam2rlError
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,24 @@ def trace_line(
         stored=stored,
         prompt="init" if selection is None else "correction" if corrected else None,
     )
+
+
+def read_trace(path: Path) -> list[TraceLine]:
+    """Read a JSONL trace, also one that was written before traces told of prompts.
+
+    Raises:
+        Sam2rlError: The file cannot be read, or a line is none of a trace.
+    """
+    known = {field.name for field in fields(TraceLine)}
+    lines = []
+    try:
+        texts = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Sam2rlError(f"{path} cannot be read ({error}): give a trace of `sam2rl track`.") from error
+    for number, text in enumerate(texts, start=1):
+        try:
+            entry = json.loads(text)
+            lines.append(TraceLine(**{name: value for name, value in entry.items() if name in known}))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise Sam2rlError(f"Line {number} of {path} is none of a trace: give one of `sam2rl track`.") from error
+    return lines

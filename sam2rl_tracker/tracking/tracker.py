@@ -197,7 +197,6 @@ class Tracker:
                 ids = checks.check_ids(ids, len(clicks), self.ids)
                 shown = prompts.show_clicks(self._engine, features, clicks)
             self._objects += self._begin(features, shown, ids)
-        self._removed -= set(ids)
         return shown.masks
 
     def correct(
@@ -225,13 +224,25 @@ class Tracker:
                 together with a box or points, an empty one or one of another size, a point outside the image, points
                 off an object whose mask is empty. The object is then tracked on as it was.
             NothingFound: SAM 2 sees nothing where the box or the points on the object are.
+
+        Example:
+            >>> from sam2rl_tracker.synthetic import generate_scene
+            >>> scene = generate_scene(seed=0, frames=3)
+            >>> truth = scene.labels == 1
+            >>> tracker = Tracker(device="cpu")
+            >>> masks = tracker.initialize(scene.images[0], truth[:1])
+            >>> masks = tracker.track(scene.images[1])
+            >>> masks[0] = tracker.correct(1, mask=truth[1])
+            >>> masks = tracker.track(scene.images[2])
+            >>> tracker.trace()[0]["memories"]  # frame 1 is a conditioning frame, as frame 0 is
+            [[0, 6], [1, 6]]
         """
         features = self._require_features()
         one = self._find(id, "correct")
         if not one.policy.takes_corrections:
             raise Sam2rlError(
-                f"The policy {type(one.policy).__name__} takes no corrections, as it was made for this video without "
-                "any: track with another, such as --policy dam4sam."
+                f"The policy {type(one.policy).__name__} takes no corrections, as its decisions were made for "
+                "this video without any: track with another, such as --policy dam4sam."
             )
         with self._threads():
             shown = self._show_correction(features, one, mask, box, points)

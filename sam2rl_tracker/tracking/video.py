@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from sam2rl_tracker.engine import packaged_models
+from sam2rl_tracker.engine import Model, packaged_models
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import (
-    OutputFolder,
-    atomic_path,
-    check_output_file,
-    free_folder,
-    output_folder,
-    refuse_inputs,
-    same_file,
-)
 from sam2rl_tracker.media.frames import FrameSource, open_frames
-from sam2rl_tracker.media.masks import IGNORED, MaskReader, object_masks, write_index_mask
-from sam2rl_tracker.media.overlay import overlay
-from sam2rl_tracker.media.writer import VideoWriter
-from sam2rl_tracker.tracking.trace import TraceLine
+from sam2rl_tracker.media.live import LiveSource
+from sam2rl_tracker.media.masks import IGNORED
+from sam2rl_tracker.policies import make_policy
+from sam2rl_tracker.tracking.outputs import Targets, default_folder, open_outputs
+from sam2rl_tracker.tracking.passes import Backward, Pass, Tracked
+from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
 from sam2rl_tracker.tracking.tracker import Tracker
+from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, Prompt
+
+__all__ = ["CELL", "Summary", "default_folder", "track_video"]
 
 CELL = 4  # input pixels that a pixel of the mask decoder's output is wide
-_LONGEST_LINE = 1 << 20  # of a trace, in bytes: another file may be a single line
-_COMMAND = "track"  # as the marker of a folder of masks names it
 
 
 @dataclass(frozen=True)
@@ -42,12 +36,15 @@ class Summary:
 
     Attributes:
         frames: how many were tracked.
-        objects: ids.
+        objects: ids of all that were tracked on some frame.
         seconds: of tracking and writing, without loading the model.
         revised: whether the policy chose the masks when it had seen the whole video.
-        tiny: objects that are smaller than a cell of the mask decoder's output on the first frame. They get lost.
+        tiny: objects that are smaller than a cell of the mask decoder's output on their first frame. They get lost.
         input_size: side of the model's input, in pixels.
         notes: what the user should know of how the inputs were read and of the output folder, a sentence each.
+        changes: which objects were added, corrected and removed behind the first frame, in a line; "" = none.
+        missed: prompts on frames that never came, a sentence each: the video turned out to be shorter.
+        dropped: frames of a live source that came while another was tracked, and were passed over.
     """
 
     frames: int
@@ -57,26 +54,22 @@ class Summary:
     tiny: list[int]
     input_size: int
     notes: list[str]
-
-
-@dataclass(frozen=True)
-class _Tracked:
-    """One frame of the output."""
-
-    name: str
-    image: np.ndarray  # uint8 [height, width, 3]
-    labels: np.ndarray  # uint8 [height, width]
-    trace: list[TraceLine]
-    time: float | None  # seconds, as `Frame` tells it
+    changes: str = ""
+    missed: list[str] = field(default_factory=list)
+    dropped: int = 0
 
 
 def track_video(
-    source: Path,
+    source: Path | LiveSource,
     out: Path,
     init: Path | None = None,
-    boxes: Sequence[Sequence[float]] = (),
+    boxes: Sequence[tuple[float, float, float, float]] = (),
     *,
-    model: str = "nano",
+    prompts: Sequence[Prompt] = (),
+    start: int = 0,
+    end: int | None = None,
+    backward: bool = False,
+    model: str | Model = "nano",
     policy: str = "recency",
     device: str | None = None,
     dtype: str = "float32",
@@ -84,197 +77,179 @@ def track_video(
     overlay_file: Path | None = None,
     trace_file: Path | None = None,
     on_frame: Callable[[int, int | None], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda note: None,
+    on_tracked: Callable[[Tracked], bool] = lambda tracked: True,
 ) -> Summary:
-    """Track from the first frame to the last.
+    """Track objects, each from the frame on which it is shown first.
 
-    With a policy that revises its output, masks are written as they come and again at the end, in hindsight; overlay
-    and trace show the final ones.
+    Before the first prompt masks are empty, unless `backward` is set. With a policy that revises its output, masks are
+    written as they come and again at the end, in hindsight; overlay and trace show the final ones.
+
+    A live source is tracked until it ends or is stopped, also by Ctrl-C. The caller closes it.
 
     Args:
-        source: a folder of frames or a video file.
+        source: a folder of frames, a video file, or a live source.
         out: folder for one index PNG per frame, named like the frame; new, or written by this command before. Masks of
             an earlier run go once the first new frame has been tracked; what else lies there stays.
         init: index PNG of the first frame, k = object k; or a black and white one, white = object 1.
         boxes: instead of a mask, (x, y, width, height) in pixels per object; ids count from 1.
+        prompts: more of these on the first frame, and on others: what begins, corrects and ends objects.
+        start: the first frame to track, counted from 0.
+        end: the last one; None: the video's.
+        backward: also track each object from its first prompt towards the first frame. Corrections play no part in
+            that, and where objects meet, those that were tracked forwards keep their pixels.
         model, policy, device, dtype, exact: as `Tracker` takes them.
-        overlay_file: an .mp4 with the objects coloured.
+        overlay_file: an .mp4 with the objects coloured, and with prompts marked.
         trace_file: a JSONL file, one line per frame and object (see `Tracker.trace`).
         on_frame: called after every frame with how many are done and how many there are (None: unknown).
+        on_note: called with each of the notes at the end, also of a run that ends in an error.
+        on_tracked: called with every frame forwards, once it is written; False ends tracking, as at the last frame.
 
     Raises:
+        StreamError: a live source broke off, or changed its size.
         Sam2rlError: bad input, or an output that is an input, cannot be written, or would overwrite what somebody else
             wrote: found before the first frame is tracked. What was computed before a bad frame stays on disk, and the
             message says how much.
     """
-    frames = open_frames(source, mask=init)
-    masks, ids, notes = _read_init(init, boxes)
-    _check_size(frames, masks, init)
-    inputs = [source]
-    if init:
-        inputs.append(init)
-    if model not in packaged_models():  # a folder, perhaps
-        inputs.append(Path(model))
-    refuse_inputs(out, inputs)
+    given = [*_first_prompts(init, boxes), *prompts]
+    files = [prompt.file for prompt in given if isinstance(prompt, MaskPrompt)]
+    video = source if isinstance(source, LiveSource) else open_frames(source, mask=files)
+    path = None if isinstance(source, LiveSource) else source
+    check_span(video, start, end)
+    frames = video.part(start, end)
+    plan = make_plan(given, video, frames.first_size(), start, end)
+    _check_policy(policy, plan, backward)
+    if video.is_live:
+        check_live(policy, backward)
+    inputs = files if path is None else [path, *files]
+    name = model.name if isinstance(model, Model) else model
+    if name not in packaged_models():  # a folder, perhaps
+        inputs = [*inputs, Path(name)]
 
-    done = 0
+    back = Backward(plan if backward else Plan({}), frames)
+    progress = _Progress(on_frame, None if frames.count is None else back.length + frames.count)
+    done = 0  # frames of the pass forwards
+    after = start  # the number that follows the last one's
+    tiny: list[int] = []
+    others: list[str] = []
     failure: Sam2rlError | KeyboardInterrupt | None = None
-    with ExitStack() as stack:
-        folder = stack.enter_context(output_folder(out, _COMMAND, source))
-        _check_masks(folder, frames, init)
-        video = VideoWriter(overlay_file, frames.fps) if overlay_file else None
-        if overlay_file:
-            check_output_file(overlay_file, inputs)
-        if trace_file:
-            _check_trace(trace_file, inputs)
-        tracker = Tracker(model, policy, device, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
-
-        started = time.perf_counter()
-        if video:
-            stack.enter_context(video)
-        trace = stack.enter_context(stack.enter_context(atomic_path(trace_file)).open("w")) if trace_file else None
-
-        def write(tracked: _Tracked, last_word: bool) -> None:
-            with folder.write(f"{tracked.name}.png") as path:
-                write_index_mask(path, tracked.labels)
-            if video and last_word:
-                video.write(overlay(tracked.image, tracked.labels), tracked.time)
-            if trace and last_word:
-                trace.writelines(json.dumps(line.to_json()) + "\n" for line in tracked.trace)
-
-        first: _Tracked | None = None
-        try:
-            for tracked in _track(tracker, frames, masks, ids, boxes):
-                if first is None:
-                    folder.clear_old()  # masks of another run must not stay among the new ones
-                write(tracked, last_word=not tracker.revises)
-                first = first or tracked
-                done += 1
-                on_frame(done, frames.count)
-        except (Sam2rlError, KeyboardInterrupt) as error:
-            if done == 0:
-                raise
-            failure = error  # raised below: first the files are closed and get their names
-        if tracker.revises and first:
-            for tracked in _revise(tracker, frames, first, ids):
-                write(tracked, last_word=True)
-    if isinstance(failure, Sam2rlError):
-        raise Sam2rlError(f"{failure} The masks of the {done} frames before it are in {out}.") from failure
-    if failure:
-        print(f"Interrupted: the masks of {done} frames are in {out}.", file=sys.stderr)
-        raise failure
-    seconds = time.perf_counter() - started
-    size = tracker.model.network.image_size
-    tiny = _tiny(first.labels, ids, size) if first else []
-    notes = [*notes, *frames.notes, *_others(folder)]
-    return Summary(done, tracker.ids, seconds, tracker.revises, tiny, size, notes)
-
-
-def _tiny(labels: np.ndarray, ids: list[int], input_size: int) -> list[int]:
-    """Which objects cover less than `CELL` x `CELL` pixels once the frame has the model's input size."""
-    areas = np.bincount(labels.ravel(), minlength=IGNORED + 1) * (input_size**2 / labels.size)
-    return [k for k in ids if areas[k] < CELL**2]
-
-
-def default_folder(source: Path) -> Path:
-    """Where masks go by default: NAME-masks here, or NAME-masks-2 and so on where that holds something else."""
-    source = source.resolve()
-    name = source.name if source.is_dir() else source.stem
-    return free_folder(Path(f"{name}-masks"), _COMMAND, source)
-
-
-def _check_masks(folder: OutputFolder, frames: FrameSource, init: Path | None) -> None:
-    """Refuse to lose the first frame's mask, or one that somebody drew or corrected, to a mask of this run."""
-    names = [path.name for path in folder.path.glob("*.png") if frames.may_name(path.stem)]
-    if init and any(same_file(folder.path / name, init) for name in {*names, *folder.listed}):
-        raise Sam2rlError(
-            f"{init} is an input and lies where masks will be written: copy it to another place, or give another "
-            "folder for the masks."
-        )
-    folder.refuse_others(names)
-
-
-def _check_trace(path: Path, inputs: Sequence[Path]) -> None:
-    if path.suffix.lower() in (".mp4", ".png"):
-        raise Sam2rlError(f"{path} is no name for a trace, which is text: give one that ends in .jsonl.")
-    check_output_file(path, inputs)
-    if not path.is_file() or path.stat().st_size == 0:
-        return
-    with path.open("rb") as file:
-        line = file.readline(_LONGEST_LINE)
     try:
-        is_trace = "frame" in json.loads(line)
-    except (ValueError, TypeError):
-        is_trace = False
-    if not is_trace:
-        raise Sam2rlError(f"{path} is there already and is no trace, so it is not overwritten: give another name.")
+        with open_outputs(Targets(out, overlay_file, trace_file, path, files, inputs), frames) as outputs:
+            make = partial(Tracker, policy=policy, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
+            tracker = make(model, device=device)
+            started = time.perf_counter()
+            forward = Pass(tracker, plan)
+            with outputs.opened(), _stoppable(video):
+                try:
+                    if backward:
+                        for tracked in back.track(make(tracker.model), out):
+                            outputs.write(tracked, last_word=False)
+                            progress.step()
+                    for tracked in forward.track(frames.numbered()):
+                        outputs.write(back.join(tracked), last_word=not tracker.revises)
+                        tiny += _tiny(tracked, tracker.model.network.image_size)
+                        done, after = done + 1, tracked.number + 1
+                        progress.step()
+                        if not on_tracked(tracked):
+                            break
+                except (Sam2rlError, KeyboardInterrupt) as error:
+                    if not outputs.written:
+                        raise
+                    failure = error  # raised below: first the files are closed and get their names
+                if tracker.revises:
+                    for tracked in forward.revise(islice(frames.numbered(), done)):
+                        outputs.write(back.join(tracked), last_word=True)
+            others = outputs.others()
+        seconds = time.perf_counter() - started
+        _raise(failure, outputs.written, out)
+    finally:
+        notes = [*plan.notes, *frames.notes, *others]
+        for note in notes:
+            on_note(note)
+    return Summary(
+        frames=done,
+        objects=sorted(k for k, frame in plan.begins.items() if frame < after),
+        seconds=seconds,
+        revised=tracker.revises,
+        tiny=tiny,
+        input_size=tracker.model.network.image_size,
+        notes=notes,
+        changes=plan.changes(start, after),
+        missed=plan.missed(after),
+        dropped=source.dropped if isinstance(source, LiveSource) else 0,
+    )
 
 
-def _others(folder: OutputFolder) -> list[str]:
-    """Images that lie among the masks: somebody who reads the folder should know."""
-    names = sorted({path.name for path in folder.path.glob("*.png")} - set(folder.written))
-    if not names:
-        return []
-    return [f"{folder.path} also holds {_some(names)}, which this run did not write and left there."]
+def _stoppable(video: FrameSource) -> AbstractContextManager[None]:
+    """Within, Ctrl-C ends a live source; it interrupts the tracking of any other."""
+    return video.stopped_by_signals() if isinstance(video, LiveSource) else nullcontext()
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _first_prompts(init: Path | None, boxes: Sequence[tuple[float, float, float, float]]) -> list[Prompt]:
+    masks = [] if init is None else [MaskPrompt(init)]
+    return [*masks, *(BoxPrompt(box) for box in boxes)]
 
 
-def _track(
-    tracker: Tracker,
-    frames: FrameSource,
-    masks: np.ndarray | None,
-    ids: list[int],
-    boxes: Sequence[Sequence[float]],
-) -> Iterator[_Tracked]:
-    """Every frame, as the tracker sees it when it comes."""
-    for index, (name, image, time_shown) in enumerate(frames):
-        if index == 0:
-            given = {"masks": masks} if masks is not None else {"boxes": np.array(boxes, dtype=np.float32)}
-            found = tracker.initialize(image, ids=ids, **given)
-        else:
-            found = tracker.track(image)
-        yield _Tracked(name, image, _labels(found, ids), tracker.trace_lines(), time_shown)
+def check_live(policy: str, backward: bool) -> None:
+    """Refuse what cannot be done with a live source, which can be read once.
 
-
-def _revise(tracker: Tracker, frames: FrameSource, first: _Tracked, ids: list[int]) -> Iterator[_Tracked]:
-    """Every frame that was tracked, as the tracker sees it at the end."""
-    # What is known comes first in `zip`: a frame that was not tracked, as it is damaged, is not read again.
-    known = chain([None], tracker.revised_frames())
-    for revised, (name, image, time_shown) in zip(known, frames, strict=False):
-        yield (
-            first if revised is None else _Tracked(name, image, _labels(revised.masks, ids), revised.trace, time_shown)
-        )
-
-
-def _labels(masks: np.ndarray, ids: list[int]) -> np.ndarray:
-    """bool [objects, height, width] -> uint8 [height, width]; where boxes gave overlapping masks, the highest id."""
-    return (masks * np.array(ids, dtype=np.uint8)[:, None, None]).max(axis=0)
-
-
-def _read_init(init: Path | None, boxes: Sequence[Sequence[float]]) -> tuple[np.ndarray | None, list[int], list[str]]:
-    """The first frame's masks, bool [objects, height, width], or None for boxes; the ids; and notes."""
-    if (init is None) == (not boxes):
-        raise Sam2rlError("Give the objects of the first frame: either --init MASK.png, or --box X,Y,W,H for each.")
-    if len(boxes) >= IGNORED:
-        raise Sam2rlError(f"{len(boxes)} boxes were given, but an index PNG holds at most {IGNORED - 1} objects.")
-    if init is None:
-        return None, list(range(1, len(boxes) + 1)), []
-    reader = MaskReader([init])
-    objects = object_masks(reader.read(init))
-    if not objects:
+    Raises:
+        Sam2rlError: The rule must see the whole video, or it is to be tracked backwards.
+    """
+    if make_policy(policy)().revises:
         raise Sam2rlError(
-            f"{init} is empty: it must show the objects of the first frame, pixel value k = object k, or one in white."
+            f"Policy {policy!r} chooses its masks when it has seen the whole video, and live video has no end: take "
+            "another policy, or record a file first."
         )
-    return np.stack(list(objects.values())), list(objects), reader.notes
+    if backward:
+        raise Sam2rlError("Live video cannot be tracked backwards: leave out --backward, or record a file first.")
 
 
-def _check_size(frames: FrameSource, masks: np.ndarray | None, init: Path | None) -> None:
-    """Before the model is loaded: it takes long, and then fails all the same."""
-    height, width = frames.first_size()
-    if masks is not None and masks.shape[1:] != (height, width):
+def _check_policy(policy: str, plan: Plan, backward: bool) -> None:
+    """Refuse what a rule cannot do, before the model is loaded.
+
+    Raises:
+        Sam2rlError: The rule takes no corrections, or is run by an agent that knows one direction of time.
+    """
+    rule = make_policy(policy)()
+    if plan.corrects and not rule.takes_corrections:
         raise Sam2rlError(
-            f"{init} is {masks.shape[2]}x{masks.shape[1]} pixels but the first frame of {frames.path} is "
-            f"{width}x{height}: a mask must have its frame's size."
+            f"Policy {policy!r} takes no corrections, but {plan.first_correction}: leave that out, or take another "
+            "policy."
         )
+    if backward and rule.agent_source is not None:
+        raise Sam2rlError(
+            f"Policy {policy!r} is run by agents, which were trained forwards: leave out --backward, or take another "
+            "policy."
+        )
+
+
+def _raise(failure: Sam2rlError | KeyboardInterrupt | None, written: int, out: Path) -> None:
+    """Say what there is where tracking broke off."""
+    if isinstance(failure, Sam2rlError):
+        raise type(failure)(f"{failure} The masks of the {written} frames before it are in {out}.") from failure
+    if failure:
+        print(f"Interrupted: the masks of {written} frames are in {out}.", file=sys.stderr)
+        raise failure
+
+
+def _tiny(tracked: Tracked, input_size: int) -> list[int]:
+    """Which objects begin with less than `CELL` x `CELL` pixels once the frame has the model's input size."""
+    areas = np.bincount(tracked.labels.ravel(), minlength=IGNORED + 1) * (input_size**2 / tracked.labels.size)
+    return [shown.object for shown in tracked.step.added if areas[shown.object] < CELL**2]
+
+
+class _Progress:
+    """Counts frames of both directions.
+
+    Args:
+        tell: As `on_frame` of `track_video`.
+        total: How many there are, if known.
+    """
+
+    def __init__(self, tell: Callable[[int, int | None], None], total: int | None) -> None:
+        self._tell, self._total, self._done = tell, total, 0
+
+    def step(self) -> None:
+        self._done += 1
+        self._tell(self._done, self._total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -49,10 +49,14 @@ class ShownAnswers:
     Attributes:
         answers: With the mask that was given on the frame on which it was given: of that frame the toolkit keeps none.
         overlaps: float [T], with the truth; nan where the truth is unknown.
+        given: The frame on which the object was given.
+        corrections: Frames on which a user corrected it.
     """
 
     answers: Answers
     overlaps: Overlaps
+    given: int
+    corrections: Collection[int] = ()
 
 
 def find_difference(
@@ -129,7 +133,7 @@ def _read_shown(workspace: Workspace, tracker: str, video: Video, object_id: int
         return None
     start = video.start(object_id)
     answers.regions[start] = video.regions[object_id][start]
-    return ShownAnswers(answers, compare_with_truth(answers.regions, video, object_id).overlaps)
+    return ShownAnswers(answers, compare_with_truth(answers.regions, video, object_id).overlaps, start)
 
 
 def _lacking(workspace: Workspace, video: Video, trackers: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, temporary_folder
+from sam2rl_tracker.media.files import StrPath, sweep, temporary_folder
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.vot.importing import IMPORT_FILE
 from sam2rl_tracker.vot.regions import Region
@@ -77,6 +77,7 @@ def export_results(folder: StrPath, tracker: str, benchmark: Benchmark, out: Str
     found = Export(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, target.name)
         with temporary_folder(target) as new:
             for name in progress(workspace.names(), f"Exporting {tracker}"):
                 video = read_sequence(workspace.sequences / name)

@@ -21,7 +21,7 @@ from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import count_clutter, is_clutter
-from sam2rl_tracker.media.files import StrPath, atomic_path, is_alive, remove_leftovers, temporary_folder
+from sam2rl_tracker.media.files import StrPath, atomic_path, is_alive, sweep, temporary_folder
 from sam2rl_tracker.vot.sequences import (
     AnnotatedFrame,
     check_path,
@@ -108,7 +108,7 @@ def import_all(
     """
     check_path(Path(folder).resolve())
     workspace = open_or_create(folder)
-    remove_leftovers(workspace.sequences)
+    sweep(workspace.sequences)
     imported = Imported()
     places = set(roots)
     for name, open_recording in progress(sequences.items(), f"Importing {what}", len(sequences)):
@@ -129,6 +129,7 @@ def _import_one(
 ) -> None:
     folder = workspace.sequences / name
     _remove_old_leftovers(folder)
+    sweep(folder)
     fingerprint = recording.fingerprint()
     is_new = False
     if not _is_finished(folder) or _noted(folder) != fingerprint:

@@ -132,6 +132,10 @@ def _result_stems(workspace: Workspace, tracker: str, experiment: StackExperimen
     """{object's name: its result files' path without the suffix}, of the first repetition."""
     objects = object_names(workspace.sequences / sequence)
     starts = result_starts(workspace.folder, tracker, experiment, sequence, objects)
+    if len(objects) == 1 and not experiment.multiobject:
+        own = workspace.folder / "results" / tracker / experiment.name / f"{sequence}_{objects[0]}"
+        if own.is_dir():  # beside an ignored area, which the toolkit takes for an object there
+            starts = {objects[0]: own / own.name}
     return {k: start.with_name(f"{start.name}_001") for k, start in starts.items()}
 
 

@@ -17,10 +17,16 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.scoring import NotScored, unknown_frames, why_not_scored
+from sam2rl_tracker.media.images import Mask
+from sam2rl_tracker.vot.regions import Region
 from sam2rl_tracker.vot.results import result_starts
-from sam2rl_tracker.vot.sequences import known_frames, object_names, object_numbers
+from sam2rl_tracker.vot.sequences import is_sequence, known_frames, object_names, object_numbers, read_sequence
 from sam2rl_tracker.vot.workspace import Workspace
+
+_SAME = 0.5
+"""IoU above which a region that was given is the truth's: a tracker gets corners that are rounded differently."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,39 @@ def find_scored(workspace: Workspace, sequences: Sequence[str] | None = None) ->
     return Scored(objects, numbers, left_out + frames)
 
 
+def given_without_score(image: Path, mask: Mask) -> NotScored | None:
+    """Which object of a sequence a tracker was given, if it is one that is not scored.
+
+    Args:
+        image: The frame of the sequence on which the object was given.
+        mask: bool [h, w], the region that was given: the toolkit tells no names.
+
+    Returns:
+        None where the object is scored, or nothing is known of it.
+    """
+    folder = next((parent for parent in image.absolute().parents if is_sequence(parent)), None)
+    if folder is None:
+        return None
+    try:
+        video = read_sequence(folder)
+        t = video.images.index(image.absolute())
+    except (Sam2rlError, ValueError):  # the toolkit made a sequence of its own
+        return None
+    overlaps = {k: _overlap(mask, regions[t]) for k, regions in video.regions.items()}
+    best = max(overlaps.values())
+    likely = [k for k, overlap in overlaps.items() if overlap == best and best > _SAME]
+    reasons = [why_not_scored(video.known(k)) for k in likely]
+    if not reasons or None in reasons:  # of two with the same mask, one is scored
+        return None
+    return NotScored(video.name, object_numbers(folder)[likely[0]], str(reasons[0]))
+
+
+def _overlap(mask: Mask, truth: Region | int) -> float:
+    """IoU of bool [h, w] with a region of that size."""
+    true = truth.full((mask.shape[0], mask.shape[1])) if isinstance(truth, Region) else np.zeros_like(mask)
+    return int((mask & true).sum()) / max(int((mask | true).sum()), 1)
+
+
 @contextmanager
 def scored_view(workspace: Workspace, scored: Scored, trackers: Sequence[str]) -> Iterator[Path]:
     """A workspace, while the context lasts, that holds only what is scored and the results of some trackers on it.
@@ -112,8 +151,10 @@ def _link_sequence(source: Path, target: Path, objects: Sequence[str]) -> None:
 
 
 def _link_results(source: Path, target: Path) -> None:
-    """Link an object's result files; both say how their paths start."""
+    """Link an object's result files, if there are any; both say how their paths start."""
+    if not source.parent.is_dir():
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
-    for entry in source.parent.iterdir() if source.parent.is_dir() else ():
+    for entry in source.parent.iterdir():
         if entry.name.startswith(f"{source.name}_"):
             os.symlink(entry, target.with_name(target.name + entry.name.removeprefix(source.name)))

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, temporary_path
+from sam2rl_tracker.media.files import StrPath, temporary_folder
 from sam2rl_tracker.media.images import Image, Mask, read_image
-from sam2rl_tracker.vot.regions import EMPTY, UNKNOWN, Region, encode, parse_line
+from sam2rl_tracker.vot.regions import EMPTY, UNKNOWN, Region, bounding_box, encode, parse_line
 
 IGNORE_FILE = "groundtruth__ignore.txt"
 EVALUATION_TAG = "evaluation"
@@ -117,16 +117,13 @@ def write_sequence(folder: StrPath, frames: Iterable[AnnotatedFrame], fps: float
     check_sequence_name(folder.name)
     check_path(folder.absolute().parent)
     _refuse_taken(folder)
-    temporary = temporary_path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        (temporary / "color").mkdir(parents=True)
-        try:
+        with temporary_folder(folder) as temporary:
+            (temporary / "color").mkdir()
             _write(temporary, folder.name, frames, fps, suffix)
             _refuse_taken(folder)  # another command may have been faster
             os.rename(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
 
@@ -144,7 +141,7 @@ def _write(folder: Path, name: str, frames: Iterable[AnnotatedFrame], fps: float
     number = 0
     for number, frame in enumerate(frames, start=1):
         regions = {k: _region(frame, k) for k in {*(frame.masks or {}), *objects}}
-        started |= {k for k, region in regions.items() if region and min(region.width, region.height) > 1}
+        started |= {k for k, region in regions.items() if region and k not in started and _is_seen(region, frame.image)}
         if not started:
             continue
         index = len(ignored)  # the frame's position in the sequence
@@ -186,6 +183,17 @@ def _region(frame: AnnotatedFrame, k: int) -> Region | None:
         return EMPTY
     mask = frame.masks[k]
     return mask if mask is None or isinstance(mask, Region) else encode(mask)
+
+
+def _is_seen(region: Region, image: Path | Image) -> bool:
+    """Whether an object is at least 2 pixels wide and tall in the image, of which boxes may lie outside."""
+    if min(region.width, region.height) < 2:
+        return False
+    if not region.outline:
+        return True
+    height, width = (read_image(image) if isinstance(image, Path) else image).shape[:2]
+    inside = bounding_box(region.full((height, width)))
+    return inside is not None and min(inside[2:]) > 1
 
 
 def _check_sizes(what: str, frame: AnnotatedFrame, found: tuple[int, int], first: tuple[int, int]) -> None:

@@ -233,6 +233,13 @@ def _obstacle(workspace: Workspace) -> str | None:
     experiments = evaluated_experiments(workspace)
     if not any(experiment.analyses for experiment in experiments):
         return f"{workspace.stack} asks for no measures: those of a challenge whose server has the truth do not."
+    alone = [one.name for one in experiments if one.kind == "unsupervised" and not one.multiobject]
+    ignoring = [name for name in workspace.names() if (workspace.sequences / name / IGNORE_FILE).is_file()]
+    if alone and ignoring:
+        return (
+            f"{workspace.stack} gives a tracker one object at a time in {alone[0]}, where the toolkit takes "
+            f"{IGNORE_FILE} for an object and fails; {ignoring[0]} has one."
+        )
     for tag in sorted(frozenset[str]().union(*(experiment.tags for experiment in experiments))):
         for name in workspace.names():
             for file in (f"{tag}.tag", IGNORE_FILE):

@@ -21,8 +21,9 @@ import cv2
 import numpy as np
 import trax
 
-from sam2rl_tracker.errors import NothingFound, Sam2rlError
+from sam2rl_tracker.errors import NoAgent, NothingFound, Sam2rlError
 from sam2rl_tracker.media.images import Image, Mask, read_image
+from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
 from sam2rl_tracker.vot.regions import Box, bounding_box, encode, polygon, rectangle
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def serve(policy: str) -> None:
 
 def answer_requests(server: trax.Server, policy: str) -> None:
     """Load the model once and follow the toolkit through its sequences."""
-    from sam2rl_tracker.agents.store import AGENTS_VARIABLE, agents_folder
+    from sam2rl_tracker.agents.store import agents_folder
     from sam2rl_tracker.engine import load_model
     from sam2rl_tracker.policies import make_policy
     from sam2rl_tracker.runs.provenance import Provenance
@@ -73,8 +74,8 @@ def answer_requests(server: trax.Server, policy: str) -> None:
             f"Policy {policy!r} looks back over the whole video, but the toolkit takes every frame's masks at once: "
             "give one that does not (`sam2rl track` runs this one)."
         )
-    model = os.environ.get("SAM2RL_MODEL") or "nano"
-    network = load_model(model, os.environ.get("SAM2RL_DEVICE") or None)
+    model = os.environ.get(MODEL_VARIABLE) or "nano"
+    network = load_model(model, os.environ.get(DEVICE_VARIABLE) or None)
     made_with = Provenance.of(network).result_line()
     session: Session | None = None
     while True:
@@ -89,7 +90,7 @@ def answer_requests(server: trax.Server, policy: str) -> None:
             session = Session(Tracker(network, fresh_policy, agents=agents), made_with)
         assert session is not None, "TraX begins with an initialization."
         regions = [region for region, _ in request.objects or []]
-        server.status(session.step(read_image(path), regions))
+        server.status(session.step(read_image(path), regions, Path(path)))
 
 
 def workspace_of(image: Path) -> Path | None:
@@ -103,7 +104,8 @@ def workspace_of(image: Path) -> Path | None:
 class Session:
     """The objects of one video in the order the toolkit gave them, which is how it tells them apart.
 
-    An object given with an empty mask cannot be tracked. It keeps its place and is reported absent on every frame.
+    An object given with an empty mask cannot be tracked, nor can one without an agent where the policy needs one. It
+    keeps its place and is reported absent on every frame. But an object that is scored must have its agent.
 
     Args:
         tracker: nothing else may use it; what it tracked before is forgotten.
@@ -116,15 +118,19 @@ class Session:
         self._started = False
         self._forms: list[str] = []  # of the objects that the toolkit gave so far, which are numbered from 1
 
-    def step(self, image: Image, new: Sequence[Any]) -> list[Reply]:
+    def step(self, image: Image, new: Sequence[Any], file: Path | None = None) -> list[Reply]:
         """Track into the next frame and add the objects given on it.
 
         Args:
             image: uint8 [h, w, 3].
             new: Trax regions.
+            file: The image's, which leads to the truth that says whether an object is scored.
 
         Returns:
             A reply for every object given so far.
+
+        Raises:
+            NoAgent: The policy needs an agent for each object, and there is none for one that is scored.
         """
         masks: dict[int, Mask] = {}
         if self._started:
@@ -136,7 +142,7 @@ class Session:
         for region in new:
             self._forms.append(form_of(region))
             number = len(self._forms)
-            mask = self._add(region, number, image.shape[:2])
+            mask = self._add(region, number, image.shape[:2], file)
             if mask is not None:
                 masks[number] = mask
         traces = {line.object: line for line in self._tracker.trace_lines()}
@@ -144,11 +150,24 @@ class Session:
             reply(masks.get(k), traces.get(k), self._made_with, form) for k, form in enumerate(self._forms, start=1)
         ]
 
-    def _add(self, region: Any, number: int, size: tuple[int, int]) -> Mask | None:
+    def _add(self, region: Any, number: int, size: tuple[int, int], file: Path | None) -> Mask | None:
         """Give one object to the tracker; its mask on this frame, None when there is nothing to track."""
         mask = to_mask(region, size)
         if not mask.any():
             return None
+        try:
+            return self._prompt(region, mask, number)
+        except NoAgent:
+            from sam2rl_tracker.vot.scored import given_without_score
+
+            left_out = None if file is None else given_without_score(file, mask)
+            if left_out is None:
+                raise
+            print(f"sam2rl: {left_out} It has no agent: it is reported absent.", file=sys.stderr, flush=True)
+            return None
+
+    def _prompt(self, region: Any, mask: Mask, number: int) -> Mask:
+        """Show one object to the tracker, as the box that it was given in or else as a mask; its mask on this frame."""
         box = box_of(region)
         if box is not None:
             try:

@@ -6,6 +6,7 @@ of sequences; there `list.txt` names the sequences in use. `importers.py` fills 
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from rich.markup import escape
 from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive
+from sam2rl_tracker.media.clutter import is_clutter
+from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive, sweep
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.synthetic.scenes import generate_scene
@@ -195,6 +197,7 @@ def create(folder: StrPath) -> Workspace:
         raise Sam2rlError(f"{folder} is not empty, expected a new folder for the workspace: give another one.")
     try:
         (folder / "sequences").mkdir(parents=True, exist_ok=True)
+        sweep(folder)
         (folder / "sequences" / "list.txt").touch()
         for name in TEMPLATE_FILES:
             if not (folder / name).exists():
@@ -219,8 +222,9 @@ def _is_new(folder: Path) -> bool:
     if not folder.is_dir():
         return not folder.exists()
     begun = {"sequences", *TEMPLATE_FILES[:-1]}
-    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-    return names <= begun and all(entry.name == "list.txt" for entry in folder.glob("sequences/*"))
+    names = {entry.name for entry in folder.iterdir() if not is_clutter(entry.name)}
+    within = {entry.name for entry in folder.glob("sequences/*") if not is_clutter(entry.name)}
+    return names <= begun and within <= {"list.txt"}
 
 
 # ---------------------------------------------------------------- filling it
@@ -271,6 +275,12 @@ def generate(
 def scene_name(seed: int, preset: str = "default") -> str:
     """The name of a generated sequence."""
     return f"scene-{seed:05d}" if preset == "default" else f"scene-{preset}-{seed:05d}"
+
+
+def is_generated(source: StrPath) -> bool:
+    """Whether a folder of frames lies in a sequence that has a name of `scene_name`'s."""
+    folder = Path(source).resolve().parent
+    return re.fullmatch(r"scene-([a-z]+-)?[0-9]{5,}", folder.name) is not None and (folder / "sequence").is_file()
 
 
 def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:

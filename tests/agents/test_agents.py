@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,26 @@ def test_a_better_agent_stays(agent: Agent, tmp_path: Path) -> None:
     other = Agent(agent.fingerprint, FRAMES, 6, agent.tensors, {"quality": 0.1, "subject": "another truth"})
     publish(other, tmp_path)
     assert load_agent(path).record["quality"] == 0.1
+
+
+def test_of_agents_that_are_published_at_once_the_best_stays(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looks at what is there before another has written: none may take it that there is nothing better."""
+
+    def look(path: Path) -> Agent:
+        try:
+            return load_agent(path)
+        finally:
+            time.sleep(0.05)
+
+    monkeypatch.setattr("sam2rl_tracker.agents.store.load_agent", look)
+    qualities = [0.9, 0.5, 0.7, 0.3]
+    agents = [Agent(agent.fingerprint, FRAMES, 6, agent.tensors, {"quality": quality}) for quality in qualities]
+    with ThreadPoolExecutor(len(agents)) as pool:
+        (path,) = set(pool.map(lambda one: publish(one, tmp_path / "agents"), agents))
+    assert load_agent(path).record["quality"] == 0.9
+    assert [file for file in path.parent.iterdir() if file.name != ".lock"] == [path]
 
 
 def test_a_damaged_file_is_no_rival(agent: Agent, tmp_path: Path) -> None:

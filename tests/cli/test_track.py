@@ -13,11 +13,12 @@ import av
 import numpy as np
 import pytest
 from commands import Run
-from PIL import Image
-from reference import Video
+from PIL import Image, ImageFilter
+from reference import DATA, Video
 
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Model
+from sam2rl_tracker.synthetic import generate_scene
 
 FRAMES = 6
 
@@ -104,6 +105,94 @@ def test_track_by_boxes(run: Run, clip: Path) -> None:
     assert set(np.unique(np.asarray(Image.open("masks/8.png")))) <= {0, 1, 2}
 
 
+def test_a_correction_brings_a_lost_object_back(run: Run) -> None:
+    """It shrinks away behind an occlusion. One mask, drawn on a later frame, is enough."""
+    scene = generate_scene(seed=104, frames=50, preset="easy")
+    truth = scene.labels == 1
+    Path("clip").mkdir()
+    for t, image in enumerate(scene.images[:31]):
+        Image.fromarray(image).save(f"clip/{t}.png")
+    for t in (0, 22):
+        Image.fromarray(truth[t].astype(np.uint8)).save(f"at-{t}.png")
+    common = ("--init", "at-0.png", "--model", DATA / "model", "--device", "cpu")
+
+    def quality(folder: str) -> float:
+        """Mean IoU on the frames behind the correction."""
+        found = [np.asarray(Image.open(f"{folder}/{t}.png")) == 1 for t in range(23, 31)]
+        return float(np.mean([(a & b).sum() / (a | b).sum() for a, b in zip(found, truth[23:31], strict=True)]))
+
+    status, _, said = run("track", "clip", *common, "--out", "plain")
+    assert status == 0, said
+    status, _, said = run("track", "clip", *common, "--out", "corrected", "--init", "at-22.png@22")
+    assert status == 0, said
+    assert "object 1 corrected on frame 22" in said
+    assert quality("plain") < 0.4
+    assert quality("corrected") > quality("plain") + 0.2
+
+
+def test_prompts_of_all_kinds(run: Run, clip: Path, video: Video) -> None:
+    """Options and a file; numbers count from 0, whatever the frames are called, and a path may hold an @."""
+    Path("init.png").rename("in@it.png")
+    prompts = [
+        {"frame": 2, "object": 5, "points": [[30, 30], [90, 110, 0]]},
+        {"frame": 3, "object": 3, "mask": "in@it.png"},
+        {"frame": 4, "object": 5, "remove": True},
+    ]
+    Path("prompts.json").write_text(json.dumps(prompts))
+    options = (
+        "--init",
+        "in@it.png@1",
+        "--box",
+        "20,20,60,60,object=7@2",
+        "--remove",
+        "7@5",
+        "--point",
+        "25,25,object=7@3",
+    )
+    files = ("--prompts", "prompts.json", "--out", "masks", "--trace", "t.jsonl", "--overlay", "o.mp4")
+    status, _, said = run("track", clip, *options, *files)
+    assert status == 0, said
+    assert "6 frames, 3 objects" in said
+    assert "object 3 added on frame 1, object 5 added on frame 2, object 7 added on frame 2" in said
+    assert "object 5 removed on frame 4, object 7 removed on frame 5" in said
+    assert not np.asarray(Image.open("masks/8.png")).any()
+    assert (np.asarray(Image.open("masks/9.png")) == 3 * video.truth[0]).all()
+    lines = [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()]
+    objects = {t: sorted(line["object"] for line in lines if line["frame"] == t) for t in range(FRAMES)}
+    assert objects == {0: [], 1: [3], 2: [3, 5, 7], 3: [3, 5, 7], 4: [3, 7], 5: [3]}
+    assert sorted((line["frame"], line["object"]) for line in lines if line["prompt"] == "correction") == [
+        (3, 3),
+        (3, 7),
+    ]
+
+
+def test_a_prompt_that_was_never_reached(run: Run, clip: Path) -> None:
+    """Of a video that does not say how long it is: it is tracked, and the exit status says that something lacks."""
+    with av.open("film.mkv", "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 128, 128, "bgr0"
+        for t in range(8, 12):
+            image = np.asarray(Image.open(clip / f"{t}.png"))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    status, out, said = run("track", "film.mkv", "--init", "init.png", "--point", "30,30@9", "--out", "masks")
+    assert (status, out) == (1, "")
+    assert "error: The video ended with frame 3: object 3 was not corrected on frame 9, which never came." in said
+    assert len(list(Path("masks").glob("*.png"))) == 4
+    status, _, said = run("track", "film.mkv", "--init", "init.png", "--start", 7, "--out", "masks")
+    assert status == 2
+    assert "film.mkv has no frame 7, counted from 0" in said
+
+
+def test_notes_are_said_before_an_error(run: Run, clip: Path, video: Video) -> None:
+    soft = np.asarray(Image.fromarray(video.truth[0].astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(2)))
+    Image.fromarray(soft).save("init.png")
+    (clip / "11.png").write_bytes(b"broken")
+    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks")
+    assert status == 2
+    assert re.search("init.png: it has shades of gray .* error: .*11.png is not an image", said)
+
+
 def test_objects_too_small_for_the_model_are_named(run: Run, clip: Path) -> None:
     labels = np.zeros((128, 128), dtype=np.uint8)
     labels[40:80, 40:80], labels[10:13, 10:15], labels[100:104, 100:104] = 1, 2, 3
@@ -173,11 +262,23 @@ BAD_TRACKS = {
     "mask of another size": (_small_mask, [], "init.png is 32x64 pixels but the first frame of .* is 128x128"),
     "no frames": (_no_frames, [], "holds no frames"),
     "output not empty": (_foreign_output, [], "masks is not empty"),
-    "unknown policy": (_nothing, ["--policy", "x"], "Policy 'x' is unknown: give one of dam4sam"),
+    "unknown policy": (_nothing, ["--policy", "x"], "Policy 'x' is unknown: give one of d4sm, dam4sam"),
     "unknown model": (_nothing, ["--model", "x"], "Model 'x' is unknown: give one of nano"),
     "no such device": (_nothing, ["--device", "cuda:99"], "Device 'cuda:99'"),
     "bad box": (_nothing, ["--box", "1,2,3"], "Box '1,2,3' is not X,Y,W,H"),
     "mask and box": (_nothing, ["--box", "1,2,30,30"], "either --init MASK.png, or --box"),
+    "bad point": (_nothing, ["--point", "1"], "Point '1' is not X,Y"),
+    "bad removal": (_nothing, ["--remove", "3"], "Removal '3' is not K@FRAME"),
+    "no such frame": (_nothing, ["--point", "1,2@6"], "Point 1,2 is on frame 6, but .* has 6 frames, .* 0 to 5"),
+    "point outside": (_nothing, ["--point", "1,128@2"], "Point 1,128 on frame 2 lies outside of the image of 128x128"),
+    "not tracked": (_nothing, ["--remove", "4@2"], "Object 4 cannot be removed on frame 2"),
+    "no such start": (_nothing, ["--start", "6"], "--start is frame 6, but .* has 6 frames"),
+    "no prompts file": (_nothing, ["--prompts", "p.json"], "p.json cannot be read"),
+    "no corrections": (
+        _nothing,
+        ["--policy", "sam2rl", "--point", "1,2@3"],
+        "Policy 'sam2rl' takes no corrections, but object 3 is corrected on frame 3",
+    ),
 }
 
 

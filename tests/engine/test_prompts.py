@@ -166,3 +166,18 @@ def test_masks_are_those_of_stock_sam2(
     apart = {key: int(np.count_nonzero(ours[key] != mask)) for key, mask in stock.items()}
     assert {key: pixels for key, pixels in apart.items() if pixels} == {}
     assert np.mean([mask.any() for mask in stock.values()]) > 0.8, "the objects are lost: this shows nothing"
+
+
+def test_the_mask_that_is_refined_is_clamped_as_stock_sam2_does(reference_model: Model) -> None:
+    """Where the object is absent its logits are -1024, which the prompt encoder has never seen."""
+    video = load_video()
+    masks = []
+    for low in (-1024.0, -32.0, -8.0):
+        tracker = Tracker(reference_model, exact=True)
+        tracker.initialize(video.images[0], video.truth[:1])
+        tracker.track(video.images[1])
+        (one,) = tracker._objects
+        one.logits = torch.full_like(one.logits, low)
+        masks.append(tracker.correct(1, points=np.array([on(video, 1)])))
+    assert np.array_equal(masks[0], masks[1])
+    assert not np.array_equal(masks[1], masks[2])

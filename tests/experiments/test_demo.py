@@ -38,11 +38,11 @@ def test_all_trackers_on_one_video(tmp_path: Path) -> None:
     assert not report.failures
     assert list(report.analysis.trackers) == list(TRACKERS)
     assert list(registered_trackers(open_workspace(tmp_path / "demo"))) == list(TRACKERS)
-    # The truth and six trackers: in two rows in the video, in one in the picture.
+    # The truth and ten trackers: in three rows in the video, in one in the picture.
     (video,) = (tmp_path / "demo").glob("*.mp4")
     with av.open(str(video)) as container:
         frame = next(container.decode(video=0))
-    assert (frame.width, frame.height) == (4 * 260, 2 * 282)
-    assert Image.open(video.with_suffix(".png")).size == (7 * 260, 5 * 282)
+    assert (frame.width, frame.height) == (4 * 260, 3 * 282)
+    assert Image.open(video.with_suffix(".png")).size == (11 * 260, 5 * 282)
     with pytest.raises(Sam2rlError, match="is not empty"):
         run_demo(tmp_path / "demo", Console(file=said))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from sam2rl_tracker.media.files import (
     free_folder,
     output_folder,
     refuse_inputs,
+    sweep,
+    temporary_path,
 )
 
 FIRST_VERSION = "This folder was written by sam2rl, which may write to it again.\n"
@@ -59,6 +62,86 @@ def test_full_disk_is_a_user_error(tmp_path):
     with pytest.raises(Sam2rlError, match="No space left"):
         fail_halfway(tmp_path / "a.txt", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- what killed runs left
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sam2rl_tracker.media.files import output_folder, temporary_folder
+with output_folder(sys.argv[1], "track") as folder:
+    with folder.write("figures/a.png") as path, temporary_folder(folder.path / "work") as work:
+        for file in (path, work / "half.txt"):
+            file.write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
+    assert subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False).returncode == -signal.SIGKILL
+    left = {path.parent.name for path in tmp_path.rglob("*") if path.is_file() and path.name not in (LOCK, MARKER)}
+    assert len(left) == 2
+    with output_folder(tmp_path, "track") as folder, folder.write("figures/b.png") as path:
+        path.write_text("whole")
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {
+        LOCK,
+        MARKER,
+        "figures",
+        "figures/b.png",
+    }
+
+
+@pytest.fixture(scope="module")
+def gone() -> int:
+    """The id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_only_what_is_stale_and_ours_is_swept(tmp_path, gone):
+    alive, day = os.getppid(), 24 * 3600
+    here, there = temporary_path(tmp_path / "a").name[-12:-8], "0000"
+    ages = {
+        f".a.sam2rl-{gone}-{here}0123abcd.png": 0,
+        f".a.b.sam2rl-{gone}-0123abcd.png": 0,
+        f".a.sam2rl-{gone}-0123abcd": 0,
+        f".a.sam2rl-{alive}-{here}0123abcd.png": day + 60,
+        f".a.sam2rl-{gone}-{there}0123abcd.png": day + 60,
+    }
+    kept = {
+        f".a.sam2rl-{alive}-{here}0123abcd.txt": day - 60,
+        f".a.sam2rl-{gone}-{there}0123abcd.txt": day - 60,  # of another machine, where the process may be alive
+        f".a.sam2rl-{os.getpid()}-{here}0123abcd.txt": 2 * day,
+        f"a.sam2rl-{gone}-0123abcd.png": 2 * day,
+        f".a.{gone}-0123abcd.png": 2 * day,
+        f".a.sam2rl-{gone}-0123abcde.png": 2 * day,
+        f".a.sam2rl-{gone}.png": 2 * day,
+        ".hidden.png": 2 * day,
+    }
+    for name, age in {**ages, **kept}.items():
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    link = tmp_path / f".link.sam2rl-{gone}-0123abcd"
+    link.symlink_to(tmp_path)
+    work = tmp_path / f".work.sam2rl-{alive}-{here}0123abcd"  # written to a moment ago, though it is older itself
+    (work / "color").mkdir(parents=True)
+    os.utime(work, (time.time() - 2 * day,) * 2)
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, link.name, work.name}
+    sweep(tmp_path / "nowhere")
+
+
+def test_beside_a_file_of_the_user_only_its_own_leftovers_are_swept(tmp_path, gone):
+    for name in ("o.mp4", "o.jsonl", "p.mp4"):
+        stem, suffix = name.split(".")
+        (tmp_path / f".{stem}.sam2rl-{gone}-0123abcd.{suffix}").write_text("half")
+    check_output_file(tmp_path / "o.mp4")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f".o.sam2rl-{gone}-0123abcd.jsonl",
+        f".p.sam2rl-{gone}-0123abcd.mp4",
+    }
 
 
 # ---------------------------------------------------------------- outputs that are inputs
@@ -360,6 +443,13 @@ def test_a_device_is_not_replaced(tmp_path):
     with pytest.raises(Sam2rlError, match="pipe is a device"), atomic_path(pipe):
         pass
     assert pipe.is_fifo()
+
+
+def test_what_a_network_drive_puts_into_a_new_folder_is_nobodys(tmp_path):
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "Thumbs.db").touch()
+    run(tmp_path, a="1")
+    assert (tmp_path / "Thumbs.db").exists()
 
 
 def test_a_default_folder_belongs_to_its_source(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from pictures import picture, save
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.frames import list_frames, open_frames
+from sam2rl_tracker.media.frames import Frame, list_frames, open_frames
 
 # ---------------------------------------------------------------- frame folders
 
@@ -324,3 +325,49 @@ def test_video_damaged_after_the_first_frame(tmp_path):
     file.write_bytes(bytes(data))
     with pytest.raises(Sam2rlError, match=r"cannot be decoded after frame \d+"):
         list(open_frames(file))
+
+
+def frame_values(frames: Iterable[tuple[int, Frame]]) -> list[tuple[int, str, int]]:
+    return [(number, frame.name, int(frame.image[0, 0, 0])) for number, frame in frames]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_part_and_the_way_back(tmp_path: Path, kind: str):
+    """Frames keep their names and are counted in the whole; backwards they are the same, the last one first."""
+    if kind == "folder":
+        (tmp_path / "clip").mkdir()
+        for t in range(6):
+            save(tmp_path / "clip" / f"{t + 8}.png", np.full((16, 16, 3), 40 * t, dtype=np.uint8))
+        video, names = open_frames(tmp_path / "clip"), [str(t + 8) for t in range(6)]
+    else:
+        video, names = open_frames(write_video(tmp_path / "v.mp4", frames=6)), [f"{t + 1:08d}" for t in range(6)]
+    whole = frame_values(enumerate(video))
+    assert [name for _, name, _ in whole] == names
+    part = video.part(2, 4)
+    assert (part.start, part.count) == (2, 3)
+    assert frame_values(enumerate(part, part.start)) == whole[2:5]
+    assert part.first().name == names[2]
+    assert frame_values(enumerate(video.part(3), 3)) == whole[3:]
+    assert frame_values(part.backwards(2, tmp_path)) == whole[2:4][::-1]
+    assert frame_values(video.backwards(6, tmp_path)) == whole[::-1]
+    assert not list(tmp_path.glob(".frames*"))
+    assert frame_values(enumerate(video)) == whole, "the whole is still there"
+    with pytest.raises(Sam2rlError, match="has no frame 6, counted from 0: begin with an earlier one"):
+        video.part(6).first_size()
+
+
+def test_the_way_back_begins_before_what_cannot_be_decoded(tmp_path: Path):
+    """Whoever goes forwards meets it and says so; in a folder the frames behind it are there."""
+    (tmp_path / "clip").mkdir()
+    for t in range(5):
+        save(tmp_path / "clip" / f"{t}.png", picture())
+    (tmp_path / "clip" / "2.png").write_bytes(b"broken")
+    assert [number for number, _ in open_frames(tmp_path / "clip").backwards(5, tmp_path)] == [4, 3]
+
+
+def test_several_masks_are_no_frames(tmp_path: Path):
+    for name in ("1.jpg", "2.jpg", "a.png", "b.png"):
+        save(tmp_path / name, picture())
+    frames = open_frames(tmp_path, [tmp_path / "a.png", tmp_path / "b.png"])
+    assert [frame.name for frame in frames] == ["1", "2"]
+    assert len(frames.notes) == 2

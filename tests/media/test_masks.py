@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 from PIL import ImageFilter
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.masks import MaskReader, object_masks, read_index_mask, write_index_mask
+from sam2rl_tracker.media.masks import MaskReader, PackedMask, object_masks, read_index_mask, write_index_mask
 
 # ---------------------------------------------------------------- our own files
 
@@ -252,6 +252,13 @@ def test_tiny_objects_beside_void_stay_objects(tmp_path):
     assert "few pixels of low values were taken for objects, and 255 for void" in notes[0]
 
 
+def test_ids_without_background_are_told(tmp_path):
+    """Such as black and white in the range of videos, 16 to 235."""
+    labels, notes = read(tmp_path / "m.png", PILImage.fromarray(16 + 219 * SQUARE))
+    assert np.unique(labels).tolist() == [16, 235]
+    assert "none of its pixels is 0, which is background: every area was taken for an object" in notes[0]
+
+
 def test_void_of_16_bits(tmp_path):
     wide = IDS.astype(np.uint16)
     wide[IDS == 255] = 65535
@@ -376,3 +383,11 @@ def test_index_masks_are_decided_by_the_first(tmp_path):
     assert not MaskReader([*paths, tmp_path / "none.png"]).binary
     with pytest.raises(Sam2rlError, match="does not exist"):
         MaskReader([*write_masks(tmp_path, 255 * SQUARE), tmp_path / "none.png"])
+
+
+def test_a_packed_mask_is_the_mask():
+    rng = np.random.default_rng(0)
+    for shape in ((1, 1), (7, 13), (64, 48)):
+        mask = rng.random(shape) < 0.5
+        np.testing.assert_array_equal(PackedMask.pack(mask).unpack(), mask)
+    assert len(PackedMask.pack(np.ones((1000, 1000), dtype=bool)).bits) < 2000

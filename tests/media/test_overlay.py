@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sam2rl_tracker.media.overlay import object_color, overlay
+from sam2rl_tracker.media.overlay import draw_caption, draw_prompt, object_color, overlay
 
 GRAY = np.full((40, 50, 3), 100, dtype=np.uint8)
 
@@ -58,3 +58,45 @@ def test_colours_differ():
     colours = np.array([object_color(k) for k in range(1, 31)])
     distances = np.abs(colours[:, None] - colours[None]).max(axis=2) + 255 * np.eye(len(colours), dtype=int)
     assert distances.min() >= 10
+
+
+def test_a_prompt_is_drawn_where_it_is():
+    """A line around the mask and none inside, a box, a plus where the object is and a minus where it is not."""
+    mask = square(2) == 2
+    outlined = draw_prompt(GRAY, 2, mask)
+    white = (outlined == 255).all(axis=2)
+    np.testing.assert_array_equal(outlined[mask], GRAY[mask])
+    assert white[9, 9:21].all()
+    assert white.sum() == 12 * 12 - 10 * 10
+
+    boxed = draw_prompt(GRAY, 2, box=(10, 10, 20, 15))
+    for y, x in ((10, 10), (10, 29), (24, 10), (24, 29), (17, 10)):
+        np.testing.assert_array_equal(boxed[y, x], object_color(2))
+    np.testing.assert_array_equal(boxed[17, 20], GRAY[17, 20])
+
+    pointed = draw_prompt(GRAY, 2, points=np.array([[20, 20, 1], [40, 10, 0]], dtype=np.float32))
+    on, off = pointed[17:24, 17:24], pointed[7:14, 37:44]
+    assert (on == object_color(2)).all(axis=2).any()
+    assert not (off == object_color(2)).all(axis=2).any()
+    assert (off == 0).all(axis=2).any()
+    assert (on[1:6, 3] == 255).all(), "a plus"
+    assert not (off[1:6, 3] == 255).all(), "a minus"
+    assert (off[3, 1:6] == 255).all()
+    np.testing.assert_array_equal(GRAY, np.full((40, 50, 3), 100))
+
+
+def test_what_lies_at_the_edge_is_drawn_as_far_as_it_is_seen():
+    drawn = draw_prompt(GRAY, 1, box=(-5, -5, 200, 0.2), points=np.array([[49.9, 39.9, 1]], dtype=np.float32))
+    assert drawn.shape == GRAY.shape
+    assert (drawn != GRAY).any()
+
+
+def test_a_caption_is_in_the_corner():
+    image = np.full((200, 300, 3), 100, dtype=np.uint8)
+    assert draw_caption(image, []) is image
+    one, two = (draw_caption(image, lines) for lines in (["frame 3"], ["frame 3", "object 1 corrected"]))
+    for drawn in (one, two):
+        assert (drawn[0, 0] == 0).all()
+        assert (drawn[100:] == 100).all()
+        assert (drawn > 200).any()
+    assert (two == 0).sum() > (one == 0).sum()

@@ -3,12 +3,13 @@
 import os
 import resource
 
+import av
 import numpy as np
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import open_frames
-from sam2rl_tracker.media.writer import VideoWriter
+from sam2rl_tracker.media.writer import VideoWriter, check_output_video
 
 GRAY = np.full((40, 50, 3), 100, dtype=np.uint8)
 
@@ -111,3 +112,21 @@ def test_frames_of_a_video_have_one_size(tmp_path):
         writer.write(GRAY)
         with pytest.raises(ValueError, match="frame of shape"):
             writer.write(GRAY[:-2])
+
+
+def test_only_what_a_writer_wrote_is_overwritten(tmp_path):
+    ours, theirs = tmp_path / "ours.mp4", tmp_path / "theirs.mp4"
+    write_frames(ours, 2)
+    check_output_video(ours)
+    check_output_video(tmp_path / "new.mp4")
+    with av.open(str(ours)) as source, av.open(str(theirs), "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    for content in (theirs.read_bytes(), b"no video"):
+        theirs.write_bytes(content)
+        with pytest.raises(Sam2rlError, match="not overwritten: give another name"):
+            check_output_video(theirs)
+        assert theirs.read_bytes() == content

@@ -9,8 +9,9 @@ from compared import compared  # noqa: F401  # a fixture
 from handwritten import Made
 
 from sam2rl_tracker.report.page import write_page
+from sam2rl_tracker.vot.scoring import complete
 
 
 @pytest.fixture(scope="session")
 def page(made: Made) -> Path:
-    return write_page(made.workspace.folder, made.report)
+    return write_page(made.workspace.folder, complete(made.workspace.folder, made.report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import av
@@ -12,7 +13,13 @@ from conftest import scripted_frames
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.report.comparison import write_comparison
+from sam2rl_tracker.report.panels import ORANGE
+from sam2rl_tracker.tracking.trace import TraceLine
+from sam2rl_tracker.vot.regions import Region
+from sam2rl_tracker.vot.sequences import read_sequence
+from sam2rl_tracker.vot.tracked import TrackedRun
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 
@@ -62,3 +69,55 @@ def test_large_images_are_made_smaller(tmp_path: Path):
     with av.open(str(file)) as container:
         frame = next(container.decode(video=0))
     assert frame.width <= 1620
+
+
+def write_run(workspace: Workspace, folder: Path, corrected: int | None) -> TrackedRun:
+    """Masks of object 9 of the sequence "several", from its truth, and a trace by hand."""
+    video = read_sequence(workspace.sequences / "several")
+    folder.mkdir()
+    lines = []
+    for t, image in enumerate(video.images):
+        region = video.regions[9][t]
+        mask = region.full(video.size) if isinstance(region, Region) else np.zeros(video.size, dtype=bool)
+        write_index_mask(folder / f"{image.stem}.png", mask * np.uint8(9))
+        memories = [[frame, 0] for frame in range(max(t - 3, 3), t)]
+        lines.append(TraceLine(t, 9, memories, [], 0.5, 1.0, 9, True, "correction" if t == corrected else None))
+    trace = folder / "trace.jsonl"
+    trace.write_text("".join(json.dumps(line.to_json()) + "\n" for line in lines))
+    return TrackedRun(folder, trace)
+
+
+@pytest.mark.slow
+def test_the_frame_of_a_correction_is_shown_and_marked(compared: Workspace, tmp_path: Path):
+    """Also where trackers do not differ, and on the later frames that remember it."""
+    orange = {}
+    for corrected in (None, 7):
+        run = write_run(compared, tmp_path / f"run-{corrected}", corrected)
+        file = write_comparison(compared.folder, "several", ["Right"], tmp_path / f"{corrected}.mp4", 12, 9, [run])
+        stills = np.asarray(Image.open(file.with_suffix(".png")))
+        orange[corrected] = (stills == ORANGE).all(axis=2)
+        with av.open(str(file)) as container:
+            height = next(container.decode(video=0)).height
+        assert len(stills) == (5 if corrected is None else 6) * height
+    assert not orange[None].any()
+    rows = np.split(orange[7], 6)
+    assert [row.any() for row in rows][:3] == [False, False, False]
+    assert any(row[:26].any() for row in rows), "the title says so"
+    assert any(row[26:].any() for row in rows), "a picture of the bank is marked"
+
+
+def test_runs_that_cannot_be_shown(compared: Workspace, tmp_path: Path):
+    def refuse(message: str, *runs: TrackedRun) -> None:
+        with pytest.raises(Sam2rlError, match=message):
+            write_comparison(compared.folder, "several", ["Right"], tmp_path / "o.mp4", 12, 9, runs)
+
+    (tmp_path / "empty").mkdir()
+    refuse(r"empty has no mask for any frame of several, such as 00000001\.png", TrackedRun(tmp_path / "empty"))
+    run = write_run(compared, tmp_path / "Right", None)
+    refuse("Right is a tracker and a folder of masks", run)
+    run.masks.rename(tmp_path / "other")
+    (tmp_path / "other" / "trace.jsonl").write_text("a thesis\n")
+    refuse("Line 1 of .* is none of a trace", TrackedRun(tmp_path / "other", tmp_path / "other" / "trace.jsonl"))
+    refuse("cannot be read", TrackedRun(tmp_path / "other", tmp_path / "nowhere"))
+    write_index_mask(tmp_path / "other" / "00000001.png", np.zeros((3, 4), dtype=np.uint8))
+    refuse("is 4x3 pixels, but the images of several are 64x48", TrackedRun(tmp_path / "other"))

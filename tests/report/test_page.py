@@ -14,11 +14,14 @@ import pytest
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.boxes import BoxMeasures
 from sam2rl_tracker.media.files import output_folder
-from sam2rl_tracker.report.page import check_page_folder, write_page
+from sam2rl_tracker.report.page import benchmark_rows, check_page_folder, write_page
+from sam2rl_tracker.report.table import other_benchmarks
 from sam2rl_tracker.report.words import points
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.results import Failure
+from sam2rl_tracker.vot.scoring import complete
 from sam2rl_tracker.vot.toolkit import Analysis
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -97,6 +100,26 @@ def test_the_table_shows_the_measures(made, reader):
     (row,) = (row for row in reader.rows if row[0].startswith("two&more"))
     qualities = [f"{100 * made.results.by_sequence['two&more'][name].quality:.1f} " for name in made.results.trackers]
     assert row[1:] == qualities
+
+
+def test_measures_of_other_benchmarks_have_a_table(made, reader):
+    rows = reader.rows[reader.rows.index(["Tracker ", "J ", "F ", "J&F "]) + 1 :][:3]
+    assert [row[0] for row in rows] == ["SAM2 ", "SAM2RL (trained on this truth) ", "Other "]
+    for row, (_, measures) in zip(rows, complete(made.workspace.folder, made.report).masks.items(), strict=True):
+        assert row[1:] == [f"{100 * value:.1f} " for value in (measures.j, measures.f, measures.j_and_f)]
+    assert "Success AUC" not in reader.text  # no truth is a box
+    note = reader.text.partition("the last of the video.")[2].partition("Plots")[0]
+    assert "SAM2RL was trained on the ground truth that it is scored on." in note
+
+
+def test_a_table_of_boxes(made):
+    boxes = {"SAM2": BoxMeasures(0.5, 0.75, 0.25, None, None, None), "Other": BoxMeasures(0.4, 0.75, 0.5, 0.5, 1, 0)}
+    (table,) = other_benchmarks(replace(made.report, boxes=boxes))
+    rows = benchmark_rows(table)
+    assert [head for head, _ in table.heads.values()][:2] == ["Success AUC", "Precision"]
+    assert [cell.text for cell in rows["SAM2"].values()] == ["50.0", "75.0", "25.0", "–", "–", "–"]
+    assert [cell.best for cell in rows["SAM2"].values()] == [True, True, False, False, False, False]
+    assert [cell.best for cell in rows["Other"].values()] == [False, True, True, True, True, True]
 
 
 def test_what_has_seen_the_truth_and_what_failed_is_named(reader):
@@ -234,6 +257,9 @@ def test_the_page_in_a_browser(page: Path, browser, width, scheme):
     assert tab.inner_text(first) == "SAM2"
     tab.click("#table thead th:nth-child(1) button")
     assert tab.inner_text(first) == "SAM2"
+
+    tab.click("#benchmarks thead th:nth-child(4) button")
+    assert tab.inner_text("#benchmarks tbody tr:first-child th") == "SAM2RL (trained on this truth)"
 
     tab.click("[data-toggle=Other]")
     assert tab.evaluate("document.querySelectorAll('.line.off').length") == 3

@@ -16,7 +16,7 @@ from sam2rl_tracker import Tracker
 from sam2rl_tracker.agents import Agent, fingerprint
 from sam2rl_tracker.engine import FrameRecord, Model
 from sam2rl_tracker.errors import NothingFound, Sam2rlError
-from sam2rl_tracker.policies import Correction, make_policy, policy_by_name
+from sam2rl_tracker.policies import Correction, Policy, make_policy, policy_by_name
 from sam2rl_tracker.policies.recency import Recency
 from sam2rl_tracker.policies.registry import BUILTIN
 from sam2rl_tracker.policies.sam2rl import Sam2Rl
@@ -177,10 +177,11 @@ def test_on_its_first_frame_an_object_begins_anew(nano: Model, video: Video) -> 
 
 @pytest.mark.slow
 def test_memory_stays_flat(video: Video, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over 2000 frames with 20 corrections, under all rules at once; small, and each image is encoded once."""
+    """Over 2000 frames with 20 corrections, under many rules at once; small, and each image is encoded once."""
+    rules = [name for name in RULES if name == "recency" or policy_by_name(name).correct is not Policy.correct]
     images = [image[::4, ::4].copy() for image in video.images]
     mask = video.truth[0, ::4, ::4]
-    makers = [make_policy(name) for name in RULES]
+    makers = [make_policy(name) for name in rules]
     fresh = cycle([makers[0], *makers])  # the tracker takes one to look at, and then one for each object
     tracker = Tracker(nano_of(32), lambda: next(fresh)())
     tracker.initialize(images[0], np.stack([mask] * len(makers)))
@@ -199,7 +200,7 @@ def test_memory_stays_flat(video: Video, monkeypatch: pytest.MonkeyPatch) -> Non
             reachable = [len(one.policy.reachable()) for one in tracker._objects]
             assert max(reachable) <= 50
             # Beside them are the conditioning frames, the last frame, and what that has just attended to.
-            assert len(seen) <= sum(reachable) + 8 * len(RULES)
+            assert len(seen) <= sum(reachable) + 8 * len(rules)
 
 
 # --------------------------------------------------------------------------------------------------- looking back
@@ -325,8 +326,11 @@ def test_where_nothing_is_found_nothing_changes(nano: Model, video: Video, monke
         tracker.correct(1, box=[5, 6, 20, 20])
     with pytest.raises(NothingFound, match=r"^No object was found at the point 5,6"):
         tracker.add(points=[[[5, 6, 1]]])
-    assert tracker.ids == [1, 2]
-    assert tracker.trace() == line
+    tracker.add(two_masks(video)[:1])
+    with pytest.raises(NothingFound, match=r"^The points off the object leave nothing of it"):
+        tracker.correct(3, points=[[5, 6, 0]])
+    assert tracker.ids == [1, 2, 3]
+    assert tracker.trace()[:2] == line
 
 
 @pytest.mark.parametrize("frames", [1, 3])

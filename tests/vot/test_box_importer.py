@@ -94,6 +94,13 @@ def test_links_to_folders_are_followed(tmp_path):
     assert import_boxes(tmp_path / "LaSOT", tmp_path / "w").added == ["zebra-1"]
 
 
+def test_a_video_begins_where_the_box_is_in_the_image(tmp_path):
+    frames(tmp_path / "one")
+    (tmp_path / "one" / "groundtruth.txt").write_text("90,90,9,9\n39,2,10,8\n38,2,10,8\n50,2,10,8\n")
+    import_boxes(tmp_path / "one", tmp_path / "w")
+    assert lines_of(tmp_path / "w", "one") == ["38,2,10,8", "50,2,10,8"]
+
+
 def test_again_and_past_a_damaged_sequence(tmp_path):
     for name in ("a", "b", "c"):
         lasot(tmp_path / "set" / name)

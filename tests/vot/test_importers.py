@@ -543,5 +543,7 @@ def test_what_a_killed_import_left_is_removed(again):
     leftovers = [folder.with_name(name.format(number)) for name in names for number in numbers]
     for leftover in leftovers:
         leftover.mkdir()
+    (folder / f".import.sam2rl-{process.pid}-0123abcd.json").write_text("{")
     import_frames(source, workspace)
     assert [leftover.exists() for leftover in leftovers] == [False, True] * 2
+    assert not list(folder.glob(".*"))

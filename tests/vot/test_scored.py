@@ -10,8 +10,10 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.vot.clips import SequenceObject, objects_of
 from sam2rl_tracker.vot.collect import collect
 from sam2rl_tracker.vot.differences import find_difference
-from sam2rl_tracker.vot.scored import find_scored, scored_view
-from sam2rl_tracker.vot.sequences import AnnotatedFrame
+from sam2rl_tracker.vot.regions import encode
+from sam2rl_tracker.vot.scored import find_scored, given_without_score, scored_view
+from sam2rl_tracker.vot.scoring import complete
+from sam2rl_tracker.vot.sequences import IGNORE_FILE, AnnotatedFrame
 from sam2rl_tracker.vot.tracks import read_results
 from sam2rl_tracker.vot.workspace import Workspace, create, open_workspace
 
@@ -78,6 +80,21 @@ def test_an_object_known_on_no_frame_and_a_sequence_without_truth(workspace):
     ]
 
 
+def test_what_was_given_is_known_by_its_region(workspace):
+    images = sorted((workspace.sequences / "half" / "color").iterdir())
+    found = given_without_score(images[-1], square(20))
+    assert str(found) == "Not scored: half, object 2: it is first given on the last frame."
+    assert given_without_score(images[-1], square(19)) == found  # a corner may be rounded in another way
+    assert given_without_score(images[-1], square(2)) is None  # object 1, which is scored
+    assert given_without_score(images[0], square(20)) is None  # nothing is there on the first frame
+    assert given_without_score(workspace.folder / "elsewhere.png", square(20)) is None
+    twin = workspace.sequences / "half" / "groundtruth_3.txt"
+    twin.write_text((workspace.sequences / "half" / "groundtruth_2.txt").read_text())
+    assert given_without_score(images[-1], square(20)) == found
+    twin.write_text(f"{encode(square(20)).line()}\n" * LENGTH)
+    assert given_without_score(images[-1], square(20)) is None  # of two with this mask, one is scored
+
+
 def test_the_view_holds_what_is_scored(workspace):
     before = sorted(workspace.folder.rglob("*"))
     with scored_view(workspace, find_scored(workspace), ["SAM2"]) as view:
@@ -88,6 +105,54 @@ def test_the_view_holds_what_is_scored(workspace):
         assert names == ["half_001.txt", "half_001_time.value"]  # of one object the toolkit writes no number
     assert not view.exists()
     assert sorted(workspace.folder.rglob("*")) == before
+
+
+@pytest.fixture
+def one_by_one(tmp_path: Path) -> Workspace:
+    """A stack whose trackers are given one object at a time: of each sequence's the last has one true mask."""
+    made = create(tmp_path / "w")
+    stack = made.stack.read_text().replace("multiobject: True", "multiobject: False")
+    made.stack.write_text(stack.replace("        filter_tag: evaluation\n", ""))
+    image = np.zeros((*SIZE, 3), np.uint8)
+    for name, count in (("pair", 2), ("three", 3)):
+        masks: dict[int, np.ndarray | None] = {k: square(2 * k) for k in range(1, count + 1)}
+        made.add(name, [AnnotatedFrame(image, masks), *[AnnotatedFrame(image, {**masks, count: None})] * (LENGTH - 1)])
+        (made.sequences / name / IGNORE_FILE).unlink()  # the toolkit would take it for an object
+        for k in masks:
+            folder = made.folder / "results" / "SAM2" / "baseline" / f"{name}_{k}"
+            folder.mkdir(parents=True)
+            (folder / f"{name}_{k}_001.txt").write_text("1\n" + f"m{2 * k + 1},2,8,8,0,64\n" * (LENGTH - 1))
+            (folder / f"{name}_{k}_001_time.value").write_text("0.1\n" * LENGTH)
+    return made
+
+
+def test_the_view_of_objects_that_are_tracked_one_by_one(one_by_one):
+    with scored_view(one_by_one, find_scored(one_by_one), ["SAM2"]) as view:
+        results = view / "results" / "SAM2" / "baseline"
+        files = sorted(str(file.relative_to(results)) for file in results.rglob("*.txt"))
+        assert files == ["pair/pair_001.txt", "three_1/three_1_001.txt", "three_2/three_2_001.txt"]
+        assert len(list(results.rglob("*.value"))) == 3
+
+
+def test_an_ignored_area_counts_as_an_object_where_they_are_tracked_one_by_one(one_by_one):
+    """So the only object of a sequence is named: `pair_1` is what `vot evaluate` makes of it."""
+    pair = one_by_one.sequences / "pair"
+    (pair / "groundtruth_2.txt").unlink()
+    (pair / IGNORE_FILE).write_text("0\n" * LENGTH)
+    report = collect(one_by_one.folder)
+    assert report.failures == []
+    (note,) = report.analysis.notes
+    assert note.endswith(f"where the toolkit takes {IGNORE_FILE} for an object and fails; pair has one.")
+    measures = complete(one_by_one.folder, report).analysis.trackers["SAM2"]
+    assert measures.quality == pytest.approx(7 / 9)
+
+
+@pytest.mark.slow
+def test_the_report_of_objects_that_are_tracked_one_by_one(one_by_one):
+    report = collect(one_by_one.folder)
+    assert report.failures == []
+    one_pixel_off, first_frame_missed = 7 / 9, (LENGTH - 1) / LENGTH
+    assert report.analysis.trackers["SAM2"].quality == pytest.approx(one_pixel_off * first_frame_missed)
 
 
 def test_the_view_of_a_stack_that_takes_one_object_at_a_time(workspace):

@@ -14,11 +14,15 @@ import trax
 from PIL import Image
 from trax.client import Client
 
-from sam2rl_tracker.errors import NothingFound, Sam2rlError
+from sam2rl_tracker.agents import Agent, fingerprint, save_agent
+from sam2rl_tracker.engine import Model
+from sam2rl_tracker.errors import NoAgent, NothingFound, Sam2rlError
 from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
-from sam2rl_tracker.vot.regions import bounding_box
+from sam2rl_tracker.vot.regions import Region, bounding_box, read_trajectory
+from sam2rl_tracker.vot.sequences import AnnotatedFrame
+from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.tracker import (
     MAX_RUNS,
     Session,
@@ -28,6 +32,7 @@ from sam2rl_tracker.vot.tracker import (
     to_mask,
     workspace_of,
 )
+from sam2rl_tracker.vot.workspace import Workspace, create
 
 SIZE = (40, 56)
 
@@ -194,6 +199,62 @@ def test_a_new_video_forgets_the_last(tracker):
     session.step(image(9)[:30, :40], [crop(1, 1, 20, 20), crop(20, 5, 9, 9)])
     session.step(image(8)[:30, :40], [])
     assert np.array_equal(run(), first)
+
+
+# ---------------------------------------------------------------- objects without an agent
+
+FRAMES = 5
+LATE = box(30, 20, 10, 10)
+
+
+@pytest.fixture
+def half(tmp_path, nano: Model) -> Workspace:
+    """Two sequences: in `half`, object 1 has an agent, 2 and 3 score nothing; `bare` has no agent."""
+    workspace = create(tmp_path / "w")
+    masks: list[dict] = [{1: box(5, 5, 12, 10), 2: None, 3: None} for _ in range(FRAMES)]
+    masks[0][2], masks[-1][3] = box(40, 5, 9, 9), LATE
+    workspace.add("half", (AnnotatedFrame(image(t), masks[t]) for t in range(FRAMES)))
+    workspace.add("bare", (AnnotatedFrame(image(9 + t), {1: LATE}) for t in range(FRAMES)))
+    key = fingerprint(image(0), box(5, 5, 12, 10), nano.hash)
+    save_agent(Agent(key, FRAMES, 6, {"actions": np.zeros(FRAMES - 2, dtype=int)}, {}), workspace.folder / "agents")
+    return workspace
+
+
+def test_an_object_without_agent_and_without_score_is_absent(half, nano, capsys):
+    session = Session(Tracker(nano, "sam2rl", agents=half.folder / "agents"))
+    files = sorted((half.sequences / "half" / "color").iterdir())
+    for t, file in enumerate(files):
+        new = {0: [crop(5, 5, 12, 10), crop(40, 5, 9, 9)], FRAMES - 1: [crop(30, 20, 10, 10)]}.get(t, [])
+        replies = session.step(image(t), new, file)
+        assert not any(to_mask(region, SIZE).any() for region, _ in replies[1:])
+        assert replies[0][1]
+    reasons = {2: "its truth is known only on frame 1, on which it is given", 3: "it is first given on the last frame"}
+    assert capsys.readouterr().err.splitlines() == [
+        f"sam2rl: Not scored: half, object {k}: {reason}. It has no agent: it is reported absent."
+        for k, reason in reasons.items()
+    ]
+
+
+def test_an_object_without_agent_that_scores_is_an_error(half, nano):
+    session = Session(Tracker(nano, "sam2rl", agents=half.folder / "agents"))
+    with pytest.raises(NoAgent, match="has no agent for this object"):
+        session.step(image(9), [crop(30, 20, 10, 10)], half.sequences / "bare" / "color" / "00000001.png")
+    with pytest.raises(NoAgent):  # where nothing leads to the truth
+        session.step(image(0), [crop(40, 5, 9, 9)])
+
+
+@pytest.mark.slow
+def test_the_toolkit_keeps_the_results_of_the_scored_objects(half):
+    (failure,) = evaluate(half.folder, ["SAM2RL"], {"SAM2RL_MODEL": "nano", "SAM2RL_DEVICE": "cpu"})
+    assert failure.sequence == "bare"
+    assert "has no agent for this object" in failure.reason
+    assert "(1 of 2 sequences incomplete)" in failure.reason
+    folder = half.folder / "results" / "SAM2RL" / "baseline" / "half"
+    answers = {k: read_trajectory((folder / f"half_{k}_001.bin").read_bytes()) for k in (1, 2, 3)}
+    assert {k: len(regions) for k, regions in answers.items()} == dict.fromkeys((1, 2, 3), FRAMES)
+    assert (folder / "half_1_001_object_score.value").read_text().split()
+    for k in (2, 3):
+        assert all(not isinstance(region, Region) or region.empty for region in answers[k])
 
 
 # ---------------------------------------------------------------- the process

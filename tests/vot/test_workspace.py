@@ -42,6 +42,8 @@ def test_create(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Sam2rlError, match="is not empty"):
         create(tmp_path / "file")
+    (tmp_path / "drive" / "@eaDir").mkdir(parents=True)  # as network drives put into every folder
+    create(tmp_path / "drive")
 
 
 @pytest.mark.parametrize("text", ["a: [", "sequences: s", "- 1"])

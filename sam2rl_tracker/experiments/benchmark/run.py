@@ -16,7 +16,7 @@ from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.experiments.benchmark.document import Agents, Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan, with_trackers
-from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.media.files import atomic_path, sweep
 from sam2rl_tracker.report.benchmark_plots import plot_gains, plot_steps
 from sam2rl_tracker.report.benchmark_tables import make_tables, write_csv
 from sam2rl_tracker.report.table import to_json
@@ -63,6 +63,7 @@ def run_benchmark(
         raise Sam2rlError(f"{folder} is not empty: give a new folder, or that of a benchmark.")
     workspace = open_or_create(folder)
     with locked(parts, "benchmark"):
+        sweep(folder)
         plan = with_trackers(parts / "plan.json", plan)
         check_registered(workspace, plan.trackers)
         made_of = {**versions(BENCHMARK_PACKAGES), "python": python_version()}
