@@ -78,8 +78,9 @@ class HiM2Sam(Samurai):
         "away.",
         chooses=Samurai.about.chooses,
         visible=Samurai.about.visible,
-        corrected="The frame joins the prompted one as a conditioning frame, and counts as a long-term frame. The motion "
-        "filter begins anew at the corrected box. Where the object was lost, the remembered frames are forgotten.",
+        corrected="The frame joins the prompted one as a conditioning frame, and counts as a long-term frame. The "
+        "motion filter begins anew at the corrected box. Where the object was lost, the remembered frames are "
+        "forgotten.",
     )
 
     def __post_init__(self) -> None:

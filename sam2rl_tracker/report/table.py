@@ -135,7 +135,7 @@ def _percent(value: float | None) -> str:
 
 def _head(tracker: str, report: Report) -> str:
     """A tracker's name in tables, with a star if it saw the truth that it is scored on."""
-    return escape(f"{title(tracker)} *" if tracker in report.trained else title(tracker))
+    return escape(title(tracker, report.namesakes) + " *" * (tracker in report.trained))
 
 
 def _mask_rows(report: Report) -> dict[str, dict[str, float | None]]:
@@ -147,7 +147,7 @@ def making(report: Report) -> list[str]:
     makers: dict[str, list[str]] = {}
     for name, made in report.made_with.items():
         for one in made:
-            makers.setdefault(one, []).append(title(name))
+            makers.setdefault(one, []).append(title(name, report.namesakes))
     if len(makers) < 2:
         return [f"Made with {one}" for one in makers]
     lines = [f"{', '.join(names)}: made with {one}" for one, names in makers.items()]
