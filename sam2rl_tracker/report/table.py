@@ -15,7 +15,6 @@ from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.toolkit import Scores
 
-
 _COLUMN = 13  # characters of a tracker's column, its border included: most words of a name fit
 
 
