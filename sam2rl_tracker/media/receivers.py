@@ -203,9 +203,14 @@ def _decode(name: str, container: Any, timeout: float, is_stamped: bool) -> Iter
                 yield Picture(frame.time if is_stamped else None, partial(upright, frame))
             began = time.monotonic()
     except (av.error.FFmpegError, OSError) as error:
+        reason = _reason(error, began, timeout)
+        if not frames:
+            raise StreamError(
+                f"{name} gave no frame ({reason}): check the sender; an .mp4 needs its index first (`ffmpeg -movflags "
+                "+faststart`), where nobody can go back in it."
+            ) from error
         raise StreamError(
-            f"{name} broke off after {frames} frames ({_reason(error, began, timeout)}): check the sender and the "
-            "network."
+            f"{name} broke off after {frames} frames ({reason}): check the sender and the network."
         ) from error
     if packets < stream.frames:  # the header's claim, 0 where it makes none
         raise StreamError(

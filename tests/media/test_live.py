@@ -247,6 +247,12 @@ def test_a_size_that_changes(pipe: Any) -> None:
     assert numbers(frames) == [1, 2, 3, 4, 5]
 
 
+def noise_frames(count: int) -> Iterator[Any]:
+    """Larger in a file than what FFmpeg can go back in a pipe."""
+    generator = np.random.default_rng(0)
+    return (generator.integers(0, 256, (128, 128, 3), dtype=np.uint8) for _ in range(count))
+
+
 @pytest.mark.parametrize(
     ("data", "silent", "message"),
     [
@@ -254,6 +260,7 @@ def test_a_size_that_changes(pipe: Any) -> None:
         (b"no video at all\n" * 1000, 0, "Standard input (is no video that can be read|has no video)"),
         (b"", 5, "Standard input gave nothing for 0.5 seconds"),
         (encode(grey_frames(3), "mpegts")[:188], 0, "Standard input (is no video|has no video)"),
+        (encode(noise_frames(3), "mp4"), 0, "Standard input gave no frame .* needs its index first"),
     ],
 )
 def test_a_pipe_without_a_video(pipe: Any, data: bytes, silent: float, message: str) -> None:
