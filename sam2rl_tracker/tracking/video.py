@@ -19,7 +19,7 @@ from sam2rl_tracker.media.frames import FrameSource, open_frames
 from sam2rl_tracker.media.live import LiveSource
 from sam2rl_tracker.media.masks import IGNORED
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.tracking.outputs import Targets, default_folder, open_outputs
+from sam2rl_tracker.tracking.outputs import Outputs, Targets, default_folder, open_outputs
 from sam2rl_tracker.tracking.passes import Backward, Pass, Tracked
 from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
 from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, Prompt
@@ -127,57 +127,101 @@ def track_video(
         inputs = [*inputs, Path(name)]
 
     back = Backward(plan if backward else Plan({}), frames)
-    progress = _Progress(on_frame, None if frames.count is None else back.length + frames.count)
-    done = 0  # frames of the pass forwards
-    after = start  # the number that follows the last one's
-    tiny: list[int] = []
     others: list[str] = []
     failure: Sam2rlError | KeyboardInterrupt | None = None
     try:
         with open_outputs(Targets(out, overlay_file, trace_file, path, files, inputs), frames) as outputs:
             make = partial(Tracker, policy=policy, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
-            tracker = make(model, device=device)
-            started = time.perf_counter()
-            forward = Pass(tracker, plan)
+            run = _Run(make(model, device=device), plan, frames, back, outputs, on_frame)
             with outputs.opened(), _stoppable(video):
                 try:
                     if backward:
-                        for tracked in back.track(make(tracker.model), out):
-                            outputs.write(tracked, last_word=False)
-                            progress.step()
-                    for tracked in forward.track(frames.numbered()):
-                        outputs.write(back.join(tracked), last_word=not tracker.revises)
-                        tiny += _tiny(tracked, tracker.model.network.image_size)
-                        done, after = done + 1, tracked.number + 1
-                        progress.step()
-                        if not on_tracked(tracked):
-                            break
+                        run.go_back(make(run.tracker.model), out)
+                    run.go_forwards(on_tracked)
                 except (Sam2rlError, KeyboardInterrupt) as error:
                     if not outputs.written:
                         raise
                     failure = error  # raised below: first the files are closed and get their names
-                if tracker.revises:
-                    for tracked in forward.revise(islice(frames.numbered(), done)):
-                        outputs.write(back.join(tracked), last_word=True)
+                run.revise()
             others = outputs.others()
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - run.started
         _raise(failure, outputs.written, out)
     finally:
         notes = [*plan.notes, *frames.notes, *others]
         for note in notes:
             on_note(note)
     return Summary(
-        frames=done,
-        objects=sorted(k for k, frame in plan.begins.items() if frame < after),
+        frames=run.done,
+        objects=sorted(k for k, frame in plan.begins.items() if frame < run.after),
         seconds=seconds,
-        revised=tracker.revises,
-        tiny=tiny,
-        input_size=tracker.model.network.image_size,
+        revised=run.tracker.revises,
+        tiny=run.tiny,
+        input_size=run.tracker.model.network.image_size,
         notes=notes,
-        changes=plan.changes(start, after),
-        missed=plan.missed(after),
+        changes=plan.changes(start, run.after),
+        missed=plan.missed(run.after),
         dropped=source.dropped if isinstance(source, LiveSource) else 0,
     )
+
+
+class _Run:
+    """A plan that is carried out: every frame that is tracked is written.
+
+    Args:
+        back: Tracks nothing where nobody wants to go back.
+        on_frame: As `track_video` takes it.
+
+    Attributes:
+        tracker: Of the way forwards.
+        started: When, by the performance counter.
+        done: Frames of the way forwards.
+        after: The number that follows the last one's.
+        tiny: As `Summary` has it.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        plan: Plan,
+        frames: FrameSource,
+        back: Backward,
+        outputs: Outputs,
+        on_frame: Callable[[int, int | None], None],
+    ) -> None:
+        self.tracker = tracker
+        self.started = time.perf_counter()
+        self.done, self.after = 0, frames.start
+        self.tiny: list[int] = []
+        self._forward, self._back = Pass(tracker, plan), back
+        self._frames, self._outputs = frames, outputs
+        self._tell, self._told = on_frame, 0
+        self._total = None if frames.count is None else back.length + frames.count
+
+    def go_back(self, tracker: Tracker, scratch: Path) -> None:
+        """As `Backward.track`; what is found joins the frames of the way forwards."""
+        for tracked in self._back.track(tracker, scratch):
+            self._outputs.write(tracked, last_word=False)
+            self._step()
+
+    def go_forwards(self, on_tracked: Callable[[Tracked], bool]) -> None:
+        """To the last frame, or to that of which `on_tracked` says that it is the last."""
+        for tracked in self._forward.track(self._frames.numbered()):
+            self._outputs.write(self._back.join(tracked), last_word=not self.tracker.revises)
+            self.tiny += _tiny(tracked, self.tracker.model.network.image_size)
+            self.done, self.after = self.done + 1, tracked.number + 1
+            self._step()
+            if not on_tracked(tracked):
+                break
+
+    def revise(self) -> None:
+        """Write the frames again, as the policy sees them now, if it is one that revises."""
+        if self.tracker.revises:
+            for tracked in self._forward.revise(islice(self._frames.numbered(), self.done)):
+                self._outputs.write(self._back.join(tracked), last_word=True)
+
+    def _step(self) -> None:
+        self._told += 1
+        self._tell(self._told, self._total)
 
 
 def _stoppable(video: FrameSource) -> AbstractContextManager[None]:
@@ -237,19 +281,3 @@ def _tiny(tracked: Tracked, input_size: int) -> list[int]:
     """Which objects begin with less than `CELL` x `CELL` pixels once the frame has the model's input size."""
     areas = np.bincount(tracked.labels.ravel(), minlength=IGNORED + 1) * (input_size**2 / tracked.labels.size)
     return [shown.object for shown in tracked.step.added if areas[shown.object] < CELL**2]
-
-
-class _Progress:
-    """Counts frames of both directions.
-
-    Args:
-        tell: As `on_frame` of `track_video`.
-        total: How many there are, if known.
-    """
-
-    def __init__(self, tell: Callable[[int, int | None], None], total: int | None) -> None:
-        self._tell, self._total, self._done = tell, total, 0
-
-    def step(self) -> None:
-        self._done += 1
-        self._tell(self._done, self._total)
