@@ -12,7 +12,7 @@ from sam2rl_tracker.errors import Sam2rlError
 if TYPE_CHECKING:
     from sam2rl_tracker.media.live import LiveSource
     from sam2rl_tracker.tracking.passes import Tracked
-    from sam2rl_tracker.tracking.video_prompts import Prompt
+    from sam2rl_tracker.tracking.prompts import Prompt
 
 _TITLE = "sam2rl - Q: end"
 
@@ -38,7 +38,7 @@ def select_prompts(video: Path | LiveSource, start: int) -> list[Prompt]:
     from sam2rl_tracker.media import window
     from sam2rl_tracker.media.frames import open_frames
     from sam2rl_tracker.media.selection import select_objects
-    from sam2rl_tracker.tracking.video_prompts import BoxPrompt, PointPrompt
+    from sam2rl_tracker.tracking.prompts import BoxPrompt, PointPrompt
 
     frames = open_frames(video).part(start) if isinstance(video, Path) else video
     first = frames.first()

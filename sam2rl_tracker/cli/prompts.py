@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 _FIELDS = {"frame", "object", "mask", "box", "points", "remove"}
+_TOO_LARGE = 1e300  # a number of JSON may be larger than any float
 _SHAPES = "mask, box, points or remove"
 
 
@@ -127,10 +128,10 @@ def read_prompts(path: Path) -> list[Prompt]:
         Sam2rlError: The file cannot be read, or an entry is malformed.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise Sam2rlError(f"{path} cannot be read ({error.strerror}): give a JSON file of prompts.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Sam2rlError(f"{path} is no JSON ({error}): give a JSON file of prompts.") from error
     if not isinstance(entries, list):
         raise Sam2rlError(f"{path} holds no list, expected [{{...}}, ...] with an object for each prompt.")
@@ -172,7 +173,7 @@ def _whole(entry: dict[str, Any], name: str, least: int, place: str) -> int | No
 
 
 def _mask_path(value: Any, path: Path, place: str) -> Path:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise Sam2rlError(f"{place} has mask {json.dumps(value)}, expected the path of an image file.")
     return path.parent / value
 
@@ -190,6 +191,6 @@ def _points(value: Any, place: str) -> Iterator[tuple[float, float, bool]]:
 
 def _row(value: Any, lengths: tuple[int, ...], name: str, expected: str, place: str) -> list[float]:
     is_row = isinstance(value, list) and len(value) in lengths
-    if not is_row or not all(type(number) in (int, float) and math.isfinite(number) for number in value):
+    if not is_row or not all(type(number) in (int, float) and abs(number) < _TOO_LARGE for number in value):
         raise Sam2rlError(f"{place} has {name} {json.dumps(value)}, expected {expected}.")
     return [float(number) for number in value]

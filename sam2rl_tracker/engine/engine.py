@@ -277,13 +277,13 @@ class Engine:
         """
         mask = self.input_masks(logits)
         size = self.input_size
+        lengths = mask.sum(dim=-1, dtype=torch.int32)  # pixels of each row of the image; faster than `any`
         ends = []
-        for axis in (-2, -1):  # columns hold x, rows hold y
-            line = mask.any(dim=axis)
+        for line in (mask.any(dim=-2), lengths > 0):  # columns hold x, rows hold y
             first = line.int().argmax(dim=-1)
             last = size - 1 - line.flip(-1).int().argmax(dim=-1)
             ends += [first, torch.where(line.any(dim=-1), last, 0)]
-        return torch.stack([ends[0], ends[2], ends[1], ends[3], mask.sum(dim=(-2, -1))], dim=-1)
+        return torch.stack([ends[0], ends[2], ends[1], ends[3], lengths.sum(dim=-1)], dim=-1)
 
     # ------------------------------------------------------------------------------------------- internals
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 REFERENCE = "SAM2"
 """The tracker that the others are compared with."""
 
@@ -34,7 +36,13 @@ BEST = "best found"
 """By any method: rules, searches, the agent and the best rollout of its training."""
 
 
-def title(tracker: str) -> str:
-    """A tracker's name in tables and pictures; of NAME@TAG, as results name it, the tag stays."""
+def title(tracker: str, namesakes: Container[str] = ()) -> str:
+    """A tracker's name in tables and pictures; of NAME@TAG, as results name it, the tag stays.
+
+    Args:
+        namesakes: Trackers that have the name of one of ours and run something else: their name is all that is known.
+    """
+    if tracker in namesakes:
+        return tracker
     name, at, tag = tracker.partition("@")
     return TITLES.get(name, name) + at + tag

@@ -65,6 +65,7 @@ class Results:
         trained: The trackers that saw the ground truth they are scored on.
         disagreements: Where our own measures are not the toolkit's, in words.
         not_scored: What is left out for want of truth.
+        namesakes: The trackers that have the name of one of ours and run something else.
     """
 
     trackers: tuple[str, ...]
@@ -74,6 +75,7 @@ class Results:
     trained: frozenset[str]
     disagreements: list[str]
     not_scored: list[NotScored] = field(default_factory=list)
+    namesakes: frozenset[str] = frozenset()
 
     @property
     def base(self) -> str | None:

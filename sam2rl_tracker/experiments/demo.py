@@ -123,7 +123,7 @@ def _draw(out: Path, sequence: str, trackers: Sequence[str], report: Report) -> 
     policies = {REFERENCE: "recency", AGENTS: f"sam2rl:agents={agents_folder(out)}"}
     clip = load_clip(open_workspace(out), sequence, 1)
     banks = {
-        labelled(name, report.trained): trace_clip(Tracker(policy=policy, num_frames=len(clip)), clip)
+        labelled(name, report.trained, report.namesakes): trace_clip(Tracker(policy=policy, num_frames=len(clip)), clip)
         for name, policy in policies.items()
     }
     return video, plot_banks(banks, out / f"{sequence}-bank.png", f"{sequence}: what the trackers remember")

@@ -177,6 +177,7 @@ class LiveSource(FrameSource):
             with closing(receive(source, self._timeout, lambda: self._handover.is_over)) as pictures:  # type: ignore[type-var]
                 for number, picture in enumerate(pictures):
                     if number < self.start:
+                        self._handover.heard = time.monotonic()
                         continue
                     at = clock.time(picture.stamp)
                     if number > self.start and picture.stamp is not None and not self._every_frame:
@@ -221,11 +222,13 @@ class _Handover:
     Attributes:
         is_over: Set it when no more frames are wanted.
         dropped: Frames that were given and never taken.
+        heard: When the source last gave a frame that nobody wants, by the monotonic clock: it is not silent then.
     """
 
     def __init__(self, keep: frozenset[int] | None) -> None:
         self.is_over = False
         self.dropped = 0
+        self.heard = 0.0
         self._keep = keep
         self._changed = threading.Condition()
         self._waiting: deque[_Arrival] = deque()  # one that is kept, if any, and then the newest
@@ -253,11 +256,11 @@ class _Handover:
             TimeoutError: None came for so many seconds.
             BaseException: What ended the stream, after the last frame.
         """
-        deadline = time.monotonic() + timeout
+        began = time.monotonic()
         with self._changed:
             while not self._waiting and not self._ended and not self.is_over:
                 self._changed.wait(TICK)
-                if time.monotonic() > deadline:
+                if time.monotonic() > max(began, self.heard) + timeout:
                     raise TimeoutError
             if self.is_over:
                 return None

@@ -23,6 +23,8 @@ TICK = 0.1
 
 _CAMERA = "camera:"
 _INPUT = 0  # the descriptor of standard input
+# FFmpeg looks ahead to guess the frame rate, which nobody asks for here: for seconds, while a camera waits.
+_NO_LOOKING_AHEAD = {"fpsprobesize": "0", "analyzeduration": "1000000"}  # frames; microseconds
 _NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS of FFmpeg's avformat.h: the demuxer makes timestamps up
 
 
@@ -108,6 +110,7 @@ def _receive_camera(name: str, number: str) -> Iterator[Picture]:
 def _receive_address(name: str, address: str, timeout: float) -> Iterator[Picture]:
     # By UDP, FFmpeg's own first choice, packets are lost and firewalls are in the way.
     options = {"rtsp_flags": "prefer_tcp"} if address.lower().startswith("rtsp") else {}
+    options |= _NO_LOOKING_AHEAD
     began = time.monotonic()
     try:
         container = av.open(address, options=options, timeout=(timeout, timeout))
@@ -156,7 +159,7 @@ def _receive_pipe(name: str, timeout: float, is_over: Callable[[], bool]) -> Ite
         raise Sam2rlError("Nothing is piped to standard input: type `PROGRAM | sam2rl track - ...`.")
     pipe = _Pipe(timeout, is_over)
     try:
-        container = av.open(pipe)
+        container = av.open(pipe, options=_NO_LOOKING_AHEAD)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         if pipe.is_silent:
             raise _silent(name, timeout) from error
@@ -200,9 +203,14 @@ def _decode(name: str, container: Any, timeout: float, is_stamped: bool) -> Iter
                 yield Picture(frame.time if is_stamped else None, partial(upright, frame))
             began = time.monotonic()
     except (av.error.FFmpegError, OSError) as error:
+        reason = _reason(error, began, timeout)
+        if not frames:
+            raise StreamError(
+                f"{name} gave no frame ({reason}): check the sender; an .mp4 needs its index first (`ffmpeg -movflags "
+                "+faststart`), where nobody can go back in it."
+            ) from error
         raise StreamError(
-            f"{name} broke off after {frames} frames ({_reason(error, began, timeout)}): check the sender and the "
-            "network."
+            f"{name} broke off after {frames} frames ({reason}): check the sender and the network."
         ) from error
     if packets < stream.frames:  # the header's claim, 0 where it makes none
         raise StreamError(

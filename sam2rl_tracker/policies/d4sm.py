@@ -50,7 +50,8 @@ class D4Sm(DistractorAware):
         remembers="Visible frames, from their soft masks. One moves from the RAM to the DRM, a frame later, when its "
         "predicted IoU is high, its area steady, the last addition far enough back, and another candidate covers "
         "something else.",
-        corrected="The frame joins the prompted one as a conditioning frame, and counts as an addition to the DRM.",
+        corrected="The frame joins the prompted one as a conditioning frame, and counts as an addition to the DRM. "
+        "Where the object was lost, DRM and RAM are emptied.",
     )
     inclusive_boxes: ClassVar[bool] = True
 

@@ -78,7 +78,9 @@ class HiM2Sam(Samurai):
         "away.",
         chooses=Samurai.about.chooses,
         visible=Samurai.about.visible,
-        corrected="The frame joins the prompted one as a conditioning frame, and counts as a long-term frame.",
+        corrected="The frame joins the prompted one as a conditioning frame, and counts as a long-term frame. The "
+        "motion filter begins anew at the corrected box. Where the object was lost, the remembered frames are "
+        "forgotten.",
     )
 
     def __post_init__(self) -> None:
@@ -163,7 +165,8 @@ class HiM2Sam(Samurai):
         super().correct(t, correction)
         # It is a conditioning frame now, as a long-term frame is, and needs no place among them.
         self._long = [] if correction.was_lost else [record for record in self._long if record.frame != t]
-        self._last_long = t
+        if correction.record.area > 0:
+            self._last_long = t
         self._areas.replace(0)  # not measured at the model's input size
 
     def reachable(self) -> Collection[FrameRecord]:

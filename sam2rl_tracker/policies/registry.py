@@ -66,7 +66,7 @@ def make_policy(spec: str) -> Callable[[], Policy]:
     Raises:
         Sam2rlError: Unknown name, class or parameter, or a value of the wrong type.
     """
-    name, parameters = _split(spec)
+    name, parameters = split_spec(spec)
     policy_class = policy_by_name(name)
     values = parse_parameters(policy_class, filter(None, parameters.split(",")), f"Policy {name!r}")
     try:
@@ -92,7 +92,8 @@ def policy_by_name(name: str) -> type[Policy]:
     raise Sam2rlError(f"Policy {name!r} is unknown: give one of {', '.join(policy_names())}, or module:Class.")
 
 
-def _split(spec: str) -> tuple[str, str]:
+def split_spec(spec: str) -> tuple[str, str]:
+    """The name or path, and what follows it: key=value,...; "" for nothing."""
     head, _, tail = spec.rpartition(":")
     return (head, tail) if head and "=" in tail else (spec.removesuffix(":"), "")
 

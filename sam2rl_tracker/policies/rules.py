@@ -11,7 +11,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.parameters import Value, defaults_of
 from sam2rl_tracker.policies.about import About
 from sam2rl_tracker.policies.base import Policy
-from sam2rl_tracker.policies.registry import ALIASES, policy_by_name, policy_names, summary_of
+from sam2rl_tracker.policies.registry import ALIASES, policy_by_name, policy_names, split_spec, summary_of
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,12 @@ def find_rules() -> dict[str, Rule | Sam2rlError]:
 
 
 def find_rule(name: str) -> Rule:
-    """A rule by its name, an alias, or `module:Class`.
+    """A rule by its name, an alias, or `module:Class`; parameters behind it, as `--policy` takes them, are ignored.
 
     Raises:
         Sam2rlError: There is none, or a field of its class is no parameter.
     """
+    name, _ = split_spec(name)
     policy_class = policy_by_name(name)
     meanings = _meanings(policy_class)
     defaults = defaults_of(policy_class, f"Policy {name!r}")

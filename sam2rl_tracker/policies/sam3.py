@@ -43,10 +43,11 @@ class Sam3(Policy):
         basis=Basis.CODE,
         compared="for one object; the published code decides for all objects at once",
         paper="Carion et al., arXiv:2511.16719",
-        attends="The prompted frame, frame t-1 and the newest remembered ones, seven in all; pointers of up to fifteen "
-        "of these frames, whose distance is their place in the list.",
+        attends="The prompted frame, frame t-1 and the newest remembered ones, seven in all; pointers of the "
+        "prompted frame and of up to fifteen of the others, whose distance is their place in the list.",
         remembers="Frames whose predicted IoU, times how surely the object is there, is above 0.01.",
-        corrected="The frame joins the prompted one as a conditioning frame. It takes no place among the remembered.",
+        corrected="The frame joins the prompted one as a conditioning frame. It takes no place among the remembered. "
+        "Where the object was lost, those are forgotten.",
     )
 
     def begin(self, start: Start) -> None:
@@ -85,5 +86,5 @@ class Sam3(Policy):
 
 def _score(record: FrameRecord) -> np.float32:
     """How good a memory the frame makes, 0 to 1, in float32 as in the published code."""
-    seen = 2 / (1 + np.exp(-np.float32(record.object_score))) - 1
-    return max(np.float32(0), seen) * np.float32(record.predicted_iou)
+    score = max(np.float32(0), np.float32(record.object_score))  # below, the published score is 0, too
+    return (2 / (1 + np.exp(-score)) - 1) * np.float32(record.predicted_iou)

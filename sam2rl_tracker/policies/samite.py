@@ -90,7 +90,7 @@ class Samite(Samurai):
     about: ClassVar[About] = About(
         title="SAMITE",
         basis=Basis.CODE,
-        compared="with its default parameters",
+        compared="the SAM3 Tracking Zoo's port, with its default parameters",
         paper="Xu et al., arXiv:2507.21732",
         attends="The prompted frame and six remembered ones: the newest, and those whose object is most like its and "
         "the prompted frame's; pointers as in SAM 2.",

@@ -30,7 +30,7 @@ from sam2rl_tracker.report.panels import (
 from sam2rl_tracker.report.slots import places
 from sam2rl_tracker.report.words import labelled
 from sam2rl_tracker.vot.differences import read_shown
-from sam2rl_tracker.vot.registry import that_saw_truth
+from sam2rl_tracker.vot.registry import namesakes, that_saw_truth
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.tracked import TrackedRun, read_runs
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
@@ -103,7 +103,7 @@ def write_comparison(
             for name in shown
         }
     stills = []
-    trained = that_saw_truth(workspace, trackers)
+    trained, others = that_saw_truth(workspace, trackers), namesakes(workspace, trackers)
     with video:
         for t, file in enumerate(truth.images):
             image = resized(read_image(file), size)
@@ -116,7 +116,7 @@ def write_comparison(
                 panels[0] = np.concatenate([panels[0], legend])
             for name, own in shown.items():
                 labels = draw_labels({k: one.answers.regions[t] for k, one in own.items()}, truth.size, size)
-                title = labelled(name, trained)
+                title = labelled(name, trained, others)
                 if any(t > truth.start(k) for k in objects):  # before, nothing was predicted
                     score = overlaps[name][t]
                     title += ("" if np.isnan(score) else f"  {score:.2f}") + ("" if labels.any() else "  says absent")

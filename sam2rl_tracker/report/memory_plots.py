@@ -25,7 +25,7 @@ def draw_memory(results: Results, styles: Styles) -> Figure | None:
         style = styles[name]
         marked: Any = {"marker": style.marker, "markevery": (k, 8), "markersize": 4}
         share = 100 * np.cumsum(counts) / counts.sum()
-        left.plot(ages, share, label=legend_label(name, results.trained), **style.line(), **marked)
+        left.plot(ages, share, label=legend_label(name, results), **style.line(), **marked)
     left.set(xscale="log", xlabel="age, frames (logarithmic)", ylabel="memories at most this old, %", ylim=(0, 103))
     number_log_axis(left.xaxis)
     draw_grid(left)
@@ -34,7 +34,7 @@ def draw_memory(results: Results, styles: Styles) -> Figure | None:
     right.barh(range(len(names)), shares, color=[styles[name].color for name in names])
     for y, share in enumerate(shares):
         right.text(share + 1, y, f"{share:.0f}", va="center")
-    right.set_yticks(range(len(names)), [legend_label(name, results.trained) for name in names])
+    right.set_yticks(range(len(names)), [legend_label(name, results) for name in names])
     right.set(xlabel="frames never used as a memory, %", xlim=(0, max([10.0, *shares]) * 1.2))
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -37,7 +37,7 @@ def draw_measures(results: Results) -> Figure:
         color = "white" if shade[y, x] > 0.7 else INK if np.isnan(value) else "#10151b"
         axes.text(x, y, text, ha="center", va="center", color=color, weight="bold" if best else "normal")
     axes.set_xticks(range(len(MEASURES)), [_TITLES.get(key, key.capitalize()) for key in MEASURES])
-    axes.set_yticks(range(len(rows)), [legend_label(row, results.trained) for row in rows])
+    axes.set_yticks(range(len(rows)), [legend_label(row, results) for row in rows])
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     return figure
@@ -57,7 +57,7 @@ def draw_accuracy_robustness(results: Results, styles: Styles) -> Figure | None:
         style = styles[name]
         axes.errorbar(x, y, along, across, color=style.color, linewidth=0.8, alpha=0.5)
         marked: Any = {"marker": style.marker, "markersize": 11 if style.marker == "*" else 8, "markeredgecolor": INK}
-        axes.plot(x, y, linestyle="", color=style.color, label=legend_label(name, results.trained), **marked)
+        axes.plot(x, y, linestyle="", color=style.color, label=legend_label(name, results), **marked)
     if not axes.lines:
         return None
     axes.set(xlabel="robustness, %", ylabel="accuracy, %")
@@ -81,7 +81,7 @@ def draw_quality_plot(results: Results, styles: Styles) -> Figure:
     thresholds = np.linspace(0, 1, 101)
     for k, name in enumerate(results.trackers):
         style = styles[name]
-        label = f"{legend_label(name, results.trained)}: {100 * results.overall[name].quality:.1f}"
+        label = f"{legend_label(name, results)}: {100 * results.overall[name].quality:.1f}"
         marked: Any = {"marker": style.marker, "markevery": (3 * k, 20), "markersize": 5}
         axes.plot(thresholds, 100 * results.success(name, thresholds), label=label, **style.line(), **marked)
     axes.set(xlabel="threshold of IoU", ylabel="frames above it, %", xlim=(0, 1), ylim=(0, 100))
@@ -111,7 +111,7 @@ def draw_differences(results: Results, styles: Styles) -> Figure | None:
         axes.axhline(100 * difference.mean, color=INK, linewidth=1, linestyle="--")
         if difference.interval:
             axes.axhspan(*(100 * value for value in difference.interval), color=GRAY, alpha=0.2, linewidth=0)
-        axes.set_title(f"{legend_label(name, results.trained)}: {points(difference.mean)}")
+        axes.set_title(f"{legend_label(name, results)}: {points(difference.mean)}")
         axes.set_xticks(range(len(values)) if few else [])
         if few:
             axes.set_xticklabels([key for key, _ in gains], rotation=60, ha="right", fontsize=7, rotation_mode="anchor")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from sam2rl_tracker.evaluation.methods import REFERENCE, title
 from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.toolkit import Scores
+
+_COLUMN = 13  # characters of a tracker's column, its border included: most words of a name fit
 
 
 def render(report: Report, console: Console) -> None:
@@ -35,13 +37,11 @@ def render(report: Report, console: Console) -> None:
         console.print(table)
     left_out = any(one.object_name is None for one in report.not_scored)
     if len(report.analysis.sequences) > 1 or (report.analysis.sequences and left_out):
-        table = Table(title="Quality by sequence, %")
-        table.add_column("Sequence")
-        for name in trackers:
-            table.add_column(_head(name, report), justify="right")
-        for sequence, row in report.analysis.sequences.items():
-            table.add_row(escape(sequence), *(_cell(row[name], None, "quality") for name in trackers))
-        console.print(table)
+        qualities = {
+            sequence: [_cell(row[name], None, "quality") for name in trackers]
+            for sequence, row in report.analysis.sequences.items()
+        }
+        _print_by_tracker(console, "Quality by sequence, %", "Sequence", report, qualities)
     _render_others(report, console)
     if report.trained & trackers.keys():
         console.print("* trained on the ground truth that it is scored on", highlight=False)
@@ -115,13 +115,32 @@ def _render_others(report: Report, console: Console) -> None:
     others = [one for one in report.analysis.others if one.name not in _OURS]
     if others:
         # By measure, as there may be many: of each experiment EAO, accuracy, robustness, ...
-        table = Table(title="Other measures of the stack")
-        table.add_column("Measure")
-        for name in report.analysis.trackers:
-            table.add_column(_head(name, report), justify="right")
-        for one in others:
-            cells = ("-" if value is None else f"{value:.3f}" for value in one.values.values())
-            table.add_row(escape(f"{one.experiment}: {one.name}"), *cells)
+        values = {
+            f"{one.experiment}: {one.name}": ["-" if v is None else f"{v:.3f}" for v in one.values.values()]
+            for one in others
+        }
+        _print_by_tracker(console, "Other measures of the stack", "Measure", report, values)
+
+
+def _print_by_tracker(
+    console: Console, title: str, corner: str, report: Report, rows: Mapping[str, Sequence[str]]
+) -> None:
+    """Print a table with a column for each tracker, as several where the console is too narrow for all of them.
+
+    Args:
+        corner: What the rows are.
+        rows: {what a row is of: a cell for each tracker}.
+    """
+    heads = [_head(name, report) for name in report.analysis.trackers]
+    room = console.width - max(map(len, [corner, *rows])) - 4
+    count = max(room // _COLUMN, 1)
+    for start in range(0, len(heads), count):
+        table = Table(title=title if start == 0 else f"{title}, continued")
+        table.add_column(corner, overflow="fold")
+        for head in heads[start : start + count]:
+            table.add_column(head, justify="right", overflow="fold")
+        for row, cells in rows.items():
+            table.add_row(escape(row), *cells[start : start + count])
         console.print(table)
 
 
@@ -135,7 +154,7 @@ def _percent(value: float | None) -> str:
 
 def _head(tracker: str, report: Report) -> str:
     """A tracker's name in tables, with a star if it saw the truth that it is scored on."""
-    return escape(f"{title(tracker)} *" if tracker in report.trained else title(tracker))
+    return escape(title(tracker, report.namesakes) + " *" * (tracker in report.trained))
 
 
 def _mask_rows(report: Report) -> dict[str, dict[str, float | None]]:
@@ -147,7 +166,7 @@ def making(report: Report) -> list[str]:
     makers: dict[str, list[str]] = {}
     for name, made in report.made_with.items():
         for one in made:
-            makers.setdefault(one, []).append(title(name))
+            makers.setdefault(one, []).append(title(name, report.namesakes))
     if len(makers) < 2:
         return [f"Made with {one}" for one in makers]
     lines = [f"{', '.join(names)}: made with {one}" for one, names in makers.items()]

@@ -48,7 +48,7 @@ def summarise(results: Results) -> Summary:
         seen = f"; {ranked[0]}, trained on this truth, reaches {100 * results.overall[ranked[0]].quality:.1f} %"
     setting = [("What was measured", _setting(results))]
     if base is None or len(ranked) == 1:
-        return Summary(f"{labelled(winner, trained)} has the highest quality: {quality:.1f} %{seen}", setting)
+        return Summary(f"{_name(winner, results)} has the highest quality: {quality:.1f} %{seen}", setting)
     told: list[tuple[str, str]] = []
     if winner == base:
         others = "No tracker that has not seen the truth" if seen else "No tracker"
@@ -59,7 +59,7 @@ def summarise(results: Results) -> Summary:
         gain = results.differences[winner]["quality"]
         among = " of those that have not seen the truth" if seen else ""
         headline = (
-            f"{labelled(winner, trained)} has the highest quality{among}: {quality:.1f} %, {100 * gain.mean:.1f} "
+            f"{_name(winner, results)} has the highest quality{among}: {quality:.1f} %, {100 * gain.mean:.1f} "
             f"points above {base}'s {100 * results.overall[base].quality:.1f} %"
         )
         if gain.interval is not None and not gain.decided:
@@ -76,14 +76,22 @@ def summarise(results: Results) -> Summary:
     return Summary(headline, told + setting)
 
 
-def labelled(tracker: str, trained: Container[str]) -> str:
-    """A tracker's name for pictures, which says so if it is one of those that saw the truth they are scored on."""
-    return f"{title(tracker)} (trained on this truth)" if tracker in trained else title(tracker)
+def labelled(tracker: str, trained: Container[str], namesakes: Container[str]) -> str:
+    """A tracker's name for pictures, which says so if it is one of those that saw the truth they are scored on.
+
+    Args:
+        namesakes: As in `title`.
+    """
+    return title(tracker, namesakes) + " (trained on this truth)" * (tracker in trained)
 
 
-def legend_label(tracker: str, trained: Container[str]) -> str:
+def legend_label(tracker: str, results: Results) -> str:
     """The same for a legend, from which Matplotlib would leave out what begins with an underscore."""
-    return labelled(tracker, trained).replace("_", " _", 1 if tracker.startswith("_") else 0)
+    return _name(tracker, results).replace("_", " _", 1 if tracker.startswith("_") else 0)
+
+
+def _name(tracker: str, results: Results) -> str:
+    return labelled(tracker, results.trained, results.namesakes)
 
 
 def points(value: float) -> str:
@@ -110,7 +118,7 @@ def _count(number: int, noun: str) -> str:
 def _beside(results: Results, tracker: str) -> str:
     gain = results.differences[tracker]["quality"]
     return (
-        f"{labelled(tracker, results.trained)} with {100 * results.overall[tracker].quality:.1f} %, "
+        f"{_name(tracker, results)} with {100 * results.overall[tracker].quality:.1f} %, "
         f"{points(gain.mean)} points from {results.base}. {_certainty(gain, len(results.by_sequence))}"
     )
 
@@ -164,10 +172,11 @@ def _on(results: Results, sequence: str, tracker: str, loser: str, winner: str) 
     change = f"{sequence}, from {base}'s {100 * row[base].quality:.1f} % to {100 * row[tracker].quality:.1f} %. "
     objects = [one for one in results.objects if one.sequence == sequence]
     one = max(objects, key=lambda one: one.tracks[winner].measures.quality - one.tracks[loser].measures.quality)
-    return change + _explain(one, loser, winner, len(objects) > 1)
+    names = title(loser, results.namesakes), title(winner, results.namesakes)
+    return change + _explain(one, loser, winner, names, len(objects) > 1)
 
 
-def _explain(one: ObjectTracks, loser: str, winner: str, several: bool) -> str:
+def _explain(one: ObjectTracks, loser: str, winner: str, names: tuple[str, str], several: bool) -> str:
     span = worst_span(one, loser, winner)
     if span is None:
         return "The masks differ a little on many frames, and much on none."
@@ -186,15 +195,15 @@ def _explain(one: ObjectTracks, loser: str, winner: str, several: bool) -> str:
         if number
     ]
     text = (
-        f"{'Object ' + str(one.object_id) + ': ' if several else ''}{title(loser)} falls behind from frame {span[0]} "
-        f"to {span[1]}, where its mean IoU is {lost.overlaps[frames].mean():.2f} and {title(winner)}'s "
+        f"{'Object ' + str(one.object_id) + ': ' if several else ''}{names[0]} falls behind from frame {span[0]} "
+        f"to {span[1]}, where its mean IoU is {lost.overlaps[frames].mean():.2f} and {names[1]}'s "
         f"{held.overlaps[frames].mean():.2f}"
     )
     if how:
         text += f"; it {', '.join(how)} of these {len(frames)} frames"
     if lost.banks and held.banks and lost.banks[span[0]] != held.banks[span[0]]:
         text += (
-            f". At frame {span[0]} {title(loser)} remembers frames {ranges(lost.banks[span[0]])}, {title(winner)} "
+            f". At frame {span[0]} {names[0]} remembers frames {ranges(lost.banks[span[0]])}, {names[1]} "
             f"frames {ranges(held.banks[span[0]])}"
         )
     return text + "."

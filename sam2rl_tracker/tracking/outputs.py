@@ -182,7 +182,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 class _Captions:
-    """What was wanted on a frame behind the first one, in words; it stays for a second.
+    """What was wanted on a frame after the first one, in words; it stays for a second.
 
     Args:
         start: The first frame.

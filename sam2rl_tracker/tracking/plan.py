@@ -15,7 +15,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import FrameSource
 from sam2rl_tracker.media.masks import IGNORED, MaskReader, PackedMask, object_masks
 from sam2rl_tracker.tracking import checks
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ class Plan:
         return Plan(dict(sorted(wanted.items(), reverse=True)))
 
     def changes(self, start: int, count: int) -> str:
-        """What happened behind the first frame, in a line; "" where nothing did.
+        """What happened after the first frame, in a line; "" where nothing did.
 
         Args:
             start: The first frame.
@@ -128,7 +128,7 @@ class Plan:
             count: How many frames the video turned out to have.
         """
         return [
-            f"The video ended with frame {count - 1}: object {k} was not {what} on frame {frame}, which never came."
+            f"Tracking ended with frame {count - 1}: object {k} was not {what} on frame {frame}, which never came."
             for frame, step in self.steps.items()
             if frame >= count
             for k, what in step.events
@@ -197,7 +197,7 @@ def _check_frame(prompt: Prompt, video: FrameSource, start: int, end: int | None
     if frame < start:
         raise Sam2rlError(f"{prompt} is on frame {frame}, before the first one that is tracked, {start}.")
     if end is not None and frame > end:
-        raise Sam2rlError(f"{prompt} is on frame {frame}, behind the last one that is tracked, {end}.")
+        raise Sam2rlError(f"{prompt} is on frame {frame}, after the last one that is tracked, {end}.")
     if video.count is not None and frame >= video.count:
         raise Sam2rlError(f"{prompt} is on frame {frame}, but {_frames_of(video)}.")
 
@@ -248,7 +248,7 @@ def _named(prompts: Sequence[Prompt], in_masks: set[int]) -> list[Prompt]:
     unnamed = [point for point in points if point.object is None]
     if unnamed and (len(known) > 1 or len(unnamed) < len(points)):
         raise Sam2rlError(
-            f"{unnamed[0]} does not say of which object it is, and there is object {_listed(known)}: give "
+            f"{unnamed[0]} does not say of which object it is, and another prompt is of object {_listed(known)}: give "
             "--point X,Y,object=K."
         )
     only = min(known, default=1)

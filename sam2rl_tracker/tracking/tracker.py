@@ -33,7 +33,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.policies import Correction, Encoding, Policy, Start, make_policy
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
-from sam2rl_tracker.tracking import checks, prompts, steps
+from sam2rl_tracker.tracking import checks, interactive, steps
 from sam2rl_tracker.tracking.conditioning import Conditioning
 from sam2rl_tracker.tracking.hindsight import Hindsight, Revised
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line
@@ -190,12 +190,12 @@ class Tracker:
             if masks is not None:
                 masks = checks.check_masks(masks, ids, size)
                 ids = checks.check_ids(ids, len(masks), self.ids)
-                shown = prompts.show_masks(self._engine, features, masks)
+                shown = interactive.show_masks(self._engine, features, masks)
             else:
-                clicks = prompts.read_clicks(points, boxes, ids, size)
-                prompts.check_new(clicks, ids)
+                clicks = interactive.read_clicks(points, boxes, ids, size)
+                interactive.check_new(clicks, ids)
                 ids = checks.check_ids(ids, len(clicks), self.ids)
-                shown = prompts.show_clicks(self._engine, features, clicks)
+                shown = interactive.show_clicks(self._engine, features, clicks)
             self._objects += self._begin(features, shown, ids)
         return shown.masks
 
@@ -259,14 +259,14 @@ class Tracker:
         mask: np.ndarray | None,
         box: np.ndarray | None,
         points: np.ndarray | None,
-    ) -> prompts.Shown:
+    ) -> interactive.Shown:
         size = features.video_size
         if (mask is not None) == (box is not None or points is not None):
             raise Sam2rlError(f"Give either a mask, or a box or points, to correct object {one.id}.")
         if mask is not None:
             checked = checks.check_correction(mask, one.id, size)
-            return prompts.show_masks(self._engine, features, checked[None])
-        (clicks,) = prompts.read_clicks(
+            return interactive.show_masks(self._engine, features, checked[None])
+        (clicks,) = interactive.read_clicks(
             None if points is None else [points], None if box is None else np.asarray(box)[None], [one.id], size
         )
         if not clicks.show_something and one.record.area == 0:
@@ -274,9 +274,9 @@ class Tracker:
                 f"Object {one.id} has no mask on frame {self._frame} that points off it could take from: give a point "
                 "on it, a box or a mask."
             )
-        return prompts.show_correction(self._engine, features, clicks, one.logits, one.selection)
+        return interactive.show_correction(self._engine, features, clicks, one.logits, one.selection)
 
-    def _mend(self, features: Features, one: _Object, shown: prompts.Shown) -> None:
+    def _mend(self, features: Features, one: _Object, shown: interactive.Shown) -> None:
         """Take a correction of the most recent frame in."""
         t = self._frame - one.start
         record = self._remember(features, shown, t)[0]
@@ -292,14 +292,14 @@ class Tracker:
             turn = steps.Turn(one.policy, one.conditioning, t)
             self._past.correct(turn, shown.masks[0], self._line(one, record, one.selection))
 
-    def _remember(self, features: Features, shown: prompts.Shown, t: int) -> list[FrameRecord]:
+    def _remember(self, features: Features, shown: interactive.Shown, t: int) -> list[FrameRecord]:
         """The records of prompted objects on their frame t."""
         areas = shown.masks.sum(axis=(1, 2)).tolist()
         scores = shown.chosen.object_scores.tolist()
         facts = [steps.Facts(t, *fact) for fact in zip(shown.ious, scores, areas, strict=True)]
         return steps.remember(self._engine, features, shown.chosen, [Encoding.BINARY] * len(facts), facts)
 
-    def _begin(self, features: Features, shown: prompts.Shown, ids: Sequence[int]) -> list[_Object]:
+    def _begin(self, features: Features, shown: interactive.Shown, ids: Sequence[int]) -> list[_Object]:
         """Remember new objects and give each a policy."""
         objects = []
         records = self._remember(features, shown, 0)

@@ -22,8 +22,8 @@ from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.tracking.outputs import Targets, default_folder, open_outputs
 from sam2rl_tracker.tracking.passes import Backward, Pass, Tracked
 from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, Prompt
 from sam2rl_tracker.tracking.tracker import Tracker
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, Prompt
 
 __all__ = ["CELL", "Summary", "default_folder", "track_video"]
 
@@ -42,7 +42,7 @@ class Summary:
         tiny: objects that are smaller than a cell of the mask decoder's output on their first frame. They get lost.
         input_size: side of the model's input, in pixels.
         notes: what the user should know of how the inputs were read and of the output folder, a sentence each.
-        changes: which objects were added, corrected and removed behind the first frame, in a line; "" = none.
+        changes: which objects were added, corrected and removed after the first frame, in a line; "" = none.
         missed: prompts on frames that never came, a sentence each: the video turned out to be shorter.
         dropped: frames of a live source that came while another was tracked, and were passed over.
     """

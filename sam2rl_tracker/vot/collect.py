@@ -10,7 +10,7 @@ from sam2rl_tracker.evaluation.davis import MaskMeasures
 from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
+from sam2rl_tracker.vot.registry import namesakes, registered, registered_trackers, that_saw_truth
 from sam2rl_tracker.vot.results import Failure, find_failure, made_with, tracked_names
 from sam2rl_tracker.vot.scored import find_scored, scored_view
 from sam2rl_tracker.vot.toolkit import Analysis, analyse
@@ -30,6 +30,7 @@ class Report:
             results on them.
         boxes: Of each tracker, LaSOT's and GOT-10k's measures over the objects whose truth are boxes, if there are any.
         masks: Of each tracker, DAVIS' measures over the objects whose truth are masks, if there are any.
+        namesakes: The trackers that have the name of one of ours and run something else.
     """
 
     analysis: Analysis
@@ -39,6 +40,7 @@ class Report:
     not_scored: list[NotScored] = field(default_factory=list)
     boxes: dict[str, BoxMeasures] = field(default_factory=dict)
     masks: dict[str, MaskMeasures] = field(default_factory=dict)
+    namesakes: frozenset[str] = frozenset()
 
 
 def collect(folder: StrPath) -> Report:
@@ -83,4 +85,5 @@ def collect(folder: StrPath) -> Report:
         trained=that_saw_truth(workspace, names),
         made_with={name: made for name in complete if (made := made_with(workspace, name))},
         not_scored=scored.not_scored,
+        namesakes=namesakes(workspace, names),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import AGENTS
+from sam2rl_tracker.evaluation.methods import AGENTS, TITLES
 from sam2rl_tracker.vot.workspace import Workspace
 
 
@@ -75,4 +75,13 @@ def that_saw_truth(workspace: Workspace, trackers: Iterable[str]) -> frozenset[s
         for name in trackers
         if name.upper().startswith(AGENTS)
         or ((tracker := registered(known, name)) is not None and tracker.policy == "sam2rl")
+    )
+
+
+def namesakes(workspace: Workspace, trackers: Iterable[str]) -> frozenset[str]:
+    """Those that have the name of one of ours and run something else, such as the model SAM 3 as `SAM3`."""
+    known = registered_trackers(workspace)
+    found = {name: registered(known, name) for name in trackers}
+    return frozenset(
+        name for name, one in found.items() if one and one.name in TITLES and one.policy != one.name.lower()
     )

@@ -180,7 +180,16 @@ def read_results(folder: StrPath, report: Report) -> Results:
         disagreements += [f"{tracker} over all: {text}" for text in _differing(own, overall[tracker])]
     if report.analysis.notes:  # the stack measures something else, or leaves measures to us: that is told already
         disagreements = []
-    return Results(trackers, overall, by_sequence, objects, report.trained, disagreements, report.not_scored)
+    return Results(
+        trackers,
+        overall,
+        by_sequence,
+        objects,
+        report.trained,
+        disagreements,
+        report.not_scored,
+        report.namesakes,
+    )
 
 
 def scored_objects(workspace: Workspace, video: Video, not_scored: Iterable[NotScored]) -> list[int]:

@@ -140,14 +140,17 @@ def test_what_was_tracked_before_a_stream_broke_off_is_kept(run: Run, video: Vid
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_is_a_normal_end(tmp_path: Path, film: bytes, box: str, number: int) -> None:
     """Of a pipe that goes on and on; all that is written is complete."""
-    command = [sys.executable, "-m", "sam2rl_tracker", "track", "-", "--box", box, *OUTPUTS]
+    arguments = ["track", "-", "--box", box, "--every-frame", "--timeout", "100", *OUTPUTS]
+    command = [sys.executable, "-m", "sam2rl_tracker", *arguments]
     process = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=False)
     assert process.stdin
     assert process.stderr
     process.stdin.write(film)
     process.stdin.flush()  # and it stays open
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("live-masks/*.png"))) < 4 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 100
+    while len(list(tmp_path.glob("live-masks/*.png"))) < 4:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
     said = process.stderr.read().decode()

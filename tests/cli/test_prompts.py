@@ -10,7 +10,7 @@ import pytest
 
 from sam2rl_tracker.cli.prompts import parse_box, parse_init, parse_point, parse_removal, read_prompts
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Removal
 
 
 def test_what_options_say() -> None:
@@ -66,7 +66,7 @@ def test_a_file_of_prompts(tmp_path: Path) -> None:
         {"frame": 40, "object": 3, "mask": "/masks/forty.png"},
         {"frame": 60, "object": 2, "remove": True},
     ]
-    file.write_text(json.dumps(entries))
+    file.write_text("\ufeff" + json.dumps(entries), encoding="utf-8")  # Windows' editors begin files with this mark
     assert read_prompts(file) == [
         MaskPrompt(tmp_path / "first.png"),
         BoxPrompt((1, 2, 3.5, 4), 2, 12),
@@ -94,6 +94,9 @@ def test_a_file_of_prompts(tmp_path: Path) -> None:
         ('[{"box": [1, 2, 3]}]', "has box [1, 2, 3], expected [x, y, width, height]"),
         ('[{"box": [1, 2, 3, true]}]', "has box [1, 2, 3, true], expected"),
         ('[{"box": [1, 2, 3, NaN]}]', "has box [1, 2, 3, NaN], expected"),
+        (f'[{{"box": [1, 2, 3, {10**400}]}}]', "has box [1, 2, 3, 1000"),
+        ('[{"mask": "a\\u0000b"}]', 'has mask "a\\u0000b", expected the path'),
+        ("[" * 100_000, "prompts.json is no JSON (maximum recursion depth"),
         ('[{"points": []}]', "has points [], expected a list of [x, y]"),
         ('[{"points": [1, 2]}]', "has a point 1, expected [x, y]"),
         ('[{"points": [[1, 2, 3]]}]', "has a point [1, 2, 3], expected [x, y]"),

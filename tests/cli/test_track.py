@@ -177,7 +177,7 @@ def test_a_prompt_that_was_never_reached(run: Run, clip: Path) -> None:
         container.mux(stream.encode(None))
     status, out, said = run("track", "film.mkv", "--init", "init.png", "--point", "30,30@9", "--out", "masks")
     assert (status, out) == (1, "")
-    assert "error: The video ended with frame 3: object 3 was not corrected on frame 9, which never came." in said
+    assert "error: Tracking ended with frame 3: object 3 was not corrected on frame 9, which never came." in said
     assert len(list(Path("masks").glob("*.png"))) == 4
     status, _, said = run("track", "film.mkv", "--init", "init.png", "--start", 7, "--out", "masks")
     assert status == 2

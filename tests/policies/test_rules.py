@@ -82,6 +82,12 @@ def test_titles_are_those_of_the_trackers() -> None:
         assert about.title == registry[tracker]["label"]
 
 
+def test_a_rule_is_found_by_what_policy_takes() -> None:
+    assert find_rule("samurai:stable_frames=3,memory_iou=0.6") == find_rule("samurai")
+    assert find_rule("sam2:").name == "recency"
+    assert find_rule(f"{__name__}:Child:x=1").name == f"{__name__}:Child"
+
+
 def test_docstrings_are_read_over_lines_and_meanings_from_parents() -> None:
     parent, child = find_rule(f"{__name__}:Parent"), find_rule(f"{__name__}:Child")
     assert parent.source == 'Somebody et al., "A Title of two lines" (arXiv:1).'

@@ -34,7 +34,7 @@ def test_it_keeps_sixteen_frames_and_attends_to_seven() -> None:
 def test_the_score_is_0_where_the_object_is_said_to_be_absent() -> None:
     policy = Sam3(iou_threshold=0.0)
     begin(policy)
-    for t, score in enumerate((0.001, -3.0, 0.0), start=1):
+    for t, score in enumerate((0.001, -200.0, 0.0), start=1):
         play(policy, t, Frame(score=score))
     play(policy, 4, Frame())
     assert [frame for frame, _ in memories(policy, 5)] == [0, 1, 4]

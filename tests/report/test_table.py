@@ -41,6 +41,22 @@ def test_the_table_shows_differences_to_sam2():
     assert ["Blind", "100.0", "(+50.0)", "0.0", "(-60.0)", "-"] in lines
 
 
+def test_many_trackers_are_shown_in_tables_that_fit():
+    scores = {f"Tracker-{k}": Scores(k / 10, 0.5, 0.5) for k in range(9)}
+    console = Console(file=io.StringIO(), width=80)
+    render(Report(Analysis(scores, {"first": scores, "second": scores}), [], frozenset()), console)
+    text = console.file.getvalue().partition("Quality by sequence")[2]
+    assert "continued" in text
+    assert all(text.count(name) == 1 for name in scores)
+    assert all(f"{k * 10}.0" in text for k in range(9))
+
+
+def test_the_title_of_one_of_ours_is_not_given_to_a_tracker_of_its_name():
+    report = Report(Analysis({"SAM3": Scores(0.5, 0.6, 0.7)}, {}), [], frozenset())
+    assert "memory rule" in text_of(report)
+    assert "memory rule" not in text_of(replace(report, namesakes=frozenset({"SAM3"})))
+
+
 def test_a_report_without_sam2_or_any_complete_tracker():
     report = Report(Analysis({"Other": Scores(0.5, 0.6, 0.7)}, {}), [], frozenset())
     assert "difference" not in text_of(report)

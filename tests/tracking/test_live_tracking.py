@@ -20,8 +20,8 @@ from sam2rl_tracker.errors import Sam2rlError, StreamError
 from sam2rl_tracker.media import receivers
 from sam2rl_tracker.media.live import LiveSource
 from sam2rl_tracker.tracking.passes import Tracked
+from sam2rl_tracker.tracking.prompts import BoxPrompt, Removal
 from sam2rl_tracker.tracking.video import Summary, default_folder, track_video
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, Removal
 
 COUNT, SIZE = 12, 96
 BOX = (30.0, 30.0, 30.0, 30.0)

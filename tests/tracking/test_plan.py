@@ -12,7 +12,7 @@ from PIL import Image
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import FrameSource, open_frames
 from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 10
 BOX = (2, 3, 10, 8)
@@ -103,8 +103,8 @@ BAD = {
     "no such frame": ([BoxPrompt(BOX, frame=10)], "Box 2,3,10,8 is on frame 10, but clip has 10 frames, which count"),
     "mask on no frame": ([mask("1", 10)], "Mask 1.png is on frame 10, but clip has 10 frames"),
     "before the start": ([BoxPrompt(BOX, frame=1)], "is on frame 1, before the first one that is tracked, 2"),
-    "behind the end": ([BoxPrompt(BOX, frame=9)], "is on frame 9, behind the last one that is tracked, 8"),
-    "removed behind the end": ([BoxPrompt(BOX), Removal(1, 9)], "The removal of object 1 is on frame 9, behind"),
+    "behind the end": ([BoxPrompt(BOX, frame=9)], "is on frame 9, after the last one that is tracked, 8"),
+    "removed behind the end": ([BoxPrompt(BOX), Removal(1, 9)], "The removal of object 1 is on frame 9, after"),
     "empty mask": ([mask("none")], "none.png is empty: it must show the objects of frame 2"),
     "no mask": ([mask("nowhere")], "nowhere.png"),
     "small mask": ([mask("small")], "small.png is 4x9 pixels but the first frame of clip is 32x24"),
@@ -123,10 +123,10 @@ BAD = {
         [mask("1"), BoxPrompt(BOX)],
         "Box 2,3,10,8 does not say of which object it is: give either --init",
     ),
-    "a point of whom": ([mask("2-5"), PointPrompt(1, 1)], "Point 1,1 does not say of which object it is, and there is"),
+    "a point of whom": ([mask("2-5"), PointPrompt(1, 1)], "Point 1,1 does not say of which object it is, and another"),
     "some points named": (
         [PointPrompt(1, 1), PointPrompt(2, 2, object=1)],
-        "Point 1,1 does not say of which object it is, and there is object 1: give --point X,Y,object=K",
+        "Point 1,1 does not say of which object it is, and another prompt is of object 1: give --point X,Y,object=K",
     ),
     "removed twice": ([BoxPrompt(BOX), Removal(1, 4), Removal(1, 5)], "Object 1 was removed on frame 4, so on frame 5"),
     "corrected when gone": (
@@ -177,8 +177,8 @@ def test_what_never_came(video: FrameSource) -> None:
     video.count = None  # as of a stream
     plan = plan_of(video, BoxPrompt(BOX), PointPrompt(1, 1, frame=40), Removal(1, 50))
     assert plan.missed(FRAMES) == [
-        "The video ended with frame 9: object 1 was not corrected on frame 40, which never came.",
-        "The video ended with frame 9: object 1 was not removed on frame 50, which never came.",
+        "Tracking ended with frame 9: object 1 was not corrected on frame 40, which never came.",
+        "Tracking ended with frame 9: object 1 was not removed on frame 50, which never came.",
     ]
     assert plan.missed(51) == []
     assert plan.changes(0, FRAMES) == ""

@@ -18,8 +18,8 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import open_frames
 from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.tracking import outputs
+from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 from sam2rl_tracker.tracking.video import Summary, track_video
-from sam2rl_tracker.tracking.video_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
 
 FRAMES = 12
 BOX = (60.0, 70.0, 30.0, 25.0)
@@ -232,7 +232,7 @@ def test_a_stream_that_ends_too_soon_is_tracked_and_says_what_never_came(track: 
     write_lossless("film.mkv", video.images[:4])
     summary = track(BoxPrompt(BOX), PointPrompt(40, 40, frame=4), source="film.mkv")
     assert summary.frames == 4
-    assert summary.missed == ["The video ended with frame 3: object 1 was not corrected on frame 4, which never came."]
+    assert summary.missed == ["Tracking ended with frame 3: object 1 was not corrected on frame 4, which never came."]
     assert len(masks()) == 4
 
 
@@ -294,7 +294,7 @@ def test_a_prompt_that_shows_nothing_ends_tracking_and_says_where(track: Track, 
 
 
 def test_the_overlay_marks_prompts_on_their_frame_and_says_for_a_second_what_happened(track: Track) -> None:
-    """The caption is black; it is told of what happens behind the first frame."""
+    """The caption is black; it is told of what happens after the first frame."""
     with VideoWriter("film.mp4", fps=3) as writer:
         for t in range(FRAMES):
             writer.write(np.asarray(Image.open(f"clip/{t}.png")))

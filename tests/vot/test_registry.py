@@ -7,7 +7,7 @@ import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.methods import TITLES, TRACKERS, title
-from sam2rl_tracker.vot.registry import registered, registered_trackers, that_saw_truth
+from sam2rl_tracker.vot.registry import namesakes, registered, registered_trackers, that_saw_truth
 from sam2rl_tracker.vot.workspace import create
 
 
@@ -43,3 +43,14 @@ def test_titles_are_the_labels_of_the_registry() -> None:
     assert {name: labels[name] for name in TITLES} == TITLES
     assert title("HiM2SAM@cuda") == "HiM2SAM without point tracking@cuda"
     assert title("Mine") == "Mine"
+
+
+def test_a_tracker_that_only_has_the_name_of_one_of_ours_keeps_it(tmp_path):
+    """`SAM3` may be the model SAM 3: our title would say something else of it."""
+    workspace = create(tmp_path / "w")
+    (workspace.folder / "trackers.ini").write_text(
+        "[SAM3]\ncommand = import mine\n[MoSAM]\ncommand = x(policy='mosam:dense=true')\n[SAM2]\ncommand = import it"
+    )
+    others = namesakes(workspace, ["SAM2", "SAM3", "SAM3@cuda", "MoSAM", "HiM2SAM"])
+    assert others == {"SAM3", "SAM3@cuda"}
+    assert [title(name, others) for name in ("SAM3@cuda", "MoSAM")] == ["SAM3@cuda", "MoSAM-style"]
