@@ -182,11 +182,6 @@ class Engine:
         back = sorted(range(len(order)), key=order.__getitem__)
         return Chosen.join(chosen).take(back), torch.cat(ious)[back]
 
-    def prompt_boxes(self, features: Features, boxes: np.ndarray) -> tuple[Chosen, Tensor]:
-        """`prompt_points` by boxes alone, float [objects, 4] as x, y, width, height in pixels of the image."""
-        nothing = np.zeros((0, 3))
-        return self.prompt_points(features, [self.point_prompt(features.video_size, nothing, box) for box in boxes])
-
     @torch.inference_mode()
     def prompt_tracked(self, features: Features, selection: MemorySelection) -> tuple[Chosen, Tensor]:
         """Predict a tracked frame once more, by what it attends to and by points of a user in the selection's prompt.

@@ -206,8 +206,8 @@ def _decode(name: str, container: Any, timeout: float, is_stamped: bool) -> Iter
         reason = _reason(error, began, timeout)
         if not frames:
             raise StreamError(
-                f"{name} gave no frame ({reason}): check the sender; an .mp4 needs its index first (`ffmpeg -movflags "
-                "+faststart`), where nobody can go back in it."
+                f"{name} gave no frame ({reason}): check the sender, and that an .mp4 has its index first (`ffmpeg "
+                "-movflags +faststart`), as it is read from its beginning to its end."
             ) from error
         raise StreamError(
             f"{name} broke off after {frames} frames ({reason}): check the sender and the network."

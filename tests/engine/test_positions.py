@@ -22,7 +22,8 @@ def track(engine: Engine) -> Tensor:
     video = load_video()
     first, second = map(engine.encode_image, video.images[:2])
     chosen = engine.prompt_masks(first, video.truth[:1])
-    engine.prompt_boxes(first, np.array([[20, 20, 40, 40]]))
+    box = engine.point_prompt(first.video_size, np.zeros((0, 3)), np.array([20, 20, 40, 40]))
+    engine.prompt_points(first, [box])
     memory = engine.encode_memory(first, chosen, [True])
     record = FrameRecord(0, memory[0], chosen.pointers[0], 1.0, 1.0, 1)
     logits = engine.predict(second, [MemorySelection(((record, 6),), ((record, 1),))]).logits

@@ -260,7 +260,7 @@ def noise_frames(count: int) -> Iterator[Any]:
         (b"no video at all\n" * 1000, 0, "Standard input (is no video that can be read|has no video)"),
         (b"", 5, "Standard input gave nothing for 0.5 seconds"),
         (encode(grey_frames(3), "mpegts")[:188], 0, "Standard input (is no video|has no video)"),
-        (encode(noise_frames(3), "mp4"), 0, "Standard input gave no frame .* needs its index first"),
+        (encode(noise_frames(3), "mp4"), 0, "Standard input gave no frame .* has its index first"),
     ],
 )
 def test_a_pipe_without_a_video(pipe: Any, data: bytes, silent: float, message: str) -> None:
