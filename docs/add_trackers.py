@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> str | None:
         document = add(read(path), read(Path(arguments[0])))
     except ValueError as error:
         return str(error)
-    write_json(path, document.as_json())
+    write_json(path, document.as_json(), indent=1)
     write_csv(path.with_suffix(".csv"), document)
     plot_gains(document, DOCS / "images" / "benchmark-gains.png")
     plot_steps(document, DOCS / "images" / "benchmark-steps.png")

@@ -21,6 +21,7 @@ from sam2rl_tracker.report.style import (
     draw_grid,
     house_style,
     new_figure,
+    number_log_axis,
     save,
 )
 
@@ -116,6 +117,7 @@ def plot_steps(document: BenchmarkDocument, path: Path) -> Path:
         xlabel=f"simulated steps for each video (mean of {claims.searched} videos)",
         ylabel="simulated Quality less SAM 2's, percentage points",
     )
+    number_log_axis(axes.xaxis)
     axes.set_title("*: found on the ground truth that it is scored on")
     axes.legend()
     draw_grid(axes)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sam2rl_tracker.evaluation.memory import memory_use
 from sam2rl_tracker.evaluation.results import Results
-from sam2rl_tracker.report.style import Styles, draw_grid, new_figure
+from sam2rl_tracker.report.style import Styles, draw_grid, new_figure, number_log_axis
 from sam2rl_tracker.report.words import legend_label
 
 
@@ -27,7 +27,7 @@ def draw_memory(results: Results, styles: Styles) -> Figure | None:
         share = 100 * np.cumsum(counts) / counts.sum()
         left.plot(ages, share, label=legend_label(name, results), **style.line(), **marked)
     left.set(xscale="log", xlabel="age, frames (logarithmic)", ylabel="memories at most this old, %", ylim=(0, 103))
-    left.xaxis.set_major_formatter("{x:.0f}")
+    number_log_axis(left.xaxis)
     draw_grid(left)
     names = list(found)[::-1]
     shares = [100 * found[name].unused for name in names]

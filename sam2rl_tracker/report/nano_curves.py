@@ -9,7 +9,17 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report.style import BLUE, GREEN, ORANGE, Stroke, draw_grid, house_style, new_figure, save
+from sam2rl_tracker.report.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    Stroke,
+    draw_grid,
+    house_style,
+    new_figure,
+    number_log_axis,
+    save,
+)
 from sam2rl_tracker.runs.folder import PROGRESS, ProgressTable, read_progress
 
 _LOSSES = {"masks": Stroke(BLUE, "-"), "ious": Stroke(ORANGE, "--"), "scores": Stroke(GREEN, ":")}
@@ -36,6 +46,7 @@ def plot_training(folder: Path, path: Path) -> Path:
         for loss, stroke in _LOSSES.items():
             _draw(axes, table, f"{task}_{loss}", label=loss, **stroke.line())
         axes.set(title=what, ylabel="loss", yscale="log")
+        number_log_axis(axes.yaxis)
         if axes.lines:
             axes.legend()
     _draw(last, table, "validation", color=BLUE, marker="o", markersize=3)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from sam2rl_tracker.evaluation.curves import Curve
 from sam2rl_tracker.media.files import StrPath
-from sam2rl_tracker.report.style import GRAY, INK, SEARCH_STROKES, draw_grid, house_style, new_figure, save
+from sam2rl_tracker.report.style import (
+    GRAY,
+    INK,
+    SEARCH_STROKES,
+    draw_grid,
+    house_style,
+    new_figure,
+    number_log_axis,
+    save,
+)
 
 _MARKERS = "osD^vP"  # so that nothing depends on colour alone
 _LABEL = 0.055  # height of a label, in heights of the axes
@@ -46,6 +55,7 @@ def plot_curves(
         axes.axhline(quality, color=GRAY, linewidth=1, linestyle="--")
         labels.append((quality, name, GRAY))
     axes.set(xscale="log", xlabel="simulated steps", ylabel="quality, best so far", title=title)
+    number_log_axis(axes.xaxis)
     axes.set_xlim(right=right)
     draw_grid(axes)
 

@@ -11,7 +11,9 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -138,6 +140,12 @@ def new_figure(width: float, height: float) -> Figure:
 def draw_grid(axes: Axes) -> None:
     """Thin lines behind the data."""
     axes.grid(**GRID)
+
+
+def number_log_axis(axis: Axis) -> None:
+    """Plain numbers along a logarithmic axis: Matplotlib's own are mathematical text, which `_SETTINGS` turn off."""
+    axis.set_major_formatter("{x:,.10g}")
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))  # only within one power of ten
 
 
 def check_figure(path: Path) -> None:

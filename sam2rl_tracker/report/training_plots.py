@@ -8,7 +8,16 @@ from matplotlib.figure import Figure
 
 from sam2rl_tracker.evaluation.curves import Search, Training, interpolated_mean, search_gains
 from sam2rl_tracker.evaluation.methods import AGENTS
-from sam2rl_tracker.report.style import GRAY, INK, SEARCH_STROKES, Stroke, Styles, draw_grid, new_figure
+from sam2rl_tracker.report.style import (
+    GRAY,
+    INK,
+    SEARCH_STROKES,
+    Stroke,
+    Styles,
+    draw_grid,
+    new_figure,
+    number_log_axis,
+)
 
 _COLUMNS = {  # of progress.csv -> (label, factor)
     "mean": ("mean return of the rollouts, %", 100),
@@ -67,6 +76,7 @@ def draw_searches(searches: Sequence[Search], trainings: Sequence[Training], sty
         axes.plot(steps[-1], percent[-1], "o", color=stroke.color)
     axes.axhline(0, color=GRAY, linewidth=0.8)
     axes.set(xscale="log", xlabel="simulated steps (logarithmic)", ylabel="Quality less SAM 2's, points")
+    number_log_axis(axes.xaxis)
     draw_grid(axes)
     axes.legend()
     return figure

@@ -5,7 +5,15 @@ import pytest
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.report.style import INK, check_figure, house_style, new_figure, save, tracker_styles
+from sam2rl_tracker.report.style import (
+    INK,
+    check_figure,
+    house_style,
+    new_figure,
+    number_log_axis,
+    save,
+    tracker_styles,
+)
 
 
 def test_trackers_keep_their_colours():
@@ -29,6 +37,17 @@ def test_the_style_holds_inside_alone(tmp_path):
         save(figure, tmp_path / "plot.gif")
     with pytest.raises(Sam2rlError, match="there is no folder"):
         save(figure, tmp_path / "none" / "plot.png")
+
+
+@pytest.mark.parametrize("ends", [(90, 2e6), (0.02, 3), (20, 70)])
+def test_logarithmic_axes_have_plain_numbers(tmp_path, ends):
+    with house_style():
+        figure = new_figure(4, 2)
+        axes = figure.add_subplot(xscale="log", xlim=ends)
+        number_log_axis(axes.xaxis)
+        save(figure, tmp_path / "plot.png")
+    labels = [label.get_text() for label in axes.get_xticklabels(which="both") if label.get_text()]
+    assert sum(ends[0] <= float(text.replace(",", "")) <= ends[1] for text in labels) >= 2
 
 
 def test_a_figure_of_ours_may_be_drawn_again_and_nothing_else(tmp_path):
