@@ -144,7 +144,9 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
 @pytest.mark.slow
 def test_trackers_are_added_without_agents(tmp_path: Path) -> None:
     folder, plan = tmp_path / "B", replace(TINY, count=1, trackers=("SAM2",))
-    with pytest.raises(Sam2rlError, match=r"MINE is not a tracker of .*, expected one of DAM4SAM, .*: choose one or"):
+    with pytest.raises(
+        Sam2rlError, match=r"MINE is not a tracker of .*, expected one of D4SM, DAM4SAM, .*: choose one or"
+    ):
         run_benchmark(folder, replace(plan, trackers=("SAM2", "MINE")))
     first = run_benchmark(folder, plan)
     assert first.claims is None

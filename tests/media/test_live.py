@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,10 +207,12 @@ def test_a_stream_that_is_stopped_ends_after_the_frame_at_work(camera: type[Fake
         next(iter(source))
 
 
-def test_ctrl_c_ends_it_and_the_second_interrupts(camera: type[FakeCamera]) -> None:
+def test_ctrl_c_ends_it_and_the_second_interrupts(camera: type[FakeCamera], request: pytest.FixtureRequest) -> None:
+    before = signal.default_int_handler
+    # A shell's background jobs ignore it.
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, before)))
     camera.count = 10**9
     source = LiveSource("camera:0")
-    before = signal.getsignal(signal.SIGINT)
     taken = 0
     with source.stopped_by_signals():
         for _ in source:
