@@ -225,7 +225,7 @@ class Tracker:
                 off an object whose mask is empty. The object is then tracked on as it was.
             NothingFound: SAM 2 sees nothing where the box or the points on the object are.
 
-        Example:
+        Examples:
             >>> from sam2rl_tracker.synthetic import generate_scene
             >>> scene = generate_scene(seed=0, frames=3)
             >>> truth = scene.labels == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -138,7 +137,9 @@ def test_what_was_tracked_before_a_stream_broke_off_is_kept(run: Run, video: Vid
 
 @pytest.mark.slow  # two processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_is_a_normal_end(tmp_path: Path, film: bytes, box: str, number: int) -> None:
+def test_ctrl_c_is_a_normal_end(
+    tmp_path: Path, film: bytes, box: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a pipe that goes on and on; all that is written is complete."""
     arguments = ["track", "-", "--box", box, "--every-frame", "--timeout", "100", *OUTPUTS]
     command = [sys.executable, "-m", "sam2rl_tracker", *arguments]
@@ -156,7 +157,7 @@ def test_ctrl_c_is_a_normal_end(tmp_path: Path, film: bytes, box: str, number: i
     said = process.stderr.read().decode()
     assert process.wait(60) == 0, said
     process.stdin.close()
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     assert len(masks()) >= 4
     assert f"{len(masks())} frames, 1 object" in " ".join(said.split())
     assert "Traceback" not in said
