@@ -90,7 +90,7 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
 
 
 def publish(agent: Agent, folder: Path) -> Path:
-    """Save an agent where trackers look, unless a better one of the same video and truth is there; the file.
+    """Save an agent where trackers look; the file. A better one of the same video, truth and control stays.
 
     Raises:
         Sam2rlError: The folder or the file cannot be written.
@@ -101,9 +101,12 @@ def publish(agent: Agent, folder: Path) -> Path:
 
 def _has_better(folder: Path, agent: Agent) -> bool:
     try:
-        there = load_agent(agent_path(folder, agent.fingerprint)).record
+        other = load_agent(agent_path(folder, agent.fingerprint))
     except Sam2rlError:  # none, or a damaged one
         return False
+    if other.control != agent.control:  # one that decides the output, too, would always be better: the last one counts
+        return False
+    there = other.record
     # The fingerprint knows the first frame only: the video may be longer now, or its truth another.
     better = isinstance(there.get("quality"), float) and there["quality"] > agent.record["quality"]
     return better and there.get("subject") == agent.record.get("subject")

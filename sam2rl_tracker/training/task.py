@@ -70,14 +70,33 @@ class Task:
         """
         return fingerprint(clip.images[0], clip.masks[0], model.hash)
 
-    def simulator(self, model: Model) -> Simulator:
+    def clip(self) -> Clip:
+        """Its video and truth.
+
+        Raises:
+            Sam2rlError: See `load_clip`.
+        """
+        return load_clip(open_workspace(self.workspace), self.sequence, self.object_id)
+
+    def simulator(self, model: Model, clip: Clip | None = None, pointers: str | None = None) -> Simulator:
         """A simulator of its clip.
+
+        Args:
+            clip: Its own, where that is loaded already.
+            pointers: By default those that its settings try first.
 
         Raises:
             Sam2rlError: See `load_clip` and `Simulator`.
         """
-        clip = load_clip(open_workspace(self.workspace), self.sequence, self.object_id)
-        return Simulator(Engine(model), clip, rows=self.rows, store_mb=self.store_mb)
+        settings = self.settings
+        return Simulator(
+            Engine(model),
+            clip or self.clip(),
+            pointers=pointers or settings.attempts[0],
+            rows=self.rows,
+            store_mb=self.store_mb,
+            control=settings.control,
+        )
 
 
 def make_agent(
@@ -100,6 +119,14 @@ def make_agent(
         "versions": versions(AGENT_PACKAGES),
         "python": python_version(),
     }
-    agent = Agent(task.fingerprint(model, clip), len(clip), simulator.capacity, tensors, {**about, **record})
+    agent = Agent(
+        task.fingerprint(model, clip),
+        len(clip),
+        simulator.capacity,
+        tensors,
+        {**about, **record},
+        simulator.space.control,
+        simulator.pointers,
+    )
     agent.record["quality"] = evaluate_policy(model, clip, partial(Sam2Rl, agent=agent))
     return agent

@@ -18,7 +18,6 @@ from sam2rl_tracker.training.search import (
     greedy,
     most_steps,
     random_search,
-    successors,
 )
 from sam2rl_tracker.training.simulator import Simulator
 
@@ -44,7 +43,7 @@ def enumerate_all(simulator: Simulator) -> dict[tuple[int, ...], list[int]]:
     """{actions: states} of every path that takes distinct successors."""
     paths: dict[tuple[int, ...], list[int]] = {(): [simulator.start()]}
     for _ in range(simulator.decisions):
-        longer = [(taken, action) for taken, states in paths.items() for action in successors(simulator, states[-1])]
+        longer = [(taken, action) for taken, states in paths.items() for action in simulator.successors(states[-1])]
         after = simulator.step([paths[taken][-1] for taken, _ in longer], [action for _, action in longer])
         paths = {(*taken, action): [*paths[taken], s] for (taken, action), s in zip(longer, after, strict=True)}
     return paths
@@ -58,9 +57,7 @@ def test_wide_beam_finds_the_best_of_all(make: Make) -> None:
     assert found.quality == pytest.approx(max(qualities.values()), abs=1e-12)
     assert found.quality == qualities[found.actions] > greedy(simulator).quality
     assert (
-        simulator.counters.evaluated
-        == 1 + found.steps
-        < most_steps(simulator.decisions, simulator.capacity, len(paths))
+        simulator.counters.evaluated == 1 + found.steps < most_steps(simulator.decisions, simulator.space, len(paths))
     ), "all states, each once"
 
 
@@ -77,10 +74,10 @@ def test_distinct_successors_are_all_states(make: Make) -> None:
 def test_all_inserts_into_a_free_place_are_one_state(make: Make) -> None:
     simulator = make(capacity=4)
     start = simulator.start()
-    assert successors(simulator, start) == [0, 1]
+    assert simulator.successors(start) == [0, 1]
     assert len(set(simulator.step([start] * 4, [1, 2, 3, 4]))) == 1
     full = simulator.rollout([1] * 4)[-1]
-    assert successors(simulator, full) == [0, 1, 2, 3, 4]
+    assert simulator.successors(full) == [0, 1, 2, 3, 4]
     assert len(set(simulator.step([full] * 5, range(5)))) == 5
 
 
@@ -173,7 +170,7 @@ def test_bad_budgets(make: Make) -> None:
     simulator = make()
     with pytest.raises(Sam2rlError, match="budget of 7 steps is less than one rollout: give 8 or more"):
         random_search(simulator, 7, seed=0)
-    least = most_steps(simulator.decisions, simulator.capacity, 1)
+    least = most_steps(simulator.decisions, simulator.space, 1)
     with pytest.raises(Sam2rlError, match=f"give {least} or more"):
         beam_for_budget(simulator, least - 1)
     beam_for_budget(simulator, least)

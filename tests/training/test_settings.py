@@ -55,4 +55,5 @@ def test_the_names_that_settings_had_first() -> None:
     assert list(written) == [
         *("iterations", "samples", "epochs", "hidden", "gamma", "learning_rate", "batch", "gae_lambda", "clip"),
         *("entropy", "seed", "patience", "imitation", "relative", "beam"),
+        *("control", "pointers"),
     ]

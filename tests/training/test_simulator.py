@@ -117,7 +117,7 @@ def test_the_store_is_bounded_within_a_rollout(nano: Model, clip: Clip) -> None:
     states = [simulated.start()] * 48
     for _ in range(simulated.decisions):
         states = simulated.step(states, rng.integers(0, 7, 48).tolist())
-        live = sum(node.record is not None or node.logits is not None for node in simulated._nodes)
+        live = sum(node.kept is not None for node in simulated._nodes)
         assert live <= 2 * simulated._store + 48 * (simulated.capacity + 1)
     assert len(simulated._nodes) > 2 * simulated._store, "all fitted: this test shows nothing"
 
