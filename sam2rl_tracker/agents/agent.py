@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sam2rl_tracker.agents.action import DISCARD, KEEP, Decision, Space
+from sam2rl_tracker.agents.action import CAPACITY, DISCARD, KEEP, OLDEST, Decision, Space, act
 from sam2rl_tracker.errors import Sam2rlError
+
+FALLBACK = "fallback"
+"""In an agent's record and kind: it plays SAM 2's own rule, since training found no better decisions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,25 @@ class Agent:
     @property
     def fell_back(self) -> bool:
         """Whether it plays SAM 2's own rule, since no better decisions were found."""
-        return self.record.get("fallback") is True
+        return self.record.get(FALLBACK) is True
+
+    @property
+    def kind(self) -> str:
+        """What it decides, and "fallback" behind that where it fell back: as results of a tracker tell."""
+        return f"{self.control} {FALLBACK}" if self.fell_back else self.control
+
+    def plays_sam2(self) -> bool:
+        """Whether its decisions are SAM 2's own rule, all of them."""
+        if self.pointers != "recent" or self.capacity != CAPACITY:
+            return False
+        bank: tuple[int, ...] = ()
+        for t in range(1, self.frames - 1):
+            decision = self.space.decision(self.action(t, bank))
+            oldest = decision.memory == OLDEST or (len(bank) < CAPACITY and decision.memory != DISCARD)
+            if not oldest or decision.output != KEEP:
+                return False
+            bank = act(bank, t, OLDEST)
+        return True
 
     def action(self, t: int, bank: Sequence[int]) -> int:
         """The greedy action after frame t, as `space` numbers it.

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sam2rl_tracker.agents.action import OLDEST
+from sam2rl_tracker.agents.action import KEEP, OLDEST, Decision
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.files import agent_path, load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
-from sam2rl_tracker.engine import one_thread
+from sam2rl_tracker.engine import Model, one_thread
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.folder import SEARCHES, write_json
@@ -86,8 +86,9 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
     trained = load_agent(path) if path.is_file() else None
     if trained and trained.frames != len(clip):  # the video was shorter or longer then
         trained = None
-    simulated = _simulate(simulator, trained) if trained else None
-    always = simulator.quality(simulator.rollout([OLDEST] * simulator.decisions))
+    simulated = _simulate(task, model, simulator, trained) if trained else None
+    oldest = simulator.space.action(Decision(OLDEST, KEEP))
+    always = simulator.quality(simulator.rollout([oldest] * simulator.decisions))
     sam2 = evaluate_policy(model, clip, make_policy("recency"))
     agents = {}
     for one in found:
@@ -111,7 +112,11 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
     return result
 
 
-def _simulate(simulator: Simulator, agent: Agent) -> float:
+def _simulate(task: Task, model: Model, simulator: Simulator, agent: Agent) -> float:
+    """An agent's quality, on a simulator of its own where it decides something else than what is searched for."""
+    if (agent.space, agent.pointers) != (simulator.space, simulator.pointers):
+        own = replace(task, settings=replace(task.settings, control=agent.control))
+        simulator = own.simulator(model, simulator.clip, agent.pointers)
     states = [simulator.start()]
     for t in range(1, simulator.decisions + 1):
         states += simulator.step(states[-1:], [agent.action(t, simulator.bank(states[-1]))])

@@ -5,7 +5,7 @@ Settings carry stable-baselines3's names. Users and files may give those that ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -108,10 +108,15 @@ class Settings:
         return ("recent",) if self.control == "output" else POINTERS
 
     @property
-    def assumed(self) -> dict[str, Any]:
+    def assumed(self) -> dict[str, bool | str]:
         """What trainings did before there were these settings, as JSON: a folder that lacks them has these."""
         first = self.pointers if self.attempts[0] == "stored" else "stored"  # they were "auto" without a second attempt
         return {"relative": False, "control": "memory", "pointers": first}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Settings:
+        """Those that `as_json` gave."""
+        return cls(**{OLD_NAMES.get(name, name): value for name, value in content.items()})
 
     def as_json(self) -> dict[str, Any]:
         """As files hold them: under the names of `OLD_NAMES`."""

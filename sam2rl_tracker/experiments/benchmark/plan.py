@@ -138,7 +138,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _compare(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    before, now = _flat(begun), _flat(wanted)
+    assumed = {f"--set {key}": value for key, value in Settings.from_json(wanted["settings"]).assumed.items()}
+    before, now = {**assumed, **_flat(begun)}, _flat(wanted)
     other = [
         f"{key}={before.get(key)}, not {value}"
         for key, value in now.items()
