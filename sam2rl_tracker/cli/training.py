@@ -26,6 +26,7 @@ from sam2rl_tracker.cli.options import (
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
+    from sam2rl_tracker.agents.agent import Agent
     from sam2rl_tracker.training.progress import TrainingProgress
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import TrainingResult
@@ -78,20 +79,28 @@ def train(
         for name, k in objects.found
         for one in (seed if seed else [chosen.seed])
     ]
-    results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
+    done, failures = list[TrainingResult](), list[dict[str, Any]]()
     with _Bars(tasks) as bars:
         try:
             for outcome in train_all(tasks, jobs, bars.update):
                 if isinstance(outcome.result, Sam2rlError):
                     failures.append(_failed(outcome.task, outcome.result))
                 else:
-                    results.append(_trained(outcome.task, outcome.result))
+                    done.append(outcome.result)
+                    _say_trained(outcome.task, outcome.result)
         except KeyboardInterrupt:  # each training keeps the iterations that have ended: see `training.trainer`
             say("Interrupted: what is finished is kept. Repeat the command to go on.")
             raise
+    fallbacks = _count_fallbacks(done)
     if as_json:
-        not_scored = [one.as_json() for one in objects.not_scored]
-        print_json({"agents": results, "failures": failures, "not_scored": not_scored})
+        print_json(
+            {
+                "agents": [result.as_json() for result in done],
+                "fallbacks": fallbacks,
+                "failures": failures,
+                "not_scored": [one.as_json() for one in objects.not_scored],
+            }
+        )
     if failures:
         raise typer.Exit(1)
 
@@ -149,14 +158,27 @@ def _failed(task: Task, error: Sam2rlError) -> dict[str, Any]:
     return {"sequence": task.sequence, "object": task.object_id, "seed": task.settings.seed, "error": str(error)}
 
 
-def _trained(task: Task, result: TrainingResult) -> dict[str, Any]:
-    """Say what came of a training; its entry in the JSON document."""
+def _say_trained(task: Task, result: TrainingResult) -> None:
+    """Say what came of a training."""
+    how = f" with control={result.control}" if result.control != "memory" else ""
+    how += ", by SAM 2's own rule: nothing better was found" if result.fallback else ""
     say(
-        f"{_name(task)}: quality {result.quality:.3f} on the video it was trained on "
+        f"{_name(task)}: quality {result.quality:.3f}{how} on the video it was trained on "
         f"(SAM 2 {result.sam2_quality:.3f}, best rollout {result.best_rollout:.3f}), "
         f"{result.steps} steps, {result.seconds:.0f} s"
     )
-    return result.as_json()
+
+
+def _count_fallbacks(done: Sequence[TrainingResult]) -> dict[str, Any] | None:
+    """Say how many agents fell back to SAM 2's own rule; the same for the JSON document."""
+    from sam2rl_tracker.evaluation.fallbacks import Fallbacks
+
+    if not done:
+        return None
+    gains = [result.quality - result.sam2_quality for result in done]
+    found = Fallbacks.of(gains, [[result.fallback] for result in done])
+    say(f"On the ground truth they were trained on: {found.sentence()}")
+    return found.as_json()
 
 
 def _name(task: Task) -> str:
@@ -171,6 +193,8 @@ def search(
     device: Device = None,
     budget: Annotated[int, typer.Option(min=1, help="Simulated steps for each search.")] = 4096,
     width: Annotated[int, typer.Option(min=1, help="Of the wide beam that estimates the ceiling.")] = 16,
+    control: Annotated[str, typer.Option(help="What is searched for: memory, output or both.")] = "memory",
+    pointers: Annotated[str, typer.Option(help="Attended to: stored, or recent as in SAM 2.")] = "stored",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     plots: Annotated[Path | None, typer.Option(help="Folder for a plot per object: return against steps.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for agents of the best found: see SAM2RL_AGENTS.")] = None,
@@ -200,14 +224,14 @@ def search(
     keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
     heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
     limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
-    table = Table("Sequence", "", *heads, title=f"Quality, searched {ON_OWN_TRUTH}", caption=limits)
+    table = Table("Sequence", "", *heads, title=_searched(control), caption=limits)
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     for line in describe(objects.not_scored):
         say(line)
     with console.status("Searching") as status:
         for name, k in objects.found:
             status.update(f"Searching {escape(name)}, object {k}")
-            task = Task(folder, name, k, model, device, Settings(seed=seed))
+            task = Task(folder, name, k, model, device, Settings(seed=seed, control=control, pointers=pointers))
             try:
                 result = search_object(task, budget, width, save)
                 if plots:
@@ -233,13 +257,18 @@ def search(
         raise typer.Exit(1)
 
 
+def _searched(control: str) -> str:
+    """The title of the table, which says so if more than the memory is decided."""
+    return f"Quality, searched {ON_OWN_TRUTH}" + (f", control={control}" if control != "memory" else "")
+
+
 @agent_app.command("list")
 def agent_list(folder: Folder) -> None:
     """The agents of a workspace. Qualities are on the ground truth that the agents were trained on."""
     from sam2rl_tracker.agents.store import agents_folder, list_agents
     from sam2rl_tracker.vot.workspace import open_workspace
 
-    heads = ("Agent", "Sequence", "Object", "Model", "By", "Quality", "SAM 2's", "Steps")
+    heads = ("Agent", "Sequence", "Object", "Model", "Decides", "By", "Quality", "SAM 2's", "Steps")
     table = Table(title=f"Trained or searched {ON_OWN_TRUTH}")
     for head in heads:
         table.add_column(head, overflow="fold")
@@ -247,15 +276,29 @@ def agent_list(folder: Folder) -> None:
     if not found.agents and not found.errors:
         raise Sam2rlError(f"{agents_folder(folder)} has no agents: `sam2rl train {folder}` makes them.")
     for agent in found.agents:
-        keys = ("sequence", "object", "model", "method", "quality", "sam2_quality", "steps")
-        values = [agent.record.get(key, "-") for key in keys]
+        about = {**agent.record, "control": agent.control}
+        keys = ("sequence", "object", "model", "control", "method", "quality", "sam2_quality", "steps")
+        values = [about.get(key, "-") for key in keys]
+        if agent.fell_back:
+            values[4] = "SAM 2's own rule"
         cells = (f"{value:.3f}" if isinstance(value, float) else escape(str(value)) for value in values)
         table.add_row(escape(agent.fingerprint), *cells)
     Console().print(table)
+    _say_fallbacks(found.agents)
     for error in found.errors:
         say(str(error), style="red")
     if found.errors:
         raise typer.Exit(1)
+
+
+def _say_fallbacks(agents: Sequence[Agent]) -> None:
+    """Of the agents that know what SAM 2 has, how many fell back to its rule."""
+    from sam2rl_tracker.evaluation.fallbacks import Fallbacks
+
+    pairs = [(agent, agent.record.get("quality"), agent.record.get("sam2_quality")) for agent in agents]
+    known = [(agent, ours - base) for agent, ours, base in pairs if isinstance(ours, float) and isinstance(base, float)]
+    if known:
+        say(Fallbacks.of([gain for _, gain in known], [[agent.fell_back] for agent, _ in known]).sentence())
 
 
 @agent_app.command("info")
@@ -266,4 +309,5 @@ def agent_info(file: Path) -> None:
     agent = load_agent(file)
     shapes = {name: list(tensor.shape) for name, tensor in agent.tensors.items()}
     about = {"fingerprint": agent.fingerprint, "frames": agent.frames, "capacity": agent.capacity, "tensors": shapes}
+    about |= {"control": agent.control, "pointers": agent.pointers, "fallback": agent.fell_back}
     print_json({**agent.record, **about})

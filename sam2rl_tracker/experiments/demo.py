@@ -103,7 +103,8 @@ def _train(tasks: Sequence[Task], say: Callable[[str], None]) -> None:
         task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result} Start again with a new folder.")
-        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
+        how = ", whose own rule is the agent" * result.fallback
+        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f}{how})")
 
 
 def _most_gained(report: Report) -> str:
@@ -123,7 +124,9 @@ def _draw(out: Path, sequence: str, trackers: Sequence[str], report: Report) -> 
     policies = {REFERENCE: "recency", AGENTS: f"sam2rl:agents={agents_folder(out)}"}
     clip = load_clip(open_workspace(out), sequence, 1)
     banks = {
-        labelled(name, report.trained, report.namesakes): trace_clip(Tracker(policy=policy, num_frames=len(clip)), clip)
+        labelled(name, report.trained, report.namesakes, report.controls): trace_clip(
+            Tracker(policy=policy, num_frames=len(clip)), clip
+        )
         for name, policy in policies.items()
     }
     return video, plot_banks(banks, out / f"{sequence}-bank.png", f"{sequence}: what the trackers remember")

@@ -238,6 +238,11 @@ class Policy(ABC):
         return None
 
     @property
+    def agent_in_use(self) -> Agent | None:
+        """The trained agent that decides, once the policy has begun; None for a rule without one."""
+        return None
+
+    @property
     def revises(self) -> bool:
         """Whether the output of past frames may change by `revise`. Such a policy cannot serve a stream."""
         return False

@@ -56,6 +56,10 @@ class Sam2Rl(BankPolicy):
     def agent_source(self) -> str | None:
         return self.agents if self.agent is None else None
 
+    @property
+    def agent_in_use(self) -> Agent | None:
+        return self._agent
+
     def begin(self, start: Start) -> None:
         agent = self.agent or start.agent
         assert agent is not None, "Start.agent is missing: the tracker finds it by `agent_source`."

@@ -129,6 +129,11 @@ class Tracker:
         return self._frame
 
     @property
+    def agents_in_use(self) -> dict[int, Agent]:
+        """{id: the trained agent that decides} of the objects that have one."""
+        return {one.id: agent for one in self._objects if (agent := one.policy.agent_in_use) is not None}
+
+    @property
     def revises(self) -> bool:
         """Whether the policy may give other masks once it has seen the whole video: `revise` hands them out."""
         return self._past is not None

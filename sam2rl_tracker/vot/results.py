@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.fallbacks import AgentsUsed
 from sam2rl_tracker.media.clutter import subfolders
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
@@ -203,6 +204,18 @@ def made_with(workspace: Workspace, tracker: str) -> list[str]:
             for file in _expected(workspace, tracker, experiment, name).values():
                 found |= set(property_lines(file.stem, "made_with") or ())
     return sorted(found - {""})
+
+
+def agents_used(workspace: Workspace, tracker: str) -> AgentsUsed | None:
+    """The agents by which a tracker's results were made, as they tell; None where they tell of none."""
+    kinds: dict[str, list[str]] = {}
+    for experiment in workspace.experiments():
+        for name in workspace.names():
+            for file in _expected(workspace, tracker, experiment, name).values():
+                told = [line for line in property_lines(file.stem, "agent") or () if line.strip()]
+                if told:
+                    kinds.setdefault(name, []).append(told[-1])
+    return AgentsUsed(kinds) if kinds else None
 
 
 def _trajectory_problem(stem: Path, length: int) -> str | None:
