@@ -79,7 +79,8 @@ def train(
         for name, k in objects.found
         for one in (seed if seed else [chosen.seed])
     ]
-    done, failures = list[TrainingResult](), list[dict[str, Any]]()
+    done: list[TrainingResult] = []
+    failures = list[dict[str, Any]]()
     with _Bars(tasks) as bars:
         try:
             for outcome in train_all(tasks, jobs, bars.update):

@@ -9,11 +9,15 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 from quick import QUICK
+from rich.console import Console
 
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.report.table import render
 from sam2rl_tracker.runs.executors import Outcome
+from sam2rl_tracker.training.progress import read_curve
+from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all, train_object
 from sam2rl_tracker.vot.clips import objects_of
@@ -72,6 +76,50 @@ def test_of_several_seeds_the_best_stays(workspace: Workspace) -> None:
     assert load_agent(path).record["quality"] == max(result.quality for result in results)
     for task in tasks:
         assert (task.folder / path.name).is_file()
+
+
+@pytest.mark.slow
+def test_what_is_below_sam2_falls_back_to_its_rule(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained to be bad, with either kind of pointers: the agent is SAM 2's rule, and nobody can take it for more."""
+    true = Simulator.reward
+    monkeypatch.setattr(Simulator, "reward", lambda self, state: -true(self, state))
+    settings = dataclasses.replace(QUICK, iterations=1, samples=8, imitation=0.9)
+    task = Task(workspace.folder, "clip", 1, settings=settings)
+    seen: list[int] = []
+    result = train_object(task, lambda progress: seen.append(progress.iteration))
+    assert seen == [1, 1], "two attempts, as both are below"
+    assert (result.fallback, result.pointers, result.control) == (True, "recent", "memory")
+    assert result.quality == pytest.approx(result.sam2_quality, abs=1e-4)
+    agent = load_agent(result.own_file)
+    assert agent.fell_back
+    assert agent.plays_sam2()
+    assert agent.record["steps"] == result.steps == sum(steps for steps, _ in read_curve(task.folder)[-1:])
+    assert TrainingResult.from_json(result.as_json()) == result
+    # As the user says otherwise: no second attempt, and the bad agent is what it is.
+    stored = dataclasses.replace(task, settings=dataclasses.replace(settings, pointers="stored", seed=1))
+    bad = train_object(stored)
+    assert (bad.fallback, bad.pointers) == (False, "stored")
+    assert bad.quality < bad.sam2_quality
+    old = {key: value for key, value in bad.as_json().items() if key not in ("control", "pointers", "fallback")}
+    assert TrainingResult.from_json(old) == bad, "results of before say nothing of these"
+
+
+@pytest.mark.slow
+def test_an_agent_of_both_runs_in_the_toolkit_and_is_labelled(workspace: Workspace) -> None:
+    settings = dataclasses.replace(QUICK, iterations=1, imitation=0.9, control="both")
+    (result,) = trained(train_all([Task(workspace.folder, "clip", 1, settings=settings)]))
+    (workspace.sequences / "list.txt").write_text("clip\n")
+    assert evaluate(workspace.folder, ["SAM2", "SAM2RL"]) == []
+    report = collect(workspace.folder)
+    assert report.analysis.sequences["clip"]["SAM2RL"].quality == pytest.approx(result.quality, abs=1e-4)
+    assert result.quality > result.sam2_quality
+    assert report.controls == {"SAM2RL": "both"}
+    assert (report.fallbacks["SAM2RL"].agents, report.fallbacks["SAM2RL"].fell_back) == (1, 0)
+    console = Console(record=True, width=120)
+    render(report, console)
+    text = console.export_text()
+    assert "SAM2RL (control=both) *" in text
+    assert "no part of the paper's claim" in " ".join(text.split())
 
 
 @pytest.mark.slow
