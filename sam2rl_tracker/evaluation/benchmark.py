@@ -132,7 +132,7 @@ class Method:
         steps: Simulated, mean over videos; None where nothing was simulated.
         fps: In `vot evaluate`, on one CPU thread; None for what the toolkit did not run.
         sees_truth: Whether it was made on the ground truth that it is scored on.
-        control: What trained agents decide; None for all other methods, and in documents of before.
+        control: What trained agents decide, where that is more than the memory; else None.
     """
 
     quality: float

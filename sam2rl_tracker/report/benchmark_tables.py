@@ -196,7 +196,7 @@ def _labelled(key: str, row: Method, truth: str = "the ground truth it is scored
 
 def _of(key: str, row: Method) -> str:
     """A method's name, behind which agents say what they decide, if it is more than the memory."""
-    return _plain(key) + (f" (control={row.control})" if row.control not in (None, "memory") else "")
+    return _plain(key) + (f" (control={row.control})" if row.control is not None else "")
 
 
 def _plain(key: str) -> str:
@@ -206,17 +206,16 @@ def _plain(key: str) -> str:
 def _sentences(document: BenchmarkDocument, claims: Claims) -> list[str]:
     """What the numbers say of the claims."""
     control = document.methods[AGENTS].control
-    beyond_paper = control not in (None, "memory")
     lines = [
         "Agents and searches see the ground truth they are scored on. Rules and baselines do not.",
         f"The agents gain {_span(claims.agent_gain)} points over SAM 2.",
     ]
     if document.fallbacks is not None:
         lines.append(document.fallbacks.sentence())
-    if beyond_paper:
-        lines += beyond({AGENTS: str(control)})
+    if control is not None:
+        lines += beyond({AGENTS: control})
     for rule, what in ((claims.heuristics, "published rule"), (claims.baselines, "baseline")):
-        if rule is not None and not beyond_paper:
+        if rule is not None and control is None:
             lines += _beside(rule, what, claims.times_wanted)
     against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims.against.items())
     if against:

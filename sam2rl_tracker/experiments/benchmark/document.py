@@ -95,7 +95,7 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkD
             steps=float(np.mean(spent)) if spent else None,
             fps=_fps(measured.folder, key, names) if key in plan.trackers else None,
             sees_truth=key in measured.report.trained or key in (*SEARCHES, BEST),
-            control=plan.settings.control if key == AGENTS else None,
+            control=plan.settings.control if key == AGENTS and plan.settings.control != "memory" else None,
         )
 
     return BenchmarkDocument(
