@@ -1,0 +1,198 @@
+"""A workspace that stands in for another one, so that several `vot evaluate` at a time do not step on each other.
+
+It has the other's trackers, its stack, and some of its sequences, where they are. The results that the toolkit writes
+there are moved into the other workspace, the folder of a sequence at a time by one renaming: it is there complete or
+not at all, and of two machines with the same sequence the first one's stands. Nothing is locked.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media.clutter import subfolders
+from sam2rl_tracker.media.files import sweep, temporary_folder, temporary_path
+from sam2rl_tracker.vot.results import is_complete, is_whole
+from sam2rl_tracker.vot.sequences import object_names
+from sam2rl_tracker.vot.stack import StackExperiment
+from sam2rl_tracker.vot.workspace import Workspace
+
+EVALUATION = "evaluation"
+"""Folder of a workspace: records of shares, stand-ins that are in use, and results that were replaced."""
+
+REPLACED = "replaced"
+"""Folder in it: incomplete results that gave way to complete ones."""
+
+
+class StandIn:
+    """A workspace in which a tracker is evaluated on some sequences of another one; `stand_in` opens one.
+
+    Attributes:
+        folder: Its own.
+
+    Args:
+        folder: New and empty.
+        workspace: Which it stands in for.
+        tracker: Its name.
+        names: The sequences.
+    """
+
+    def __init__(self, folder: Path, workspace: Workspace, tracker: str, names: Sequence[str]):
+        self.folder = folder
+        self._workspace, self._tracker, self._names = workspace, tracker, names
+        self._experiments = {one.name: one for one in workspace.experiments()}
+        # Without `multiobject` the toolkit makes a sequence of each object, and of an ignored area.
+        self._sequences = {name: name for name in names} | {
+            f"{name}_{k}": name for name in names for k in (*object_names(workspace.sequences / name), "_ignore")
+        }
+        self._write_configuration()
+        self._seeded = {place: _names(folder / place) for place in self._seed()}
+
+    def _write_configuration(self) -> None:
+        """The workspace's own, with absolute paths."""
+        config = yaml.safe_load((self._workspace.folder / "config.yaml").read_text())
+        config |= {
+            "registry": [str(path) for path in self._workspace.registries],
+            "stack": str(self._workspace.stack),
+            "sequences": "sequences",
+        }
+        (self.folder / "sequences").mkdir()
+        lines = [f"{self._workspace.sequences / name}\n" for name in self._names]
+        (self.folder / "sequences" / "list.txt").write_text("".join(lines))
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def _seed(self) -> Iterator[Path]:
+        """Show the toolkit what it need not do again; the folders, relative to a workspace.
+
+        What only it can judge is copied: it may add to it, and the workspace's own must stay as they are.
+        """
+        for name, experiment in self._experiments.items():
+            for folder in self._sequences:
+                place = Path("results", self._tracker, name, folder)
+                source, target = self._workspace.folder / place, self.folder / place
+                complete = source.is_dir() and self._is_complete(self._workspace, experiment, folder)
+                if complete is False:
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if complete:
+                    target.symlink_to(source, target_is_directory=True)
+                else:
+                    shutil.copytree(source, target)
+                yield place
+
+    def join(self, ended: bool) -> None:
+        """Move results into the workspace.
+
+        Args:
+            ended: Whether the toolkit has ended; otherwise the folder that it wrote to last stays.
+
+        Raises:
+            OSError: The system refused.
+        """
+        results = self.folder / "results"
+        for tracker in subfolders(results) if results.is_dir() else ():
+            for experiment in subfolders(results / tracker):
+                self._join(Path("results", tracker, experiment), ended)
+
+    def _join(self, place: Path, ended: bool) -> None:
+        new = [
+            path
+            for name in subfolders(self.folder / place)
+            if _names(path := self.folder / place / name) != self._seeded.get(place / name)
+        ]
+        if not ended:
+            new = sorted(new, key=lambda path: path.stat().st_mtime_ns)[:-1]
+        for path in new:
+            if self._is_whole(path, place.name):
+                self._move(path, place)
+
+    def _is_whole(self, path: Path, experiment: str) -> bool:
+        """Whether results are as the toolkit leaves them when nobody kills it."""
+        own = replace(self._workspace, folder=self.folder)
+        return is_whole(path) and self._is_complete(own, self._experiments[experiment], path.name) is not False
+
+    def _is_complete(self, workspace: Workspace, experiment: StackExperiment, folder: str) -> bool | None:
+        """Whether a result folder of a workspace is complete; None where only the toolkit knows."""
+        if folder not in self._sequences:
+            return None
+        return is_complete(workspace, self._tracker, experiment, self._sequences[folder], folder)
+
+    def _move(self, source: Path, place: Path) -> None:
+        target = self._workspace.folder / place / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _rename(source, target)
+        except FileExistsError:
+            complete = self._is_complete(self._workspace, self._experiments[place.name], source.name)
+            if complete or (complete is None and _names(target) >= _names(source)):
+                return  # another machine's was first
+            self._put_aside(target, place)
+            with suppress(FileExistsError):  # another machine's, in the meantime
+                _rename(source, target)
+
+    def _put_aside(self, target: Path, place: Path) -> None:
+        aside = self._workspace.folder / EVALUATION / REPLACED / place.relative_to("results") / target.name
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another machine did
+            _rename(target, aside.with_name(temporary_path(aside).name.lstrip(".")) if aside.exists() else aside)
+
+    def move_logs(self) -> list[Path]:
+        """Move the toolkit's logs of failures into the workspace; where they lie then."""
+        moved = []
+        for log in sorted((self.folder / "logs").glob("*.log")):
+            target = self._workspace.folder / "logs" / log.name
+            target.parent.mkdir(exist_ok=True)
+            shutil.move(log, target)
+            moved.append(target)
+        return moved
+
+
+@contextmanager
+def stand_in(workspace: Workspace, tracker: str, names: Sequence[str]) -> Iterator[StandIn]:
+    """Open a stand-in within the workspace, and delete it in the end; those of killed runs are swept.
+
+    Raises:
+        Sam2rlError: The workspace cannot be written to, now or later on.
+    """
+    place = workspace.folder / EVALUATION / tracker
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        sweep(place)
+        with temporary_folder(place / Path(names[0]).name) as folder:
+            yield StandIn(folder, workspace, tracker, names)
+    except OSError as error:
+        raise Sam2rlError(
+            f"{workspace.folder} cannot be written ({error.strerror or error}): what was finished is kept."
+        ) from error
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Rename a folder to a name that is free.
+
+    Raises:
+        FileExistsError: It is not.
+        OSError: The system refused.
+    """
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno == errno.EXDEV:  # `results` is a link to another disk
+            with temporary_folder(target) as temporary:
+                shutil.copytree(source, temporary, dirs_exist_ok=True)
+                _rename(temporary, target)
+            return
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(error.errno, error.strerror, str(target)) from error
+        raise
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(entry.name for entry in os.scandir(folder))
