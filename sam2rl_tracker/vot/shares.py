@@ -15,12 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import sweep
+from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.runs.folder import write_json
 from sam2rl_tracker.runs.shards import ALL, Shard
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
-from sam2rl_tracker.vot.results import find_failure, is_complete, logs_of
+from sam2rl_tracker.vot.results import find_failure, is_complete
 from sam2rl_tracker.vot.sequences import object_names
 from sam2rl_tracker.vot.stand_in import EVALUATION, stand_in
 from sam2rl_tracker.vot.toolkit import check_registered, run_toolkit, write_log
@@ -71,12 +70,14 @@ class ShareResult:
         sequences: How many sequences have complete results.
         machine: Where they were made, or the last of them.
         seconds: That it took there.
+        replaced: How many incomplete results were put aside for them: see `stand_in.REPLACED`.
     """
 
     tracker: str
     sequences: int
     machine: str
     seconds: float
+    replaced: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """As the record holds it."""
@@ -202,8 +203,9 @@ def evaluate_share(share: Share) -> ShareResult:
         logs = [write_log(workspace, share.tracker, lines)]
         failure = find_failure(workspace, share.tracker, objects, logs, experiments)
     if failure:
-        raise Sam2rlError(f"{failure}.")
-    result = ShareResult(share.tracker, len(share.sequences), platform.node(), round(time.monotonic() - began, 1))
+        raise Sam2rlError(join_sentences([failure]))
+    seconds = round(time.monotonic() - began, 1)
+    result = ShareResult(share.tracker, len(share.sequences), platform.node(), seconds, view.replaced)
     write_json(share.result, result.as_json())
     return result
 

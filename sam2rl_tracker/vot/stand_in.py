@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,17 +20,17 @@ import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import subfolders
-from sam2rl_tracker.media.files import sweep, temporary_folder, temporary_path
+from sam2rl_tracker.media.files import sweep, temporary_folder
 from sam2rl_tracker.vot.results import is_complete, is_whole
 from sam2rl_tracker.vot.sequences import object_names
 from sam2rl_tracker.vot.stack import StackExperiment
 from sam2rl_tracker.vot.workspace import Workspace
 
 EVALUATION = "evaluation"
-"""Folder of a workspace: records of shares, stand-ins that are in use, and results that were replaced."""
+"""Folder of a workspace: for each tracker records of shares, and the stand-ins that are in use."""
 
-REPLACED = "replaced"
-"""Folder in it: incomplete results that gave way to complete ones."""
+REPLACED = "results-replaced"
+"""Folder of a workspace: incomplete results that gave way to complete ones, as in `results`."""
 
 
 class StandIn:
@@ -37,6 +38,7 @@ class StandIn:
 
     Attributes:
         folder: Its own.
+        replaced: How many incomplete results of the other workspace were put aside.
 
     Args:
         folder: New and empty.
@@ -47,6 +49,7 @@ class StandIn:
 
     def __init__(self, folder: Path, workspace: Workspace, tracker: str, names: Sequence[str]):
         self.folder = folder
+        self.replaced = 0
         self._workspace, self._tracker, self._names = workspace, tracker, names
         self._experiments = {one.name: one for one in workspace.experiments()}
         # Without `multiobject` the toolkit makes a sequence of each object, and of an ignored area.
@@ -139,10 +142,13 @@ class StandIn:
                 _rename(source, target)
 
     def _put_aside(self, target: Path, place: Path) -> None:
-        aside = self._workspace.folder / EVALUATION / REPLACED / place.relative_to("results") / target.name
+        aside = self._workspace.folder / REPLACED / place.relative_to("results") / target.name
         aside.parent.mkdir(parents=True, exist_ok=True)
+        if aside.exists():
+            aside = aside.with_name(f"{aside.name}.{secrets.token_hex(4)}")
         with suppress(FileNotFoundError):  # another machine did
-            _rename(target, aside.with_name(temporary_path(aside).name.lstrip(".")) if aside.exists() else aside)
+            _rename(target, aside)
+            self.replaced += 1
 
     def move_logs(self) -> list[Path]:
         """Move the toolkit's logs of failures into the workspace; where they lie then."""
@@ -170,7 +176,8 @@ def stand_in(workspace: Workspace, tracker: str, names: Sequence[str]) -> Iterat
             yield StandIn(folder, workspace, tracker, names)
     except OSError as error:
         raise Sam2rlError(
-            f"{workspace.folder} cannot be written ({error.strerror or error}): what was finished is kept."
+            f"{workspace.folder} cannot be written ({error.strerror or error}): what was finished is kept. Make room or "
+            "get the right to write there, and repeat the command."
         ) from error
 
 
