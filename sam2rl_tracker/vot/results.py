@@ -105,15 +105,6 @@ def _problems(
                     break
 
 
-def expected_stems(workspace: Workspace, tracker: str, sequence: str) -> list[Path]:
-    """Paths without the suffix of the result files that a tracker should have of a sequence, in all experiments.
-
-    None are known of an experiment that makes sequences of its own.
-    """
-    experiments = workspace.experiments()
-    return [file.stem for one in experiments for file in _expected(workspace, tracker, one, sequence).values()]
-
-
 def is_complete(
     workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str, folder: str | None = None
 ) -> bool | None:

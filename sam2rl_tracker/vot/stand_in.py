@@ -20,9 +20,10 @@ import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import subfolders
-from sam2rl_tracker.media.files import sweep, temporary_folder
+from sam2rl_tracker.media.files import sweep, temporaries, temporary_folder
 from sam2rl_tracker.vot.results import is_complete, is_whole
 from sam2rl_tracker.vot.sequences import object_names
+from sam2rl_tracker.vot.stack import StackExperiment
 from sam2rl_tracker.vot.stack import StackExperiment
 from sam2rl_tracker.vot.workspace import Workspace
 
@@ -34,14 +35,14 @@ REPLACED = "results-replaced"
 
 
 class StandIn:
-    """A workspace in which a tracker is evaluated on some sequences of another one; `stand_in` opens one.
+    """A workspace in which a tracker is evaluated on some sequences of another one; `stand_in` makes one.
 
     Attributes:
         folder: Its own.
         replaced: How many incomplete results of the other workspace were put aside.
 
     Args:
-        folder: New and empty.
+        folder: Its own.
         workspace: Which it stands in for.
         tracker: Its name.
         names: The sequences.
@@ -56,11 +57,13 @@ class StandIn:
         self._sequences = {name: name for name in names} | {
             f"{name}_{k}": name for name in names for k in (*object_names(workspace.sequences / name), "_ignore")
         }
-        self._write_configuration()
-        self._seeded = {place: _names(folder / place) for place in self._seed()}
 
-    def _write_configuration(self) -> None:
-        """The workspace's own, with absolute paths."""
+    def fill(self) -> None:
+        """Make the workspace in its empty folder: the other's configuration, with absolute paths, and what is done.
+
+        Raises:
+            OSError: The system refused.
+        """
         config = yaml.safe_load((self._workspace.folder / "config.yaml").read_text())
         config |= {
             "registry": [str(path) for path in self._workspace.registries],
@@ -71,51 +74,43 @@ class StandIn:
         lines = [f"{self._workspace.sequences / name}\n" for name in self._names]
         (self.folder / "sequences" / "list.txt").write_text("".join(lines))
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+        for experiment in self._experiments.values():
+            self._fill_results(experiment)
 
-    def _seed(self) -> Iterator[Path]:
-        """Show the toolkit what it need not do again; the folders, relative to a workspace.
+    def _fill_results(self, experiment: StackExperiment) -> None:
+        """Show the toolkit what it need not do again.
 
         What only it can judge is copied: it may add to it, and the workspace's own must stay as they are.
         """
-        for name, experiment in self._experiments.items():
-            for folder in self._sequences:
-                place = Path("results", self._tracker, name, folder)
-                source, target = self._workspace.folder / place, self.folder / place
-                complete = source.is_dir() and self._is_complete(self._workspace, experiment, folder)
-                if complete is False:
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if complete:
-                    target.symlink_to(source, target_is_directory=True)
-                else:
-                    shutil.copytree(source, target)
-                yield place
+        complete = {one: is_complete(self._workspace, self._tracker, experiment, one) for one in self._names}
+        for folder, sequence in self._sequences.items():
+            place = Path("results", self._tracker, experiment.name, folder)
+            source, target = self._workspace.folder / place, self.folder / place
+            if complete[sequence] is False or not source.is_dir():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if complete[sequence]:
+                target.symlink_to(source, target_is_directory=True)
+            else:
+                shutil.copytree(source, target)
 
     def join(self, ended: bool) -> None:
         """Move results into the workspace.
 
         Args:
-            ended: Whether the toolkit has ended; otherwise the folder that it wrote to last stays.
+            ended: Whether the toolkit has ended. Otherwise the folder that it wrote to last stays, unless it is known
+                to be complete.
 
         Raises:
             OSError: The system refused.
         """
-        results = self.folder / "results"
-        for tracker in subfolders(results) if results.is_dir() else ():
-            for experiment in subfolders(results / tracker):
-                self._join(Path("results", tracker, experiment), ended)
-
-    def _join(self, place: Path, ended: bool) -> None:
-        new = [
-            path
-            for name in subfolders(self.folder / place)
-            if _names(path := self.folder / place / name) != self._seeded.get(place / name)
-        ]
-        if not ended:
-            new = sorted(new, key=lambda path: path.stat().st_mtime_ns)[:-1]
-        for path in new:
-            if self._is_whole(path, place.name):
-                self._move(path, place)
+        for place in sorted(self.folder.glob("results/*/*")):
+            results = [place / name for name in subfolders(place) if not (place / name).is_symlink()]
+            newest = max(results, key=lambda path: path.stat().st_mtime_ns, default=None)
+            for path in results:
+                under_way = path == newest and not ended and not self._is_complete(self.folder, place.name, path.name)
+                if not under_way and self._is_whole(path, place.name):
+                    self._move(path, place.relative_to(self.folder))
 
     def _is_whole(self, path: Path, experiment: str) -> bool:
         """Whether results are as the toolkit leaves them when nobody kills it."""
@@ -129,6 +124,7 @@ class StandIn:
         return is_complete(workspace, self._tracker, experiment, self._sequences[folder], folder)
 
     def _move(self, source: Path, place: Path) -> None:
+        """Move a folder of results into the workspace's `place`, where the first one stands, if it is complete."""
         target = self._workspace.folder / place / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -163,17 +159,24 @@ class StandIn:
 
 @contextmanager
 def stand_in(workspace: Workspace, tracker: str, names: Sequence[str]) -> Iterator[StandIn]:
-    """Open a stand-in within the workspace, and delete it in the end; those of killed runs are swept.
+    """Make a stand-in within the workspace, and delete it in the end.
+
+    What runs left in theirs that were killed at the same sequences is moved into the workspace first.
 
     Raises:
         Sam2rlError: The workspace cannot be written to, now or later on.
     """
-    place = workspace.folder / EVALUATION / tracker
+    place = workspace.folder / EVALUATION / tracker / Path(names[0]).name
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        sweep(place)
-        with temporary_folder(place / Path(names[0]).name) as folder:
-            yield StandIn(folder, workspace, tracker, names)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for left in temporaries(place):  # a run that is still at work loses nothing by it
+            with suppress(FileNotFoundError):
+                StandIn(left, workspace, tracker, names).join(ended=False)
+        sweep(place.parent, place.name)
+        with temporary_folder(place) as folder:
+            view = StandIn(folder, workspace, tracker, names)
+            view.fill()
+            yield view
     except OSError as error:
         raise Sam2rlError(
             f"{workspace.folder} cannot be written ({error.strerror or error}): what was finished is kept. Make room or "
