@@ -32,12 +32,14 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     @classmethod
-    def parse(cls, text: str) -> Shard:
-        """What `--shard` says, such as 3/8.
+    def parse(cls, text: str | None) -> Shard:
+        """What `--shard` says, such as 3/8; all tasks where it says nothing.
 
         Raises:
             Sam2rlError: It is none.
         """
+        if text is None:
+            return cls()
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
         shard = cls(int(found[1]), int(found[2])) if found else cls(0)
         if not 1 <= shard.number <= shard.count:
@@ -50,7 +52,3 @@ class Shard:
     def of(self, items: Sequence[Item]) -> list[Item]:
         """Every `count`th item, from the `number`th on: neighbours, which are often alike, go to different machines."""
         return list(items[self.number - 1 :: self.count])
-
-
-ALL = Shard()
-"""All tasks, where there is no `--shard`."""

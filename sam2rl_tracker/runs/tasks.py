@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _KINDS = {
     "train": "sam2rl_tracker.training.trainer:TRAIN",
+    "evaluate": "sam2rl_tracker.vot.shares:EVALUATE",
 }
 """{kind of task: the module of its `Kind`, and its name there}. Files name kinds; no other code can be named in them."""
 

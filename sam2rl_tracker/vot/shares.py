@@ -1,31 +1,29 @@
 """`vot evaluate` as tasks that any executor works on: a tracker on a share of the sequences each.
 
-What counts is whether the results in the workspace are complete. A share's record beside them says that the share has
-ended, where and when. It is deleted when somebody has deleted results of it.
+What counts is whether the results in the workspace are complete. A share's record says beside them that it has ended,
+where and when; one whose results somebody has deleted says nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import platform
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
-from sam2rl_tracker.runs.folder import write_json
-from sam2rl_tracker.runs.shards import ALL, Shard
+from sam2rl_tracker.runs.executors import Executor, Outcome, unwatched
+from sam2rl_tracker.runs.tasks import Kind, run_tasks
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
 from sam2rl_tracker.vot.results import find_failure, is_complete
 from sam2rl_tracker.vot.sequences import object_names
 from sam2rl_tracker.vot.stand_in import EVALUATION, stand_in
 from sam2rl_tracker.vot.toolkit import check_registered, run_toolkit, write_log
-from sam2rl_tracker.vot.workspace import Workspace, checked_workspace, open_workspace
+from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
-_MOST = 1000  # shares of a tracker: an array of Slurm has 1001 jobs, and a folder that many records is quick to list
+_MOST = 1000  # shares of a tracker: an array of Slurm's has 1001 jobs, and a folder of so many records is quick to list
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,9 @@ class Share:
         workspace: Folder of the VOT workspace, absolute.
         tracker: Its name in the registry.
         sequences: Names, in the order of list.txt.
-        model: Which SAM 2, as `load_model` takes it; for our trackers.
+        model: Which SAM 2, as `load_model` takes it; for the trackers of this package.
         device: Where it runs; None = the best there is.
-        agents: Folder of agents, absolute, or one agent's file; None = the workspace's.
+        agents: Folder of agents, or one agent's file; None = the workspace's.
     """
 
     workspace: Path
@@ -48,106 +46,79 @@ class Share:
     device: str | None = None
     agents: str | None = None
 
+    kind: ClassVar[str] = "evaluate"
+
+    def __str__(self) -> str:
+        first, last = self.sequences[0], self.sequences[-1]
+        return f"{self.tracker} on {first}" + (f" to {last}" if last != first else "")
+
     @property
     def result(self) -> Path:
-        """The file that says that it has ended."""
-        digest = hashlib.blake2b("\n".join(self.sequences).encode(), digest_size=6).hexdigest()
+        """The record that it leaves."""
+        digest = hashlib.sha256("\n".join(self.sequences).encode()).hexdigest()[:16]
         return self.workspace / EVALUATION / self.tracker / f"{digest}.json"
+
+    def on(self, device: str) -> Share:
+        """The same share, on a device."""
+        return replace(self, device=device)
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables for the toolkit, which hands them to the tracker."""
         given = {MODEL_VARIABLE: self.model, DEVICE_VARIABLE: self.device, AGENTS_VARIABLE: self.agents}
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in given.items() if value}
 
 
 @dataclass(frozen=True)
 class ShareResult:
-    """The record of a share that has ended.
+    """The record of a share.
 
     Attributes:
         tracker: Its name.
         sequences: How many sequences have complete results.
-        machine: Where they were made, or the last of them.
-        seconds: That it took there.
+        seconds: That it took, where it ended.
         replaced: How many incomplete results were put aside for them: see `stand_in.REPLACED`.
     """
 
     tracker: str
     sequences: int
-    machine: str
     seconds: float
-    replaced: int = 0
+    replaced: int
 
     def as_json(self) -> dict[str, Any]:
-        """As the record holds it."""
+        """As the file holds it."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ShareResult:
-        """That which `as_json` gave; other fields are left out.
-
-        Raises:
-            KeyError: A field is missing.
-        """
-        return cls(**{name: content[name] for name in cls.__dataclass_fields__})
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What there is to evaluate.
-
-    Attributes:
-        shares: To work on: some of their sequences lack results.
-        complete: {tracker: sequences of this shard whose shares are complete}.
-    """
-
-    shares: list[Share]
-    complete: dict[str, int]
 
 
 def plan_shares(
-    folder: Path,
+    workspace: Workspace,
     trackers: Sequence[str],
+    size: int | None = None,
     model: str = "nano",
     device: str | None = None,
     agents: str | None = None,
-    size: int | None = None,
-    shard: Shard = ALL,
-) -> Plan:
-    """Deal the sequences of a workspace out, the same way at any time and on every machine.
+) -> list[Share]:
+    """Deal the sequences of a workspace out: the same way at any time and on every machine, whatever is done.
 
     Args:
-        folder: The workspace.
         trackers: Names from its registry.
-        model: As in `Share`; a folder may be relative.
-        agents: As in `Share`; may be relative.
         size: Sequences of a share; None = one, or as many as make 1000 shares of a tracker.
-        shard: Which of the shares.
+        model: As in `Share`; a folder may be relative.
+        device: As in `Share`.
+        agents: As in `Share`; may be relative.
 
     Raises:
-        Sam2rlError: The workspace is incomplete, or a tracker is not registered.
+        Sam2rlError: A tracker is not registered.
     """
-    workspace = checked_workspace(folder)
-    trackers = list(dict.fromkeys(trackers))
     check_registered(workspace, trackers)
     names = workspace.names()
-    size = size or -(-len(names) // _MOST)
-    model, agents = (_absolute(one) if one else one for one in (model, agents))
-    shares = [
-        Share(workspace.folder, tracker, tuple(names[start : start + size]), model or "nano", device, agents)
-        for tracker in trackers
+    size = size or max(1, -(-len(names) // _MOST))
+    agents = _absolute(agents) if agents else None
+    return [
+        Share(workspace.folder, tracker, tuple(names[start : start + size]), _absolute(model), device, agents)
+        for tracker in dict.fromkeys(trackers)
         for start in range(0, len(names), size)
     ]
-    own = shard.of(shares)
-    tally = Tally()
-    todo = [share for share in own if tally.complete(share) < len(share.sequences)]
-    for share in todo:
-        share.result.unlink(missing_ok=True)  # results of it were deleted since
-    done = {name: sum(len(one.sequences) for one in own if one.tracker == name) for name in trackers}
-    for share in todo:
-        done[share.tracker] -= len(share.sequences)
-    return Plan(todo, done)
 
 
 def _absolute(path: str) -> str:
@@ -156,24 +127,49 @@ def _absolute(path: str) -> str:
 
 
 class Tally:
-    """Counts sequences with complete results; what was complete once is not looked at again."""
+    """Counts sequences with complete results; what was complete once is not looked at again.
 
-    def __init__(self) -> None:
-        self._complete = set[tuple[Path, str, str]]()
-        self._workspaces: dict[Path, Workspace] = {}
+    Args:
+        workspace: In which trackers are evaluated.
+    """
+
+    def __init__(self, workspace: Workspace):
+        self._workspace, self._experiments = workspace, workspace.experiments()
+        self._complete = set[tuple[str, str]]()
 
     def complete(self, share: Share) -> int:
         """How many sequences of a share have complete results in every experiment.
 
-        Experiments that make sequences of their own are the toolkit's to judge, and complete for nobody else.
+        In experiments that make sequences of their own no result is known to be complete.
         """
-        workspace = self._workspaces.setdefault(share.workspace, open_workspace(share.workspace))
-        experiments = workspace.experiments()
-        for name in share.sequences:
-            key = (share.workspace, share.tracker, name)
-            if key not in self._complete and all(is_complete(workspace, share.tracker, one, name) for one in experiments):
-                self._complete.add(key)
-        return sum((share.workspace, share.tracker, name) in self._complete for name in share.sequences)
+        return sum(self._is_complete(share.tracker, name) for name in share.sequences)
+
+    def _is_complete(self, tracker: str, sequence: str) -> bool:
+        key = (tracker, sequence)
+        if key not in self._complete and all(
+            is_complete(self._workspace, tracker, experiment, sequence) for experiment in self._experiments
+        ):
+            self._complete.add(key)
+        return key in self._complete
+
+
+def evaluate_shares(
+    shares: Sequence[Share],
+    executor: Executor,
+    tally: Tally,
+    on_wait: Callable[[Sequence[Share]], None] = unwatched,
+) -> Iterator[Outcome[Share, ShareResult]]:
+    """Evaluate what lacks results; yields each such share when it ends, with its result or with what went wrong.
+
+    Args:
+        executor: Where the toolkit runs.
+        tally: Of the shares' workspace.
+        on_wait: See `Executor.run`.
+    """
+    lacking = [share for share in shares if tally.complete(share) < len(share.sequences)]
+    for share in lacking:
+        share.result.unlink(missing_ok=True)  # it ended once; somebody has deleted results since
+    return run_tasks(executor, lacking, on_wait)
 
 
 def evaluate_share(share: Share) -> ShareResult:
@@ -190,7 +186,7 @@ def evaluate_share(share: Share) -> ShareResult:
         lines = run_toolkit(
             workspace,
             ["evaluate", share.tracker],
-            lambda line: view.join(ended=False),  # it speaks when it has ended a sequence
+            lambda line: view.join(ended=False),  # it tells what it has ended
             share.environment,
             stand_in=view.folder,
         )
@@ -203,16 +199,21 @@ def evaluate_share(share: Share) -> ShareResult:
         logs = [write_log(workspace, share.tracker, lines)]
         failure = find_failure(workspace, share.tracker, objects, logs, experiments)
     if failure:
-        raise Sam2rlError(join_sentences([failure]))
-    seconds = round(time.monotonic() - began, 1)
-    result = ShareResult(share.tracker, len(share.sequences), platform.node(), seconds, view.replaced)
-    write_json(share.result, result.as_json())
-    return result
+        raise Sam2rlError(join_sentences([f"Sequence {failure.sequence}: {failure.reason}"]))
+    return ShareResult(share.tracker, len(share.sequences), round(time.monotonic() - began, 1), view.replaced)
 
 
-def read_share(share: Share) -> ShareResult | None:
-    """The record of a share; None where it has not ended."""
-    try:
-        return ShareResult.from_json(json.loads(share.result.read_text()))
-    except (OSError, ValueError, KeyError, TypeError):
+def _read(share: Share, content: Mapping[str, Any]) -> ShareResult | None:
+    """A record from its file; None where results that it stands for are gone."""
+    workspace = open_workspace(share.workspace)
+    if any(
+        is_complete(workspace, share.tracker, experiment, name) is False
+        for experiment in workspace.experiments()
+        for name in share.sequences
+    ):
         return None
+    return ShareResult(**{name: content[name] for name in ShareResult.__dataclass_fields__})
+
+
+EVALUATE = Kind(Share, evaluate_share, _read)
+"""Shares, as tasks."""

@@ -24,7 +24,6 @@ from sam2rl_tracker.media.files import sweep, temporaries, temporary_folder
 from sam2rl_tracker.vot.results import is_complete, is_whole
 from sam2rl_tracker.vot.sequences import object_names
 from sam2rl_tracker.vot.stack import StackExperiment
-from sam2rl_tracker.vot.stack import StackExperiment
 from sam2rl_tracker.vot.workspace import Workspace
 
 EVALUATION = "evaluation"
@@ -82,14 +81,14 @@ class StandIn:
 
         What only it can judge is copied: it may add to it, and the workspace's own must stay as they are.
         """
-        complete = {one: is_complete(self._workspace, self._tracker, experiment, one) for one in self._names}
-        for folder, sequence in self._sequences.items():
+        for folder in self._sequences:
             place = Path("results", self._tracker, experiment.name, folder)
             source, target = self._workspace.folder / place, self.folder / place
-            if complete[sequence] is False or not source.is_dir():
+            complete = source.is_dir() and self._is_complete(self._workspace, experiment, folder)
+            if complete is False:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            if complete[sequence]:
+            if complete:
                 target.symlink_to(source, target_is_directory=True)
             else:
                 shutil.copytree(source, target)
@@ -104,21 +103,19 @@ class StandIn:
         Raises:
             OSError: The system refused.
         """
+        own = replace(self._workspace, folder=self.folder)
         for place in sorted(self.folder.glob("results/*/*")):
             results = [place / name for name in subfolders(place) if not (place / name).is_symlink()]
             newest = max(results, key=lambda path: path.stat().st_mtime_ns, default=None)
             for path in results:
-                under_way = path == newest and not ended and not self._is_complete(self.folder, place.name, path.name)
-                if not under_way and self._is_whole(path, place.name):
-                    self._move(path, place.relative_to(self.folder))
-
-    def _is_whole(self, path: Path, experiment: str) -> bool:
-        """Whether results are as the toolkit leaves them when nobody kills it."""
-        own = replace(self._workspace, folder=self.folder)
-        return is_whole(path) and self._is_complete(own, self._experiments[experiment], path.name) is not False
+                complete = self._is_complete(own, self._experiments[place.name], path.name)
+                under_way = path == newest and not ended and not complete
+                with suppress(FileNotFoundError):  # another machine moved it: see `stand_in`
+                    if complete is not False and not under_way and is_whole(path):
+                        self._move(path, place.relative_to(self.folder))
 
     def _is_complete(self, workspace: Workspace, experiment: StackExperiment, folder: str) -> bool | None:
-        """Whether a result folder of a workspace is complete; None where only the toolkit knows."""
+        """Whether a folder of results of a workspace is complete; None where only the toolkit knows."""
         if folder not in self._sequences:
             return None
         return is_complete(workspace, self._tracker, experiment, self._sequences[folder], folder)
@@ -179,8 +176,8 @@ def stand_in(workspace: Workspace, tracker: str, names: Sequence[str]) -> Iterat
             yield view
     except OSError as error:
         raise Sam2rlError(
-            f"{workspace.folder} cannot be written ({error.strerror or error}): what was finished is kept. Make room or "
-            "get the right to write there, and repeat the command."
+            f"{workspace.folder} cannot be written ({error.strerror or error}): make room or get the right to write there, "
+            "and repeat the command; what was finished is kept."
         ) from error
 
 

@@ -23,6 +23,7 @@ from rich.progress import Progress
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.runs.children import ending_with_us
 from sam2rl_tracker.vot.registry import registered, registered_trackers
 from sam2rl_tracker.vot.results import Failure, evaluated_experiments, find_failure, logs_of
 from sam2rl_tracker.vot.sequences import IGNORE_FILE
@@ -205,11 +206,12 @@ def run_toolkit(
             running.append(process)
         assert process.stdout is not None
         try:
-            for raw in process.stdout:
-                line = re.sub(r"\x1b\[[0-9;]*m", "", raw).strip()
-                if line:
-                    lines.append(line)
-                    show(line)
+            with ending_with_us(process.pid):
+                for raw in process.stdout:
+                    line = re.sub(r"\x1b\[[0-9;]*m", "", raw).strip()
+                    if line:
+                        lines.append(line)
+                        show(line)
         except BaseException:  # to leave the block is to wait for the process
             process.terminate()
             raise

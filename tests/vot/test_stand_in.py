@@ -56,12 +56,14 @@ def test_the_toolkit_finds_the_same_but_for_the_sequences(workspace: Workspace) 
 def test_results_are_moved_when_they_are_complete(workspace: Workspace) -> None:
     results = workspace.folder / "results" / "T" / "baseline"
     with stand_in(workspace, "T", NAMES) as view:
-        write(view.folder, workspace, "one")
+        first = write(view.folder, workspace, "one", length=LENGTH - 1)
         view.join(ended=False)
-        assert not results.exists()  # the toolkit may be about to write more of it
+        assert first.exists()
+        assert not results.exists()
+        write(view.folder, workspace, "one")
         expected = content(write(view.folder, workspace, "pair"))
         view.join(ended=False)
-        assert [path.name for path in results.iterdir()] == ["one"]
+        assert {path.name for path in results.iterdir()} == {"one", "pair"}
         short = write(view.folder, workspace, "two")
         (short / "two_001_time.value").unlink()  # it was killed before it wrote this
         view.join(ended=True)
@@ -112,11 +114,32 @@ def test_what_was_incomplete_is_put_aside(workspace: Workspace) -> None:
     assert len(list(aside.iterdir())) == 2
 
 
-def test_what_killed_runs_left_goes(workspace: Workspace) -> None:
+def test_what_killed_runs_left_is_moved_where_it_is_complete_and_goes(workspace: Workspace) -> None:
     left = workspace.folder / EVALUATION / "T" / ".one.sam2rl-999999999-00000000"
-    (left / "results").mkdir(parents=True)
+    expected = content(write(left, workspace, "two"))
+    write(left, workspace, "pair", length=2)
     with stand_in(workspace, "T", NAMES):
         assert not left.exists()
+        results = workspace.folder / "results" / "T" / "baseline"
+        assert {path.name: content(path) for path in results.iterdir()} == {"two": expected}
+
+
+def test_a_sequence_of_each_object(workspace: Workspace) -> None:
+    """Without `multiobject` the toolkit has a folder of each; what another machine did meanwhile is not moved again."""
+    text = workspace.stack.read_text().replace("multiobject: True", "multiobject: False")
+    workspace.stack.write_text(text)
+    results = workspace.folder / "results" / "T" / "baseline"
+    with stand_in(workspace, "T", NAMES) as view:
+        for k in (2, 7):
+            folder = view.folder / "results" / "T" / "baseline" / f"pair_{k}"
+            folder.mkdir(parents=True)
+            (folder / f"pair_{k}_001.txt").write_text("1\n" * LENGTH)
+            if k == 2:
+                (folder / f"pair_{k}_001_time.value").write_text("0.5\n" * LENGTH)
+        view.join(ended=True)
+    assert [path.name for path in results.iterdir()] == ["pair_2"]
+    with stand_in(workspace, "T", NAMES) as view:
+        assert [path.name for path in (view.folder / "results" / "T" / "baseline").iterdir()] == ["pair_2"]
 
 
 def test_a_workspace_that_cannot_be_written_is_told(workspace: Workspace) -> None:
