@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -24,7 +22,7 @@ from sam2rl_tracker.vot.toolkit import analyse
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 PATHS = Path(__file__).parent
-NAMES = ["a", "b", "c", "d", "e"]
+NAMES = ["a", "b", "c"]
 
 
 def register(workspace: Workspace, name: str, mode: str) -> None:
@@ -62,44 +60,42 @@ def write(share: Share, length: int = 4) -> ShareResult:
 # ---------------------------------------------------------------- the real toolkit
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_results_are_those_of_the_serial_evaluation(evaluated: Evaluated, tmp_path: Path, size: int) -> None:
-    """One object and several; trackers that die take no other along, and say why."""
+def test_results_are_those_of_the_serial_evaluation(evaluated: Evaluated, tmp_path: Path) -> None:
+    """One object and several; a tracker that fails takes no other along, and says why."""
     serial = evaluated.workspace
     workspace = create(tmp_path / "shared out")
     for name in serial.names():
         (workspace.sequences / name).symlink_to(serial.sequences / name)
         workspace.enter(name)
     (workspace.folder / "trackers.ini").write_text((serial.folder / "trackers.ini").read_text())
-    trackers = ("SAM2", "Mixed", "Dies") if size == 1 else ("Mixed", "Refuses")
-    shares = plan_shares(workspace, trackers, size)
-    outcomes = list(evaluate_shares(shares, Processes(2) if size == 1 else Here(), Tally(workspace)))
-    failed = {one.task.tracker: str(one.result) for one in outcomes if isinstance(one.result, Sam2rlError)}
-    assert failed.keys() == {trackers[-1]}
-    assert ("caught fire" if size == 1 else "Unable to connect") in failed[trackers[-1]]
-    complete = trackers[:-1]
+    shares = plan_shares(workspace, ["SAM2", "Mixed", "Refuses"])
+    outcomes = list(evaluate_shares(shares, Processes(2), Tally(workspace)))
+    failed = [(one.task, str(one.result)) for one in outcomes if isinstance(one.result, Sam2rlError)]
+    assert {share for share, _ in failed} == set(shares[4:])
+    assert all("Unable to connect" in text for _, text in failed)
+    complete = ("SAM2", "Mixed")
     assert results(workspace, complete) == results(serial, complete)
-    assert [path.suffix for path in (workspace.folder / EVALUATION).rglob("*") if path.is_file()] == [".json"] * (
-        len(complete) * 2 // size
-    )
-    if size == 1:
-        assert analyse(workspace.folder, complete) == analyse(serial.folder, complete)
+    left = [path for path in (workspace.folder / EVALUATION).rglob("*") if path.is_file()]
+    assert set(left) == {share.result for share in shares[:4]}
+    assert analyse(workspace.folder, complete) == analyse(serial.folder, complete)
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on(workspace: Workspace) -> None:
     """Nobody goes on in its place, and what it had finished is neither lost nor done again."""
-    command = [sys.executable, "-m", "sam2rl_tracker", "evaluate", str(workspace.folder), "Slow", "--jobs", "2"]
+    command = [sys.executable, "-m", "sam2rl_tracker", "evaluate", str(workspace.folder), "Slow"]
     command += ["--sequences-per-task", "3"]
     place = workspace.folder / "results" / "Slow" / "baseline"
-    run = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
-    while not (place.is_dir() and any(place.iterdir())):
-        assert run.poll() is None
-        time.sleep(0.1)
-    family = psutil.Process(run.pid).children(recursive=True)
-    assert any("vot" in one.cmdline() for one in family)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
+    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not list(place.rglob("*.bin")):
+            assert run.poll() is None
+            time.sleep(0.1)
+        family = psutil.Process(run.pid).children(recursive=True)
+        assert any("vot" in one.cmdline() for one in family)
+    finally:
+        run.kill()
+        run.wait()
     _, alive = psutil.wait_procs(family, timeout=15)
     assert not alive
     finished = {path.name: path.stat().st_mtime_ns for path in place.rglob("*.bin")}
@@ -115,11 +111,11 @@ def test_a_run_that_is_killed_goes_on(workspace: Workspace) -> None:
 
 def test_shares_are_the_same_whatever_is_done_and_shards_have_all(workspace: Workspace) -> None:
     shares = plan_shares(workspace, ["SAM2", "Slow"], 2)
-    assert [one.sequences for one in shares[:3]] == [("a", "b"), ("c", "d"), ("e",)]
-    assert len({one.result for one in shares}) == len(shares) == 6
+    assert [one.sequences for one in shares[:2]] == [("a", "b"), ("c",)]
+    assert len({one.result for one in shares}) == len(shares) == 4
     write(shares[1])
     assert plan_shares(workspace, ["SAM2", "Slow", "SAM2"], 2) == shares
-    assert {one for k in (1, 2, 3, 4) for one in Shard(k, 4).of(shares)} == set(shares)
+    assert {one for k in (1, 2, 3) for one in Shard(k, 3).of(shares)} == set(shares)
     assert [one.sequences for one in plan_shares(workspace, ["SAM2"])] == [(name,) for name in NAMES]
 
 
@@ -148,7 +144,7 @@ def test_only_what_lacks_results_is_evaluated(workspace: Workspace, monkeypatch:
     (workspace.folder / "results" / "SAM2" / "baseline" / "c" / "c_001.txt").unlink()
     assert read_result(shares[2]) is None
     list(evaluate_shares(shares, Here(), Tally(workspace)))
-    assert done[4:] == [shares[2]]
+    assert done[2:] == [shares[2]]
 
 
 def test_a_share_is_a_task_that_may_leave_this_machine(workspace: Workspace) -> None:
