@@ -205,11 +205,11 @@ def jobs(
 
 
 def _table(overviews: Sequence[Overview]) -> Table:
-    heads = ("Submitted", "Array", "Work", "Jobs", "Done", "Running", "Waiting", "Failed", "Left")
-    table = Table(*heads, caption="Left: of jobs that have ended; repeat the command for them")
+    heads = ("Array", "Submitted", "Work", "Done", "Running", "Waiting", "Failed", "Left", "Jobs")
+    table = Table(*heads, caption="Left: tasks of jobs that have ended; repeat the command for them")
     for one in overviews:
-        when = datetime.fromtimestamp(one.submission.time).strftime("%Y-%m-%d %H:%M")
+        when = datetime.fromtimestamp(one.submission.time).strftime("%d %b %H:%M")
         states = ", ".join(f"{count} {word.lower()}" for word, count in one.states.items()) or str(one.submission.jobs)
         counts = (one.done, one.running, one.waiting, len(one.failed), one.left)
-        table.add_row(when, one.array or "-", escape(one.submission.kind), states, *map(str, counts))
+        table.add_row(one.array or "-", when, escape(one.submission.kind), *map(str, counts), states)
     return table

@@ -230,7 +230,8 @@ def submit(folder: Path, name: str, work: Any, jobs: int, at_once: int | None, s
 
 
 def _refused(said: str) -> Sam2rlError:
-    lines = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in said.splitlines()]
-    reason = "; ".join(dict.fromkeys(line.rstrip(".") for line in lines if line and not line.startswith("Try ")))
+    lines = [line.removeprefix("sbatch: ").removeprefix("error: ").rstrip(".") for line in said.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("Try ")]
+    reason = lines[0].removeprefix("Batch job submission failed: ") if lines else "without a word"
     there = f" (there are {', '.join(partitions())})" if "partition" in said.lower() else ""
-    return Sam2rlError(f"Slurm refused the jobs, {reason or 'without a word'}: change --slurm-set{there}.")
+    return Sam2rlError(f"Slurm refused the jobs, {reason}: change --slurm-set{there}.")

@@ -143,18 +143,19 @@ def begin_submission(home: Path, name: str, chunks: Sequence[Chunk]) -> Submissi
         Sam2rlError: It cannot be written.
     """
     folder = _new_folder(home / FOLDER)
-    first = chunks[0]
+    kind, tasks = chunks[0].tasks[0].kind, sum(len(chunk.tasks) for chunk in chunks)
+    submission = Submission(folder, name, kind, len(chunks), tasks, time.time(), chunks[0].version)
     try:
         for index, chunk in enumerate(chunks):
             content = {"version": chunk.version, "device": chunk.device, "per_device": chunk.per_device}
             _write(folder / _chunk_name(index), {**content, "tasks": [task.as_json() for task in chunk.tasks]})
-        about = {"name": name, "kind": first.tasks[0].kind, "jobs": len(chunks), "version": first.version}
-        about |= {"tasks": sum(len(chunk.tasks) for chunk in chunks), "time": time.time()}
+        about = asdict(submission)
+        del about["folder"]
         _write(folder / _SUBMISSION, about)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Submission(folder, **about)
+    return submission
 
 
 def _chunk_name(index: int) -> str:

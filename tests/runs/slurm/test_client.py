@@ -83,7 +83,8 @@ def test_what_slurm_refuses_is_a_sentence(slurm: Stand, tmp_path: Path, capfd: p
     slurm.says("sbatch", error=BAD_PARTITION, status=1)
     slurm.says("sinfo", "main\\nbig\\n")
     with pytest.raises(
-        Sam2rlError, match=r"invalid partition specified: gpu; .*: change --slurm-set .there are big, main"
+        Sam2rlError,
+        match=r"refused the jobs, invalid partition specified: gpu: change --slurm-set .there are big, main",
     ):
         submit_array(tmp_path / "s", "sam2rl-a", print, 2, None, parse_settings(["partition=gpu"]))
     slurm.says("sbatch", error="sbatch: unrecognized option --partion=gpu\\nTry sbatch --help\\n", status=1)
