@@ -16,9 +16,12 @@ from rich.table import Table
 from sam2rl_tracker.cli.options import (
     ON_OWN_TRUTH,
     Device,
+    Devices,
     Folder,
+    Jobs,
     Json,
     Model,
+    PerDevice,
     console,
     print_json,
     say,
@@ -38,7 +41,7 @@ def train(
     sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
     object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
     model: Model = "nano",
-    device: Device = None,
+    device: Devices = None,
     preset: Annotated[
         str, typer.Option(help="default, or paper: SAM2RL's budget and PPO alone, for an hour or more.")
     ] = "default",
@@ -56,17 +59,20 @@ def train(
     seed: Annotated[
         list[int] | None, typer.Option(min=0, help="Repeat it for several; the best agent stays.", show_default="0")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes, each training one agent at a time.")] = 1,
+    jobs: Jobs = None,
+    per_device: PerDevice = None,
     store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
     as_json: Json = False,
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
     from sam2rl_tracker.evaluation.scoring import describe
+    from sam2rl_tracker.runs.devices import local_executor
     from sam2rl_tracker.training.settings import parse_settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import train_all
     from sam2rl_tracker.vot.clips import objects_of
 
+    executor = local_executor(jobs, device, per_device)
     given = {"iterations": iterations, "samples": samples, "n_epochs": epochs, "patience": patience}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     chosen = parse_settings(preset, [*changes, *(settings or [])])
@@ -81,7 +87,7 @@ def train(
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     with _Bars(tasks) as bars:
         try:
-            for outcome in train_all(tasks, jobs, bars.update):
+            for outcome in train_all(tasks, executor, bars.update):
                 if isinstance(outcome.result, Sam2rlError):
                     failures.append(_failed(outcome.task, outcome.result))
                 else:

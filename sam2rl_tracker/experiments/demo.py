@@ -21,6 +21,7 @@ from sam2rl_tracker.report.table import render
 from sam2rl_tracker.report.words import labelled
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, MODEL_VARIABLE
 from sam2rl_tracker.tracking.tracker import Tracker
+from sam2rl_tracker.runs.devices import local_executor
 from sam2rl_tracker.training.settings import PRESETS, Settings
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import train_all
@@ -99,7 +100,7 @@ def _train(tasks: Sequence[Task], say: Callable[[str], None]) -> None:
     Raises:
         Sam2rlError: A training failed.
     """
-    for outcome in train_all(tasks, jobs=min(len(tasks), os.cpu_count() or 1)):
+    for outcome in train_all(tasks, local_executor(min(len(tasks), os.cpu_count() or 1))):
         task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result} Start again with a new folder.")

@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -58,6 +58,53 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def write_once(path: Path, text: str, stands: Callable[[], bool] = lambda: True) -> bool:
+    """Write a file that the first who has it writes, of all machines that share the folder. No lock is needed for it.
+
+    Args:
+        path: The file; its folder is made if need be.
+        stands: Whether a file that is there is a good one. One that is not is replaced.
+
+    Returns:
+        Whether it was written; False where somebody else's stands.
+
+    Raises:
+        Sam2rlError: The operating system refused.
+    """
+    temporary = temporary_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, path.name)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            if _link(temporary, path):
+                return True
+            if stands():
+                return False
+            os.replace(temporary, path)
+            return True
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name, which fails for all but one of those that try at once, on NFS too."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return source.stat().st_nlink == 2  # NFS may have done it, lost its answer and tried again
+    except OSError:  # a file system without links: between the look and the renaming, another's may get lost
+        return not target.exists() and _rename(source, target)
+    return True
+
+
+def _rename(source: Path, target: Path) -> bool:
+    os.replace(source, target)
+    return True
 
 
 def temporary_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.runs.executors import process_pool, run_apart, run_each, run_here, run_in_order
+from sam2rl_tracker.runs.executors import Here, Processes, process_pool, run_apart, run_in_order
 
 
 def work(task: str) -> str:
@@ -33,7 +33,7 @@ def gone() -> bool:
 
 
 def test_here_a_failure_does_not_stop_the_others() -> None:
-    first, second = run_here(work, ["fail", "a"])
+    first, second = Here().run(work, ["fail", "a"])
     assert str(first.result) == "It failed."
     assert (second.task, second.result) == ("a", "A")
 
@@ -41,7 +41,7 @@ def test_here_a_failure_does_not_stop_the_others() -> None:
 def test_each_in_a_process_of_its_own() -> None:
     """One that fails or dies takes no other along."""
     seen: list[Sequence[str]] = []
-    outcomes = run_each(work, ["die", "fail", "a", "large"], 2, seen.append)
+    outcomes = Processes(2).run(work, ["die", "fail", "a", "large"], seen.append)
     results = {outcome.task: outcome.result for outcome in outcomes}
     assert isinstance(results["die"], Sam2rlError)
     assert "Its worker died (status 3)" in str(results["die"])
@@ -52,7 +52,7 @@ def test_each_in_a_process_of_its_own() -> None:
 
 
 def test_who_stops_looking_stops_the_processes() -> None:
-    outcomes = run_each(work, ["a", "sleep"], 2)
+    outcomes = Processes(2).run(work, ["a", "sleep"])
     assert next(outcomes).result == "A"
     assert multiprocessing.active_children()
     outcomes.close()  # type: ignore[attr-defined]  # as Ctrl-C does

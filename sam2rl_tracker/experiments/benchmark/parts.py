@@ -18,6 +18,7 @@ from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.transfer import VARIANTS, Transfer, transfer_agent
 from sam2rl_tracker.policies import make_policy
+from sam2rl_tracker.runs.devices import local_executor
 from sam2rl_tracker.runs.executors import process_pool
 from sam2rl_tracker.runs.folder import write_json
 from sam2rl_tracker.training.progress import TrainingProgress, read_curve
@@ -121,7 +122,7 @@ class Parts:
 
         failed = []
         missing = [task for task in tasks if task not in results]
-        for outcome in train_all(missing, self._jobs, on_iteration, publishing=False):
+        for outcome in train_all(missing, local_executor(self._jobs), on_iteration, publishing=False):
             task, result = outcome.task, outcome.result
             if isinstance(result, Sam2rlError):
                 failed.append(f"{task.sequence}: {result}")
