@@ -13,6 +13,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sam2rl_tracker.cli.cluster import (
+    ChunkSize,
+    MaxJobs,
+    OnSlurm,
+    SlurmSet,
+    TasksView,
+    UseSlurm,
+    choose_executor,
+    say_interrupted,
+    slurm_status,
+)
 from sam2rl_tracker.cli.options import (
     ON_OWN_TRUTH,
     Device,
@@ -29,6 +40,7 @@ from sam2rl_tracker.cli.options import (
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
+    from sam2rl_tracker.runs.executors import Executor, Outcome
     from sam2rl_tracker.training.progress import TrainingProgress
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import TrainingResult
@@ -61,18 +73,22 @@ def train(
     ] = None,
     jobs: Jobs = None,
     per_device: PerDevice = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
     as_json: Json = False,
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
     from sam2rl_tracker.evaluation.scoring import describe
-    from sam2rl_tracker.runs.devices import local_executor
     from sam2rl_tracker.training.settings import parse_settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import train_all
     from sam2rl_tracker.vot.clips import objects_of
 
-    executor = local_executor(jobs, device, per_device)
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    executor = choose_executor(folder, jobs, device, per_device, cluster)
     given = {"iterations": iterations, "samples": samples, "n_epochs": epochs, "patience": patience}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     chosen = parse_settings(preset, [*changes, *(settings or [])])
@@ -85,15 +101,16 @@ def train(
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
-    with _Bars(tasks) as bars:
+    with _Line(tasks, executor) if slurm else _Bars(tasks) as bars:
         try:
-            for outcome in train_all(tasks, executor, bars.update):
+            for outcome in train_all(tasks, executor, bars.update, on_wait=bars.wait):
+                bars.end(outcome)
                 if isinstance(outcome.result, Sam2rlError):
                     failures.append(_failed(outcome.task, outcome.result))
                 else:
                     results.append(_trained(outcome.task, outcome.result))
         except KeyboardInterrupt:  # each training keeps the iterations that have ended: see `training.trainer`
-            say("Interrupted: what is finished is kept. Repeat the command to go on.")
+            say_interrupted(cluster, folder)
             raise
     if as_json:
         not_scored = [one.as_json() for one in objects.not_scored]
@@ -147,6 +164,41 @@ class _Bars:
         if not console.is_terminal and self._told.get(task) != now.iteration:  # a log has no bars
             self._told[task] = now.iteration
             say(f"{task.sequence}, object {task.object_id}: {now.iteration}/{now.iterations}  {said}")
+
+    def wait(self, running: Sequence[Task]) -> None:
+        """Each bar tells what there is to tell."""
+
+    def end(self, outcome: Outcome[Task, TrainingResult]) -> None:
+        """Its line is said beside."""
+
+
+class _Line(_Bars):
+    """One line over all trainings, which may be thousands."""
+
+    def __init__(self, tasks: Sequence[Task], executor: Executor):
+        self._view = TasksView(
+            len(tasks), lambda task: f"{task.sequence}:{task.object_id}", lambda: slurm_status(executor)
+        )
+
+    def __enter__(self) -> _Line:
+        self._view.__enter__()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._view.__exit__(*problem)
+
+    def update(self, task: Task, now: TrainingProgress) -> None:
+        self._view.stand(task, now.iteration / now.iterations, now.best_greedy - now.sam2)
+
+    def wait(self, running: Sequence[Task]) -> None:
+        self._view.update(running)
+
+    def end(self, outcome: Outcome[Task, TrainingResult]) -> None:
+        result = outcome.result
+        failed = isinstance(result, Sam2rlError)
+        self._view.end(
+            outcome.task, failed, None if isinstance(result, Sam2rlError) else result.quality - result.sam2_quality
+        )
 
 
 def _failed(task: Task, error: Sam2rlError) -> dict[str, Any]:

@@ -10,16 +10,15 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam2rl_tracker import __version__
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.runs.executors import Outcome, unwatched
+from sam2rl_tracker.runs.executors import Executor, OnWait, Outcome, Work, unwatched
 from sam2rl_tracker.runs.slurm import client
-from sam2rl_tracker.runs.slurm.node import RETRIES, Work
+from sam2rl_tracker.runs.slurm.node import RETRIES, NodeWork
 from sam2rl_tracker.runs.slurm.records import (
     Chunk,
     Report,
@@ -29,7 +28,7 @@ from sam2rl_tracker.runs.slurm.records import (
     read_report,
     read_submissions,
 )
-from sam2rl_tracker.runs.tasks import FileTask, digest_of, read_result, task_file
+from sam2rl_tracker.runs.tasks import FileTask, digest_of, made_by, read_result, task_file
 
 FILES = 1.0  # seconds between looks at the files; more where there are many, for the file system's sake
 QUEUE = 10.0  # seconds between questions to Slurm
@@ -61,7 +60,7 @@ class _Job:
         return [task for number, task in self.tasks.items() if number in numbers]
 
 
-class Slurm:
+class Slurm(Executor):
     """Works on tasks in jobs of a Slurm cluster, which go on when this process ends.
 
     Args:
@@ -96,10 +95,7 @@ class Slurm:
         self._settings = client.parse_settings(settings)
 
     def run(
-        self,
-        work: Callable[[Any], Any],
-        tasks: Sequence[Any],
-        on_wait: Callable[[Sequence[Any]], None] = unwatched,
+        self, work: Work[Any, Any], tasks: Iterable[Any], on_wait: OnWait[Any] = unwatched
     ) -> Iterator[Outcome[Any, Any]]:
         """See `Executor.run`; the tasks are `FileTask`s, and the nodes know what their work is.
 
@@ -176,14 +172,14 @@ class Slurm:
         name = f"sam2rl-{secrets.token_hex(4)}"
         submission = begin_submission(self._home, name, [self._write(chunk) for chunk in chunks])
         try:
-            client.submit(submission.folder, name, Work(), len(chunks), self._at_once, self._settings)
+            client.submit(submission.folder, name, NodeWork(), len(chunks), self._at_once, self._settings)
         except Sam2rlError:  # it was refused
             shutil.rmtree(submission.folder, ignore_errors=True)
             raise
         return [_Job(submission, index, dict(enumerate(chunk))) for index, chunk in enumerate(chunks)]
 
     def _write(self, tasks: Sequence[FileTask]) -> Chunk:
-        return Chunk([task_file(task) for task in tasks], __version__, self._device, self._per_device)
+        return Chunk([task_file(task) for task in tasks], made_by()["version"], self._device, self._per_device)
 
     # ----------------------------------------------------------------------------------------------------- following
 

@@ -16,11 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sam2rl_tracker import __version__
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.runs.executors import Processes
+from sam2rl_tracker.runs.executors import Devices, Processes
 from sam2rl_tracker.runs.slurm.records import Chunk, Failure, Report, read_chunk, read_report, write_report
-from sam2rl_tracker.runs.tasks import machine_name, work
+from sam2rl_tracker.runs.tasks import machine_name, made_by, work
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -31,7 +30,7 @@ RETRIES = 2
 _SETTLE = 0.3  # seconds in which a signal that ended a worker reaches this process, too
 
 
-class Work:
+class NodeWork:
     """The work of one job, as submitit takes it: an object that it calls, and asks what is to be called next time."""
 
     def __call__(self, folder: str, index: int) -> None:
@@ -56,7 +55,7 @@ def work_on(folder: Path, index: int) -> None:
     """
     chunk = read_chunk(folder, index)
     reporter = _Reporter(folder, index)
-    if chunk.version != __version__:
+    if chunk.version != made_by()["version"]:
         reporter.refuse(range(len(chunk.tasks)), _refusal(chunk.version))
         return
     numbers = {task: number for number, task in enumerate(chunk.tasks)}
@@ -75,17 +74,17 @@ def work_on(folder: Path, index: int) -> None:
 def _processes(chunk: Chunk) -> Processes:
     """Those of a job: one on each device that it was given, or `per_device`."""
     given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    if chunk.device in (None, "cuda"):
+    if chunk.device is None or chunk.device == "cuda":
         devices = [f"cuda:{k}" for k in range(len(given))]
     else:
         devices = [name.strip() for name in chunk.device.split(",")]
     each = chunk.per_device or 1
-    return Processes(devices=devices * each) if len(devices) > 1 else Processes(each)
+    return Devices(devices, each) if len(devices) > 1 else Processes(each)
 
 
 def _refusal(version: str) -> str:
     return (
-        f"Node {machine_name()} has sam2rl_tracker {__version__}, and the tasks are of {version}: install the same "
+        f"Node {machine_name()} has sam2rl_tracker {made_by()['version']}, and the tasks are of {version}: install the same "
         "version there and here, and repeat the command."
     )
 
