@@ -33,6 +33,7 @@ from sam2rl_tracker.runs.tasks import FileTask, digest_of, made_by, read_result,
 FILES = 1.0  # seconds between looks at the files; more where there are many, for the file system's sake
 QUEUE = 10.0  # seconds between questions to Slurm
 _LOOKS = 100  # files that are looked at in a second, at most
+_BLAMELESS = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED"}  # ends of jobs that no task has brought about
 
 
 @dataclass
@@ -216,7 +217,8 @@ class Slurm(Executor):
             return [], [Outcome(task, error if cancelled else _never_began(job)) for task in job.tasks.values()]
         suspects = [task for number, task in job.tasks.items() if number in job.report.running]
         suspects = suspects or list(job.tasks.values())
-        losses.update(task.result for task in suspects)
+        if job.state is None or job.state.state not in _BLAMELESS:
+            losses.update(task.result for task in suspects)
         failed = [task for task in suspects if losses[task.result] > RETRIES]
         again = [task for task in suspects if task not in failed]
         others = [task for task in job.tasks.values() if task not in suspects]

@@ -10,15 +10,26 @@ Signals come to this process, which does no work itself: it loads no PyTorch, an
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.runs.executors import Devices, Processes
-from sam2rl_tracker.runs.slurm.records import Chunk, Failure, Report, read_chunk, read_report, write_report
+from sam2rl_tracker.runs.slurm.records import (
+    Chunk,
+    Failure,
+    Report,
+    is_cancelled,
+    read_chunk,
+    read_report,
+    write_report,
+)
 from sam2rl_tracker.runs.tasks import machine_name, made_by, work
 
 if TYPE_CHECKING:
@@ -28,19 +39,42 @@ RETRIES = 2
 """How often a task is tried again that failed."""
 
 _SETTLE = 0.3  # seconds in which a signal that ended a worker reaches this process, too
+_GRACE = 20.0  # seconds from SIGTERM to whatever comes after it
 
 
 class NodeWork:
     """The work of one job, as submitit takes it: an object that it calls, and asks what is to be called next time."""
 
     def __call__(self, folder: str, index: int) -> None:
-        work_on(Path(folder), index)
+        signal.signal(
+            signal.SIGTERM, _end
+        )  # submitit leaves it unheard, and the workers would die of it as of an error
+        try:
+            work_on(Path(folder), index)
+        except _Ended:
+            self._wait_for_the_end(Path(folder))
+            sys.exit(1)
+
+    def _wait_for_the_end(self, folder: Path) -> None:
+        """Give submitit's own signal the time to come, by which it queues the job again; a cancelled one just ends."""
+        end = time.monotonic() + _GRACE
+        while time.monotonic() < end and not is_cancelled(folder):
+            time.sleep(0.2)
 
     def checkpoint(self, folder: str, index: int) -> DelayedSubmission:
         """What to queue when this job is ended: the same. All that was reached is in files."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, folder, index)
+
+
+class _Ended(BaseException):
+    """The job is to end: SIGTERM, before preemption or when it is cancelled."""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Ended
 
 
 def work_on(folder: Path, index: int) -> None:
@@ -84,8 +118,8 @@ def _processes(chunk: Chunk) -> Processes:
 
 def _refusal(version: str) -> str:
     return (
-        f"Node {machine_name()} has sam2rl_tracker {made_by()['version']}, and the tasks are of {version}: install the same "
-        "version there and here, and repeat the command."
+        f"Node {machine_name()} has sam2rl_tracker {made_by()['version']}, and the tasks are of {version}: install the "
+        "same version there and here, and repeat the command."
     )
 
 

@@ -56,7 +56,7 @@ class Submission:
 
     @property
     def is_cancelled(self) -> bool:
-        return (self.folder / _CANCELLED).exists()
+        return is_cancelled(self.folder)
 
     def mark_cancelled(self) -> None:
         """Keep whoever follows it from submitting it again.
@@ -185,6 +185,11 @@ def read_submissions(home: Path) -> list[Submission]:
         except (OSError, ValueError, TypeError):
             continue
     return found
+
+
+def is_cancelled(folder: Path) -> bool:
+    """Whether `sam2rl jobs --cancel` ended the submission of a folder."""
+    return (folder / _CANCELLED).exists()
 
 
 def read_chunk(folder: Path, index: int) -> Chunk:

@@ -122,6 +122,7 @@ def test_preempted_cancelled_and_submitted_again(run: Run, cluster: Cluster) -> 
     (submitted,) = json.loads(run("jobs", "w", "--json")[1])["submissions"]
     assert (submitted["running"], submitted["waiting"], submitted["failed"]) == (1, 0, [])
     assert "1 jobs are ended" in run("jobs", "w", "--cancel")[2]
+    wait_for(lambda: cluster.states()[job] == "CANCELLED", 20)  # before Slurm kills it
     assert "FAILED scene-00002, object 1, seed 0: Its job was cancelled: repeat the command" in " ".join(
         attached.communicate(timeout=60)[1].split()
     )
