@@ -13,8 +13,10 @@ from rich.table import Column, Table
 
 from sam2rl_tracker.cli.options import (
     Device,
+    Devices,
     Json,
     Model,
+    PerDevice,
     Preset,
     console,
     print_json,
@@ -65,16 +67,22 @@ def benchmark(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
-    device: Device = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that train, search and track.")] = 2,
+    device: Devices = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that train, search and track.", show_default="2, or 1 on each device"),
+    ] = None,
+    per_device: PerDevice = None,
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
     from sam2rl_tracker.evaluation.methods import REFERENCE
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.benchmark_tables import make_tables
+    from sam2rl_tracker.runs.devices import count_jobs
     from sam2rl_tracker.training.settings import parse_settings
 
+    jobs = count_jobs(jobs, device, per_device, alone=2)
     plan = PAPER if paper else DEFAULT
     plan = replace(
         plan,

@@ -14,7 +14,10 @@ from rich.table import Table
 
 from sam2rl_tracker.cli.options import (
     Device,
+    Devices,
+    Jobs,
     Json,
+    PerDevice,
     console,
     print_json,
     say,
@@ -107,16 +110,25 @@ def model_score(
     preset: Annotated[str, typer.Option(help="easy, default, busy or hard.")] = "default",
     policy: Annotated[list[str] | None, typer.Option(help="Repeat it; by default heuristics and baselines.")] = None,
     beam: Annotated[list[int] | None, typer.Option(min=1, help="Width of a search for the best; repeat it.")] = None,
-    jobs: Annotated[int, typer.Option(min=1)] = 1,
-    device: Device = None,
+    jobs: Jobs = None,
+    device: Devices = None,
+    per_device: PerDevice = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that keeps each scene's scores: the same command goes on from there.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """How well a model tracks unseen generated scenes, with several memory policies."""
     from sam2rl_tracker.experiments.score import POLICIES, Scenes, score_model
+    from sam2rl_tracker.media.files import check_output_folder
+    from sam2rl_tracker.runs.devices import local_executor
 
+    if out:
+        check_output_folder(out)
+    executor = local_executor(jobs, device, per_device)
     scenes = Scenes(count, seed, frames, objects, preset)
     with console.status("Tracking") as status:
-        result = score_model(name, device, scenes, policy or POLICIES, beam or (), jobs, report=status.update)
+        result = score_model(name, device, scenes, policy or POLICIES, beam or (), executor, status.update, out)
     if as_json:
         print_json(result.as_json())
         return

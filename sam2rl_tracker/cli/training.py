@@ -26,7 +26,6 @@ from sam2rl_tracker.cli.cluster import (
 )
 from sam2rl_tracker.cli.options import (
     ON_OWN_TRUTH,
-    Device,
     Devices,
     Folder,
     Jobs,
@@ -42,6 +41,7 @@ from sam2rl_tracker.errors import Sam2rlError
 if TYPE_CHECKING:
     from sam2rl_tracker.runs.executors import Executor, Outcome
     from sam2rl_tracker.training.progress import TrainingProgress
+    from sam2rl_tracker.training.search_object import SearchResult, SearchTask
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import TrainingResult
 
@@ -218,7 +218,11 @@ def _trained(task: Task, result: TrainingResult) -> dict[str, Any]:
 
 
 def _name(task: Task) -> str:
-    return f"{task.sequence}, object {task.object_id}, seed {task.settings.seed}"
+    return f"{_object_name(task)}, seed {task.settings.seed}"
+
+
+def _object_name(task: Task) -> str:
+    return f"{task.sequence}, object {task.object_id}"
 
 
 def search(
@@ -226,26 +230,30 @@ def search(
     sequence: Annotated[list[str] | None, typer.Option(help="Only these; repeat it.")] = None,
     object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
     model: Model = "nano",
-    device: Device = None,
+    device: Devices = None,
     budget: Annotated[int, typer.Option(min=1, help="Simulated steps for each search.")] = 4096,
     width: Annotated[int, typer.Option(min=1, help="Of the wide beam that estimates the ceiling.")] = 16,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     plots: Annotated[Path | None, typer.Option(help="Folder for a plot per object: return against steps.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for agents of the best found: see SAM2RL_AGENTS.")] = None,
+    jobs: Jobs = None,
+    per_device: PerDevice = None,
     as_json: Json = False,
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
     from sam2rl_tracker.agents.store import agents_folder
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.media.files import check_output_folder
-    from sam2rl_tracker.report.search_curves import plot_curves
     from sam2rl_tracker.report.style import check_figure
-    from sam2rl_tracker.training.search_object import search_object
+    from sam2rl_tracker.runs.devices import local_executor
+    from sam2rl_tracker.runs.tasks import run_tasks
+    from sam2rl_tracker.training.search_object import search_tasks
     from sam2rl_tracker.training.settings import Settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.vot.clips import objects_of
     from sam2rl_tracker.vot.workspace import open_workspace
 
+    executor = local_executor(jobs, device, per_device)
     objects = objects_of(folder, sequence or (), object_id)
     workspace = open_workspace(folder)
     if save:
@@ -262,26 +270,34 @@ def search(
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     for line in describe(objects.not_scored):
         say(line)
+    tasks = search_tasks(
+        [Task(folder, name, k, model, device, Settings(seed=seed)) for name, k in objects.found], budget, width, save
+    )
+    found = dict[SearchTask, SearchResult]()
     with console.status("Searching") as status:
-        for name, k in objects.found:
-            status.update(f"Searching {escape(name)}, object {k}")
-            task = Task(folder, name, k, model, device, Settings(seed=seed))
-            try:
-                result = search_object(task, budget, width, save)
-                if plots:
-                    lines = {"SAM 2": result.sam2}
-                    if result.agent is not None:
-                        lines[f"agent, {result.agent_method}"] = result.agent
-                    title = f"{name}, object {k}: found on the truth it is scored on"
-                    curves = {found.name: found.curve for found in result.found}
-                    plot_curves(curves, plots / f"{name}_{k}.png", title, lines)
-            except Sam2rlError as error:
-                failures.append({"sequence": name, "object": k, "error": str(error)})
-                say(f"FAILED {name}, object {k}: {error}", style="red")
-                continue
-            results.append(result.as_json())
-            values = [results[-1][key] for key in keys]
-            table.add_row(escape(name), str(k), *("-" if value is None else f"{value:.3f}" for value in values))
+
+        def tell(running: Sequence[SearchTask]) -> None:
+            under_way = ", ".join(_object_name(one.task) for one in running)
+            status.update(f"Searching {escape(under_way)}: {len(found) + len(failures)} of {len(tasks)} done")
+
+        tell([])
+        for outcome in run_tasks(executor, tasks, tell):
+            task, result = outcome.task.task, outcome.result
+            if not isinstance(result, Sam2rlError):
+                try:
+                    _plot_search(task, result, plots)
+                    found[outcome.task] = result
+                except Sam2rlError as error:
+                    result = error
+            if isinstance(result, Sam2rlError):
+                failures.append({"sequence": task.sequence, "object": task.object_id, "error": str(result)})
+                say(f"FAILED {_object_name(task)}: {result}", style="red")
+            tell([])
+    for one in [one for one in tasks if one in found]:
+        results.append(found[one].as_json())
+        values = [results[-1][key] for key in keys]
+        cells = ("-" if value is None else f"{value:.3f}" for value in values)
+        table.add_row(escape(one.task.sequence), str(one.task.object_id), *cells)
     if as_json:
         not_scored = [one.as_json() for one in objects.not_scored]
         print_json({"sequences": results, "failures": failures, "not_scored": not_scored})
@@ -289,6 +305,20 @@ def search(
         Console().print(table)
     if failures:
         raise typer.Exit(1)
+
+
+def _plot_search(task: Task, result: SearchResult, folder: Path | None) -> None:
+    """Draw return against steps, where that was asked for."""
+    from sam2rl_tracker.report.search_curves import plot_curves
+
+    if folder is None:
+        return
+    lines = {"SAM 2": result.sam2}
+    if result.agent is not None:
+        lines[f"agent, {result.agent_method}"] = result.agent
+    curves = {one.name: one.curve for one in result.found}
+    title = f"{_object_name(task)}: found on the truth it is scored on"
+    plot_curves(curves, folder / f"{task.sequence}_{task.object_id}.png", title, lines)
 
 
 @agent_app.command("list")
