@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,12 +84,21 @@ def slurm_status(executor: Executor) -> str:
     return getattr(executor, "status", "")
 
 
-def say_interrupted(cluster: OnSlurm, home: Path) -> None:
-    """What Ctrl-C means for the work."""
-    if cluster.wanted:
-        say(f"Detached: the jobs go on. Repeat the command to attach; `sam2rl jobs {home} --cancel` ends them.")
-    else:
-        say("Interrupted: what is finished is kept. Repeat the command to go on.")
+@contextmanager
+def detaching(cluster: OnSlurm, home: Path | None) -> Iterator[None]:
+    """Say, on Ctrl-C, what becomes of the work.
+
+    Args:
+        home: Keeps what is finished; None = nothing does.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if cluster.wanted:
+            say(f"Detached: the jobs go on. Repeat the command to attach; `sam2rl jobs {home} --cancel` ends them.")
+        elif home is not None:
+            say("Interrupted: what is finished is kept. Repeat the command to go on.")
+        raise
 
 
 class TasksView:

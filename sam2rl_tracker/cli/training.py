@@ -21,7 +21,7 @@ from sam2rl_tracker.cli.cluster import (
     TasksView,
     UseSlurm,
     choose_executor,
-    say_interrupted,
+    detaching,
     slurm_status,
 )
 from sam2rl_tracker.cli.options import (
@@ -101,17 +101,13 @@ def train(
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
-    with _Line(tasks, executor) if slurm else _Bars(tasks) as bars:
-        try:
-            for outcome in train_all(tasks, executor, bars.update, on_wait=bars.wait):
-                bars.end(outcome)
-                if isinstance(outcome.result, Sam2rlError):
-                    failures.append(_failed(outcome.task, outcome.result))
-                else:
-                    results.append(_trained(outcome.task, outcome.result))
-        except KeyboardInterrupt:  # each training keeps the iterations that have ended: see `training.trainer`
-            say_interrupted(cluster, folder)
-            raise
+    with detaching(cluster, folder), _Line(tasks, executor) if slurm else _Bars(tasks) as bars:
+        for outcome in train_all(tasks, executor, bars.update, on_wait=bars.wait):
+            bars.end(outcome)
+            if isinstance(outcome.result, Sam2rlError):
+                failures.append(_failed(outcome.task, outcome.result))
+            else:
+                results.append(_trained(outcome.task, outcome.result))
     if as_json:
         not_scored = [one.as_json() for one in objects.not_scored]
         print_json({"agents": results, "failures": failures, "not_scored": not_scored})
@@ -238,6 +234,10 @@ def search(
     save: Annotated[Path | None, typer.Option(help="Folder for agents of the best found: see SAM2RL_AGENTS.")] = None,
     jobs: Jobs = None,
     per_device: PerDevice = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     as_json: Json = False,
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
@@ -245,7 +245,6 @@ def search(
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.media.files import check_output_folder
     from sam2rl_tracker.report.style import check_figure
-    from sam2rl_tracker.runs.devices import local_executor
     from sam2rl_tracker.runs.tasks import run_tasks
     from sam2rl_tracker.training.search_object import search_tasks
     from sam2rl_tracker.training.settings import Settings
@@ -253,7 +252,8 @@ def search(
     from sam2rl_tracker.vot.clips import objects_of
     from sam2rl_tracker.vot.workspace import open_workspace
 
-    executor = local_executor(jobs, device, per_device)
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    executor = choose_executor(folder, jobs, device, per_device, cluster)
     objects = objects_of(folder, sequence or (), object_id)
     workspace = open_workspace(folder)
     if save:
@@ -274,9 +274,13 @@ def search(
         [Task(folder, name, k, model, device, Settings(seed=seed)) for name, k in objects.found], budget, width, save
     )
     found = dict[SearchTask, SearchResult]()
-    with console.status("Searching") as status:
+    view = TasksView(len(tasks), lambda one: _object_name(one.task), lambda: slurm_status(executor))
+    with detaching(cluster, folder), view if slurm else console.status("Searching") as status:
 
         def tell(running: Sequence[SearchTask]) -> None:
+            if slurm:
+                view.update(running)
+                return
             under_way = ", ".join(_object_name(one.task) for one in running)
             status.update(f"Searching {escape(under_way)}: {len(found) + len(failures)} of {len(tasks)} done")
 
@@ -292,6 +296,7 @@ def search(
             if isinstance(result, Sam2rlError):
                 failures.append({"sequence": task.sequence, "object": task.object_id, "error": str(result)})
                 say(f"FAILED {_object_name(task)}: {result}", style="red")
+            view.end(outcome.task, isinstance(result, Sam2rlError), _search_gain(result))
             tell([])
     for one in [one for one in tasks if one in found]:
         results.append(found[one].as_json())
@@ -305,6 +310,13 @@ def search(
         Console().print(table)
     if failures:
         raise typer.Exit(1)
+
+
+def _search_gain(result: SearchResult | Sam2rlError) -> float | None:
+    """What the best search gained beside SAM 2's own rule."""
+    if isinstance(result, Sam2rlError):
+        return None
+    return max(result.evaluated.values()) - result.sam2
 
 
 def _plot_search(task: Task, result: SearchResult, folder: Path | None) -> None:

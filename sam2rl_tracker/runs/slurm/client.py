@@ -11,7 +11,7 @@ import io
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ TIMEOUTS = 100
 _MINUTES = 240  # of a job, where nothing else is said; submitit's own default is 5
 _ANSWER = 60  # seconds that Slurm may take to answer
 
-_NAMES = ("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")  # submitit's own names, for numbers
+_NUMBERS = {name: name for name in ("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node")}
+_NUMBERS["signal_delay_s"] = "slurm_signal_delay_s"  # submitit's names
 _OURS = {
     "array": "--chunk",
     "array_parallelism": "--max-jobs",
@@ -161,17 +162,33 @@ def _ask(*command: str) -> str:
 # ------------------------------------------------------------------------------------------------------- submitting
 
 
-def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """What `--slurm-set KEY=VALUE` says, as submitit takes it.
+@dataclass(frozen=True)
+class JobSettings:
+    """What `--slurm-set` says of jobs.
 
-    `timeout_min`, `mem_gb`, `cpus_per_task` and `gpus_per_node` are submitit's; `setup` is a line of shell before the
-    work, and may be repeated; any other key is an option of `sbatch`, such as `partition`.
+    Attributes:
+        numbers: Under submitit's names, such as "timeout_min".
+        setup: Lines of shell before the work.
+        options: Of `sbatch`, such as "partition"; True for one without a value.
+    """
+
+    numbers: Mapping[str, float]
+    setup: tuple[str, ...]
+    options: Mapping[str, str | bool]
+
+
+def parse_settings(texts: Sequence[str]) -> JobSettings:
+    """What `--slurm-set KEY=VALUE` says, repeated.
+
+    `timeout_min`, `mem_gb`, `cpus_per_task`, `gpus_per_node` and `signal_delay_s` are submitit's; `setup` is a line of
+    shell before the work; any other key is an option of `sbatch`, such as `partition`.
 
     Raises:
         Sam2rlError: A text has no value, a number is none, or another option of ours says the same.
     """
-    settings: dict[str, Any] = {"timeout_min": _MINUTES}
-    options: dict[str, Any] = {}
+    numbers: dict[str, float] = {"timeout_min": _MINUTES}
+    setup: list[str] = []
+    options: dict[str, str | bool] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip().replace("-", "_")
@@ -180,14 +197,12 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
         if key in _OURS:
             raise Sam2rlError(f"--slurm-set {key} is not for you to set: give {_OURS[key]} instead.")
         if key == "setup":
-            settings.setdefault("slurm_setup", []).append(value)
-        elif key == "signal_delay_s":
-            settings["slurm_signal_delay_s"] = _number(text, value)
-        elif key in _NAMES:
-            settings[key] = _number(text, value)
+            setup.append(value)
+        elif key in _NUMBERS:
+            numbers[_NUMBERS[key]] = _number(text, value)
         else:
             options[key] = True if value.lower() == "true" else value
-    return {**settings, "slurm_additional_parameters": options} if options else settings
+    return JobSettings(numbers, tuple(setup), options)
 
 
 def _number(text: str, value: str) -> float:
@@ -200,7 +215,7 @@ def _number(text: str, value: str) -> float:
     return number if number != int(number) else int(number)
 
 
-def submit(folder: Path, name: str, work: Any, jobs: int, at_once: int | None, settings: dict[str, Any]) -> str:
+def submit(folder: Path, name: str, work: Any, jobs: int, at_once: int | None, settings: JobSettings) -> str:
     """Submit an array of jobs, of which each calls `work(folder, its index)`.
 
     Args:
@@ -220,7 +235,14 @@ def submit(folder: Path, name: str, work: Any, jobs: int, at_once: int | None, s
     from submitit.core.utils import FailedJobError
 
     executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=TIMEOUTS)
-    executor.update_parameters(name=name, stderr_to_stdout=True, slurm_array_parallelism=at_once or jobs, **settings)
+    executor.update_parameters(
+        name=name,
+        stderr_to_stdout=True,
+        slurm_array_parallelism=at_once or jobs,
+        slurm_setup=list(settings.setup),
+        slurm_additional_parameters=dict(settings.options),
+        **settings.numbers,
+    )
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what sbatch says, too
             submitted = executor.map_array(work, [str(folder)] * jobs, range(jobs))

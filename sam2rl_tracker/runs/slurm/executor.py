@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Slurm(Executor):
 
     def run(
         self, work: Work[Any, Any], tasks: Iterable[Any], on_wait: OnWait[Any] = unwatched
-    ) -> Iterator[Outcome[Any, Any]]:
+    ) -> Generator[Outcome[Any, Any], None, None]:
         """See `Executor.run`; the tasks are `FileTask`s, and the nodes know what their work is.
 
         When the caller stops iterating, the jobs go on. The same call follows them.
