@@ -16,7 +16,7 @@ import pytest
 VARIABLE = "SAM2RL_SLURM_START"
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 300) -> None:
     """Look often until something holds."""
     end = time.monotonic() + seconds
     while not what():
