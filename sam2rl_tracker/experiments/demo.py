@@ -19,9 +19,9 @@ from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.table import render
 from sam2rl_tracker.report.words import labelled
+from sam2rl_tracker.runs.devices import local_executor
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, MODEL_VARIABLE
 from sam2rl_tracker.tracking.tracker import Tracker
-from sam2rl_tracker.runs.devices import local_executor
 from sam2rl_tracker.training.settings import PRESETS, Settings
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import train_all

@@ -11,9 +11,26 @@ def local_executor(jobs: int | None = None, device: str | None = None, per_devic
     """The executor of this machine that options ask for: of one process in all, this one.
 
     Args:
-        jobs: Processes, spread over the devices; None = one on each, or `per_device`.
+        jobs: See `count_jobs`, as for the next two. Processes are spread over the devices.
+
+    Raises:
+        Sam2rlError: See `count_jobs`.
+    """
+    count = count_jobs(jobs, device, per_device)
+    devices = list_devices(device) if device else []
+    if len(devices) > 1:
+        return Devices([devices[k % len(devices)] for k in range(count)])
+    return Here() if count == 1 else Processes(count)
+
+
+def count_jobs(jobs: int | None, device: str | None, per_device: int | None, alone: int = 1) -> int:
+    """How many processes options ask for.
+
+    Args:
+        jobs: Processes in all; None = as many as the devices ask for.
         device: One or several, separated by commas; `cuda` = all that are visible; None = the best there is.
-        per_device: Processes on each device.
+        per_device: Processes on each device; None = one, or `alone`.
+        alone: Processes where there is one device.
 
     Raises:
         Sam2rlError: A device is unknown or not on this machine, or `jobs` and `per_device` are both given.
@@ -22,12 +39,10 @@ def local_executor(jobs: int | None = None, device: str | None = None, per_devic
         raise Sam2rlError(
             f"--jobs {jobs} and --per-device {per_device} both say how many processes there are: give one of them."
         )
-    devices = [] if device is None else list_devices(device)
-    if jobs is None:
-        jobs = max(1, len(devices)) * (per_device or 1)
-    if len(devices) > 1:
-        return Devices([devices[k % len(devices)] for k in range(jobs)])
-    return Here() if jobs == 1 else Processes(jobs)
+    devices = len(list_devices(device)) if device else 1
+    if jobs is not None:
+        return jobs
+    return devices * (per_device or (1 if devices > 1 else alone))
 
 
 def list_devices(text: str) -> list[str]:
@@ -41,6 +56,6 @@ def list_devices(text: str) -> list[str]:
         resolve_device(name)
         if names.count(name) > 1 or (name == "cuda" and len(names) > 1):
             raise Sam2rlError(
-                f"--device {text} names {name} twice: give each device once, and --per-device N for N processes on each."
+                f"--device {text} names {name} twice: give each device once, and --per-device N for N processes each."
             )
     return visible_cuda_devices() if names == ["cuda"] else names

@@ -12,13 +12,10 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor as _Pool
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
@@ -55,7 +52,7 @@ class Executor(ABC):
     @abstractmethod
     def run(
         self, work: Work[Task, Result], tasks: Iterable[Task], on_wait: OnWait[Task] = unwatched
-    ) -> Iterator[Outcome[Task, Result]]:
+    ) -> Generator[Outcome[Task, Result], None, None]:
         """Work on tasks; yields each when it ends.
 
         A task that fails, or whose process dies, does not stop the others. When the caller stops iterating, by Ctrl-C
@@ -69,20 +66,16 @@ class Executor(ABC):
 
 
 class Here(Executor):
-    """One task after the other, in this process.
-
-    Args:
-        device: That tasks are put on, by their method `on(device)`; None leaves them as they are.
-    """
-
-    def __init__(self, device: str | None = None):
-        self._device = device
+    """One task after the other, in this process."""
 
     def run(
         self, work: Work[Task, Result], tasks: Iterable[Task], on_wait: OnWait[Task] = unwatched
-    ) -> Iterator[Outcome[Task, Result]]:
+    ) -> Generator[Outcome[Task, Result], None, None]:
         for task in tasks:
-            yield Outcome(task, _attempt(work, _placed(task, self._device)))
+            yield Outcome(task, _attempt(work, task))
+
+
+HERE = Here()
 
 
 class Processes(Executor):
@@ -99,7 +92,7 @@ class Processes(Executor):
 
     def run(
         self, work: Work[Task, Result], tasks: Iterable[Task], on_wait: OnWait[Task] = unwatched
-    ) -> Iterator[Outcome[Task, Result]]:
+    ) -> Generator[Outcome[Task, Result], None, None]:
         waiting = iter(tasks)
         busy: dict[Connection, _Worker] = {}
         ended: list[_Worker] = []
@@ -223,53 +216,20 @@ def result_of(outcome: Outcome[Any, Result]) -> Result:
     return outcome.result
 
 
-def run_in_order(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
-    """Results of many short tasks, in their order: here where `jobs` is 1, else by the workers of a `process_pool`.
-
-    Raises:
-        Sam2rlError: A task failed, or a worker died.
-    """
-    if jobs == 1:
-        yield from map(work, tasks)
-        return
-    with process_pool(jobs) as pool:
-        for future in [pool.submit(work, task) for task in tasks]:
-            yield future.result()
-
-
-@contextmanager
-def process_pool(jobs: int) -> Iterator[_Pool]:
-    """Workers for many short tasks, to `submit` to. On an error, Ctrl-C included, what is under way is terminated.
-
-    Raises:
-        Sam2rlError: A worker died.
-    """
-    others = set(active_children())
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
-    ) as pool:
-        try:
-            yield pool
-        except BaseException as error:
-            for process in set(active_children()) - others:
-                process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise Sam2rlError(
-                    "A worker died: it was killed, or memory is short. Repeat the command; what was finished is kept."
-                ) from error
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 def run_apart(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function in a process of its own, whose memory holds nothing else.
+    """Call a function of a module in a process of its own, whose memory holds nothing else.
 
     Raises:
-        Sam2rlError: The process died.
+        Sam2rlError: It failed, or the process died.
     """
-    with process_pool(1) as pool:
-        return pool.submit(function, *arguments).result()
+    (outcome,) = Processes(1).run(_call, [(function, arguments)])
+    result: Result = result_of(outcome)
+    return result
+
+
+def _call(task: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+    function, arguments = task
+    return function(*arguments)
 
 
 def _end_with(parent: int) -> None:

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 _KINDS = {
     "train": "sam2rl_tracker.training.trainer:TRAIN",
     "evaluate": "sam2rl_tracker.vot.shares:EVALUATE",
+    "search": "sam2rl_tracker.training.search_object:SEARCH",
+    "score": "sam2rl_tracker.experiments.score:SCORE",
+    "part": "sam2rl_tracker.experiments.benchmark.parts:PART",
 }
-"""{kind of task: the module of its `Kind`, and its name there}. Files name kinds; no other code can be named in them."""
+"""{kind of task: the module of its `Kind`, and its name there}. Files name kinds, and so no other code."""
 
 _NOT_WHAT = frozenset({"workspace", "folder", "device", "rows", "store_mb"})
 """Fields that say where a task is worked on and how fast. Its result is the same."""

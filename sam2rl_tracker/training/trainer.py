@@ -21,7 +21,7 @@ from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.runs.executors import Executor, Here, Outcome, unwatched
+from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
 from sam2rl_tracker.runs.tasks import Kind, run_tasks, work
 from sam2rl_tracker.training.ppo import train
 from sam2rl_tracker.training.progress import TrainingProgress, read_training
@@ -139,7 +139,7 @@ TRAIN = Kind(Task, train_object, _read)
 
 def train_all(
     tasks: Sequence[Task],
-    executor: Executor = Here(),
+    executor: Executor = HERE,
     on_iteration: Callable[[Task, TrainingProgress], None] = lambda task, progress: None,
     publishing: bool = True,
     on_wait: Callable[[Sequence[Task]], None] = unwatched,

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from rich.progress import Progress
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.runs.children import ending_with_us
+from sam2rl_tracker.runs.variables import DEVICE_VARIABLE
 from sam2rl_tracker.vot.registry import registered, registered_trackers
 from sam2rl_tracker.vot.results import Failure, evaluated_experiments, find_failure, logs_of
 from sam2rl_tracker.vot.sequences import IGNORE_FILE
@@ -81,7 +83,11 @@ class Analysis:
 
 
 def evaluate(
-    folder: StrPath, trackers: Sequence[str], environment: Mapping[str, str] | None = None, jobs: int = 1
+    folder: StrPath,
+    trackers: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    jobs: int = 1,
+    devices: Sequence[str] = (),
 ) -> list[Failure]:
     """Run `vot evaluate` for each tracker, with progress on stderr; finished sequences are skipped.
 
@@ -90,6 +96,7 @@ def evaluate(
         trackers: Names from its registry.
         environment: Variables to set for them, such as SAM2RL_MODEL.
         jobs: Trackers at work at a time.
+        devices: That they share; empty = each is on the one of the environment.
 
     Returns:
         The trackers that failed; empty = every tracker has complete results on every sequence.
@@ -101,6 +108,9 @@ def evaluate(
     check_registered(workspace, trackers)
     console = Console(stderr=True)
     running: list[subprocess.Popen[str]] = []
+    free = SimpleQueue[str]()  # a device for each tracker that may be at work
+    for k in range(jobs if devices else 0):
+        free.put(devices[k % len(devices)])
     with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(jobs) as pool:
         tasks = {name: progress.add_task(name, total=100) for name in trackers}
 
@@ -111,7 +121,13 @@ def evaluate(
                 else:
                     console.print(f"{name}: {line}", markup=False, highlight=False)
 
-            failure = _evaluate(workspace, name, show, environment, running)
+            device = free.get() if devices else None
+            variables = {**(environment or {}), **({} if device is None else {DEVICE_VARIABLE: device})}
+            try:
+                failure = _evaluate(workspace, name, show, variables, running)
+            finally:
+                if device is not None:
+                    free.put(device)
             if not failure:
                 progress.update(tasks[name], completed=100)
             return failure
