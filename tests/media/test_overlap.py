@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -53,18 +53,22 @@ def test_reading_is_ahead_and_no_further_than_allowed() -> None:
 
 
 def test_an_error_of_reading_comes_after_the_items_before_it() -> None:
-    taken = []
-    with pytest.raises(OSError, match="no 3"), read_ahead(Source(50, fails_at=3)) as items:
-        for item in items:
-            taken.append(item)
+    taken: list[int] = []
+    with read_ahead(Source(50, fails_at=3)) as items, pytest.raises(OSError, match="no 3"):
+        taken.extend(items)
     assert taken == [0, 1, 2]
 
 
 def test_a_block_that_breaks_off_closes_the_source() -> None:
     source = Source(50)
-    with pytest.raises(KeyboardInterrupt), read_ahead(source) as items:
-        next(items)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with read_ahead(source) as items:
+            next(items)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert source.is_closed
 
 
@@ -95,46 +99,54 @@ def test_no_more_calls_wait_than_allowed() -> None:
         assert made == 3
 
 
-def test_an_error_of_a_call_is_raised_once_and_nothing_is_written_behind_it() -> None:
+def fail() -> None:
+    raise OSError("disk full")
+
+
+def test_an_error_of_a_call_is_raised_once_and_no_call_behind_it_is_made() -> None:
     made: list[int] = []
-
-    def fail() -> None:
-        raise OSError("disk full")
-
-    with WriteBehind() as behind:
+    with WriteBehind(depth=3) as behind:
         behind.submit(partial(made.append, 1))
         behind.submit(fail)
+        behind.submit(partial(made.append, 2))
         with pytest.raises(OSError, match="disk full"):
-            for number in (2, 3, 4, 5):
-                behind.submit(partial(made.append, number))
-        assert made == [1]
-        behind.submit(partial(made.append, 6))
-    assert made == [1, 6]
+            behind.flush()
+        behind.submit(partial(made.append, 3))
+    assert made == [1, 3]
 
 
-def test_waiting_raises_nothing_and_the_end_of_the_block_does() -> None:
-    def fail() -> None:
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"), WriteBehind() as behind:
+def test_a_full_queue_tells_of_an_error_when_a_call_is_submitted() -> None:
+    with WriteBehind(depth=1) as behind:
         behind.submit(fail)
-        behind.wait()
+        with pytest.raises(OSError, match="disk full"):
+            behind.submit(fail)
+
+
+def test_the_end_of_the_block_raises_what_nobody_was_told() -> None:
+    def wrong() -> None:
+        with WriteBehind() as behind:
+            behind.submit(fail)
+            behind.wait()  # which raises nothing
+
+    with pytest.raises(OSError, match="disk full"):
+        wrong()
 
 
 def test_a_block_that_fails_says_why_and_not_what_failed_behind_it() -> None:
     made: list[int] = []
 
-    def fail() -> None:
-        raise OSError("disk full")
+    def interrupted() -> None:
+        with WriteBehind() as behind:
+            behind.submit(partial(made.append, 1))
+            behind.submit(fail)
+            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), WriteBehind() as behind:
-        behind.submit(partial(made.append, 1))
-        behind.submit(fail)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert made == [1]
 
 
-def _until(condition) -> None:  # type: ignore[no-untyped-def]
+def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.001)
