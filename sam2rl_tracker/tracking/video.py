@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Summary:
         frames: how many were tracked.
         objects: ids of all that were tracked on some frame.
         seconds: of tracking and writing, without loading the model.
+        network_seconds: of these, for which the network worked, or was waited for.
         revised: whether the policy chose the masks when it had seen the whole video.
         tiny: objects that are smaller than a cell of the mask decoder's output on their first frame. They get lost.
         input_size: side of the model's input, in pixels.
@@ -51,6 +53,7 @@ class Summary:
     frames: int
     objects: list[int]
     seconds: float
+    network_seconds: float
     revised: bool
     tiny: list[int]
     input_size: int
@@ -58,6 +61,19 @@ class Summary:
     changes: str = ""
     missed: list[str] = field(default_factory=list)
     dropped: int = 0
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.frames / self.seconds
+
+    @property
+    def network_share(self) -> float:
+        """The network's part of the time, from 0 to 1."""
+        return self.network_seconds / self.seconds
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "fps": round(self.fps, 2), "network_share": round(self.network_share, 3)}
 
 
 def track_video(
@@ -156,6 +172,7 @@ def track_video(
         frames=run.done,
         objects=sorted(k for k, frame in plan.begins.items() if frame < run.after),
         seconds=seconds,
+        network_seconds=run.network_seconds,
         revised=run.tracker.revises,
         tiny=run.tiny,
         input_size=run.tracker.model.network.image_size,
@@ -191,6 +208,7 @@ class _Run:
         on_frame: Callable[[int, int | None], None],
     ) -> None:
         self.tracker = tracker
+        self._trackers = [tracker]
         self.started = time.perf_counter()
         self.done, self.after = 0, frames.start
         self.tiny: list[int] = []
@@ -199,8 +217,14 @@ class _Run:
         self._tell, self._told = on_frame, 0
         self._total = None if frames.count is None else back.length + frames.count
 
+    @property
+    def network_seconds(self) -> float:
+        """Of the time since the start, the network's, in both directions."""
+        return sum(tracker.network_seconds for tracker in self._trackers)
+
     def go_back(self, tracker: Tracker, scratch: Path) -> None:
         """As `Backward.track`; what is found joins the frames of the way forwards."""
+        self._trackers.append(tracker)
         with closing(self._back.track(tracker, scratch)) as frames:
             for tracked in frames:
                 self._outputs.write(tracked, last_word=False)
