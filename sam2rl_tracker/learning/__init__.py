@@ -1,0 +1,1 @@
+"""Learning from many videos: an agent for those that nobody trained on (`policies.learned`)."""
