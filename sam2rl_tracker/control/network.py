@@ -59,14 +59,14 @@ class ControlNetwork(nn.Module):
         dropout: While training, of hidden units.
     """
 
-    def __init__(self, look: int, width: int = 96, dropout: float = 0.1):
+    def __init__(self, look: int, width: int = 96, dropout: float = 0.1, narrow: int = 24):
         super().__init__()
         self.look, self.width = look, width
         half = width // 2
         self.scale_candidate, self.scale_look = Scale(len(CANDIDATE)), Scale(look)
         self.scale_frame, self.scale_memory = Scale(len(FRAME)), Scale(len(MEMORY))
-        self.embed = nn.Linear(look, width)
-        self.compare = nn.Linear(7 * width, width)
+        self.embed = nn.Linear(look, narrow)
+        self.compare = nn.Sequential(nn.Linear(7 * narrow, width), nn.Dropout(dropout))
         self.memory = nn.Sequential(nn.Linear(len(MEMORY) + len(PAIR), half), nn.GELU(), nn.Linear(half, half))
         given = len(CANDIDATE) + width + len(FRAME) + 2 * half
         self.candidate = _layers(given, width, dropout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,6 +98,12 @@ class View:
     seen: Seen
     ious: Tensor
     object_scores: Tensor
+
+    def take(self, rows: Sequence[int]) -> View:
+        """Some of the rows, in the order given."""
+        return View(
+            self.observation.take(rows), self.seen.take(rows), self.ious[list(rows)], self.object_scores[list(rows)]
+        )
 
     def chosen(self, picks: Tensor) -> Seen:
         """What one candidate per row shows; int64 [rows]."""

@@ -167,6 +167,11 @@ def see(looks: Looks, logits: Tensor) -> Seen:
     return Seen(looks.vector, looks.inside, looks.pointer, mask, boxes_of(mask), mask.mean(dim=(-2, -1)))
 
 
+def only(seen: Seen) -> Seen:
+    """Of one mask per row, [rows, 1, ...], what is seen per row, [rows, ...]."""
+    return Seen(**{name: value[:, 0] for name, value in vars(seen).items()})
+
+
 def boxes_of(mask: Tensor) -> Tensor:
     """Middle x, y and twice two standard deviations of masks, in shares of the picture: [..., h, w] -> [..., 4].
 

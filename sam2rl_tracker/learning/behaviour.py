@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.control.network import ControlNetwork, Judgement
 from sam2rl_tracker.control.observation import View
 from sam2rl_tracker.control.state import State
-from sam2rl_tracker.learning.rollouts import Decision
+from sam2rl_tracker.control.decide import Decision, worth_showing
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +57,5 @@ class Mixture:
 
 
 def decide_output(judged: Judgement) -> tuple[Tensor, Tensor]:
-    """The candidate of the best expected IoU, and whether showing it is worth more than showing nothing."""
     picks = judged.quality.argmax(dim=1)
-    quality = judged.quality.sigmoid().amax(dim=1)
-    presence = judged.presence.sigmoid()
-    return picks, presence * quality > 1 - presence
-
-
-Run = Callable[[View, State], Decision]
+    return picks, worth_showing(judged.presence.sigmoid(), judged.quality.sigmoid().amax(dim=1))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from sam2rl_tracker.agents.action import CAPACITY, act
+from sam2rl_tracker.control.decide import Decision, advance
 from sam2rl_tracker.control.observation import Observation, View, view
-from sam2rl_tracker.control.state import Seen, State, begin, output, remember
+from sam2rl_tracker.control.state import Seen, State, begin
 from sam2rl_tracker.engine import Candidates, Engine, Features, FrameRecord, Masks
 from sam2rl_tracker.engine.operations import resize
 from sam2rl_tracker.learning.videos import Video
@@ -18,25 +19,6 @@ from sam2rl_tracker.policies.bank import bank_selection
 
 BATCH = 32
 """Rows predicted at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What is done with a frame, per row.
-
-    Attributes:
-        picks: int64 [rows] the candidate that is put out.
-        visible: bool [rows] whether the object is said to be there.
-        presence: [rows] how sure that is, 0 to 1.
-        quality: [rows] expected IoU of the pick, 0 to 1.
-        action: int64 [rows] on the memory: 0 discards, k puts the frame in the k-th oldest's place.
-    """
-
-    picks: Tensor
-    visible: Tensor
-    presence: Tensor
-    quality: Tensor
-    action: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,30 +64,40 @@ class Rollouts:
         return self.t == self.frames - 1
 
     def copy(self, rows: Sequence[int]) -> Rollouts:
-        """Some of the rows, in the order given, to go on with apart; a row may stand there twice."""
+        """Some of the rows after `predict`, in the order given, to go on with apart; a row may stand there twice."""
         other = object.__new__(Rollouts)
         other._engine, other.frames, other.t = self._engine, self.frames, self.t
         other.videos = [self.videos[row] for row in rows]
         other.banks = [self.banks[row] for row in rows]
         other.state = self.state.take(rows)
+        other._candidates, other.view = self._candidates.take(rows), self.view.take(rows)
         return other
 
-    @torch.inference_mode()
     def step(self, decide: Decide) -> Step:
         """Predict the next frame of every row, and do as is decided."""
+        with torch.inference_mode():
+            return self.decide(decide(self.predict(), self.state))
+
+    @torch.inference_mode()
+    def predict(self) -> View:
+        """Predict the next frame of every row; `decide` goes on from there."""
         self.t += 1
         parts = [self._predict(slice(start, start + BATCH)) for start in range(0, len(self.videos), BATCH)]
-        candidates = Candidates.join([part for part, _ in parts])
+        self._candidates = candidates = Candidates.join([part for part, _ in parts])
         views = [seen for _, seen in parts]
-        seen = View(
+        self.view = View(
             Observation.join([one.observation for one in views]),
             Seen.join([one.seen for one in views]),
             candidates.ious,
             candidates.object_scores,
         )
-        decision = decide(seen, self.state)
-        step = self._judge(candidates, seen, decision)
-        self._remember(candidates, seen, decision)
+        return self.view
+
+    @torch.inference_mode()
+    def decide(self, decision: Decision) -> Step:
+        """Do as is decided with the frame that was predicted."""
+        step = self._judge(self._candidates, self.view, decision)
+        self._remember(self._candidates, self.view, decision)
         return step
 
     def _predict(self, rows: slice) -> tuple[Candidates, View]:
@@ -159,10 +151,7 @@ class Rollouts:
             for row, memory in zip(part, engine.encode_memory(features, masks, [False] * len(part)), strict=True):
                 record = FrameRecord(t, memory.clone(), chosen.pointers[row].clone(), ious[row], scores[row], 0)
                 self.banks[row] = act(self.banks[row], record, actions[row], CAPACITY)
-        mine = seen.chosen(decision.picks)
-        facts = seen.facts(self.state, decision.picks, decision.presence, decision.quality)
-        state = output(self.state, mine, decision.visible, decision.presence, decision.quality)
-        self.state = remember(state, mine, decision.action, facts)
+        self.state = advance(self.state, seen, decision)
 
 
 def stack(features: Sequence[Features]) -> Features:

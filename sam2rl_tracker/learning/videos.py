@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sam2rl_tracker.control.looks import look_at
-from sam2rl_tracker.control.state import Seen, see
+from sam2rl_tracker.control.state import Seen, only, see
 from sam2rl_tracker.engine import Engine, Features, FrameRecord
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.synthetic import generate_scene
@@ -65,15 +65,10 @@ def encode(engine: Engine, clips: Sequence[Clip]) -> list[Video]:
                 known=clip.known,
                 ignored=None if clip.ignored is None else _at_input_size(engine, clip.ignored),
                 prompted=record,
-                first=first_of(see(looks, logits)),
+                first=only(see(looks, logits)),
             )
         )
     return videos
-
-
-def first_of(seen: Seen) -> Seen:
-    """Of [rows, 1, ...], [rows, ...]."""
-    return Seen(**{name: value[:, 0] for name, value in vars(seen).items()})
 
 
 def generated(
