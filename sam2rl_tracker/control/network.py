@@ -13,6 +13,8 @@ from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.control.observation import CANDIDATE, FRAME, MEMORY, PAIR, Observation
 from sam2rl_tracker.engine.types import Rows
 
+_SCORE = FRAME.index("object_score")
+
 
 @dataclass(frozen=True, eq=False)
 class Judgement(Rows):
@@ -62,6 +64,8 @@ class ControlNetwork(nn.Module):
     def __init__(self, look: int, width: int = 96, dropout: float = 0.1, narrow: int = 24):
         super().__init__()
         self.look, self.width = look, width
+        self.sees_absence: Tensor  # False: presence could not be learned, and SAM 2's is taken
+        self.register_buffer("sees_absence", torch.tensor(True))
         half = width // 2
         self.scale_candidate, self.scale_look = Scale(len(CANDIDATE)), Scale(look)
         self.scale_frame, self.scale_memory = Scale(len(FRAME)), Scale(len(MEMORY))
@@ -100,6 +104,7 @@ class ControlNetwork(nn.Module):
         index = torch.arange(rows, device=best.device)
         mine = hidden[index, best]
         presence = self.presence(torch.cat([mine, hidden.amax(dim=1)], dim=-1))[:, 0]
+        presence = torch.where(self.sees_absence, presence, 10 * seen.frame[:, _SCORE])
         judged = torch.stack([quality[index, best].sigmoid(), presence.sigmoid()], dim=1).detach()
         known = torch.cat([mine.detach(), frame, judged], dim=-1)  # memory must not disturb what has labels
         stored = memories[index, best, 1:]  # [rows, CAPACITY, half]

@@ -139,6 +139,11 @@ class MemoryOfManyVideos(VecEnv):
         self._begin()
         super().__init__(len(self._rollouts.videos), observation_space(engine.model), spaces.Discrete(1 + CAPACITY))
 
+    @property
+    def frames(self) -> int:
+        """Of the videos that are under way."""
+        return self._rollouts.frames
+
     def _begin(self) -> None:
         videos = self._draw()
         self._rollouts = Rollouts(self._engine, [video for video in videos for _ in range(self._copies)])

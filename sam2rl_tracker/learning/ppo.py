@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
@@ -59,8 +58,6 @@ def improve_memory(
     iterations: int,
     steps: int,
     seed: int,
-    learning_rate: float = 3e-4,
-    callback: BaseCallback | None = None,
     tensorboard: str | None = None,
 ) -> None:
     """Improve the memory's heads of a network, in place.
@@ -68,13 +65,14 @@ def improve_memory(
     Args:
         iterations: Of rollouts and learning.
         steps: Decisions of an episode.
+        tensorboard: Folder for its events; None = none.
     """
     learner = PPO(
         _ControlPolicy,
         environment,
-        learning_rate=learning_rate,
+        learning_rate=3e-4,
         n_steps=steps,
-        batch_size=512,
+        batch_size=4 * steps,  # divides n_steps x num_envs
         n_epochs=3,
         gamma=0.97,  # a memory tells within tens of frames; beyond, chance does
         gae_lambda=0.95,
@@ -84,7 +82,7 @@ def improve_memory(
         tensorboard_log=tensorboard,
         policy_kwargs={"network": network},
     )
-    learner.learn(iterations * steps * environment.num_envs, callback=callback, reset_num_timesteps=True)
+    learner.learn(iterations * steps * environment.num_envs)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     network.eval()

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from sam2rl_tracker.control.observation import Observation
 from sam2rl_tracker.engine.types import Rows
 from sam2rl_tracker.learning.rollouts import Step
 from sam2rl_tracker.media.files import atomic_path
+
+
+_Rows = TypeVar("_Rows", bound=Rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +60,18 @@ def samples_of(steps: Sequence[Step]) -> Samples:
     return joined.take(joined.present.isfinite().nonzero()[:, 0].tolist())
 
 
-def write_samples(samples: Samples, path: Path) -> None:
-    """Raises: Sam2rlError: The file cannot be written."""
+def write_rows(rows: Rows, path: Path) -> None:
+    """Write a batch.
+
+    Raises:
+        Sam2rlError: The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.contiguous() for name, value in vars(rows).items()}
     with atomic_path(path) as temporary:
-        save_file({name: value.contiguous() for name, value in vars(samples).items()}, temporary)
+        temporary.write_bytes(save(tensors))
 
 
-def read_samples(paths: Sequence[Path]) -> Samples:
-    """All that files hold."""
-    return Samples.join([Samples(**load_file(path)) for path in paths])
+def read_rows(kind: type[_Rows], paths: Sequence[Path]) -> _Rows:
+    """All that files hold, one after the other."""
+    return kind.join([kind(**load_file(path)) for path in paths])

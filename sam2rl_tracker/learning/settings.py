@@ -37,7 +37,7 @@ class LearnSettings:
         seed: Of everything that is drawn.
     """
 
-    videos: int = 960
+    videos: int = 768
     rounds: int = 3
     rows: int = 3
     frames: int = 80
@@ -51,7 +51,7 @@ class LearnSettings:
     gate: float = 0.5
     forks: int = 2048
     horizon: int = 24
-    iterations: int = 8
+    iterations: int = 16
     control: str = "both"
     leave_out: str = ""
     seed: int = 0
