@@ -17,7 +17,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -58,6 +58,53 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def write_once(path: Path, text: str, stands: Callable[[], bool] = lambda: True) -> bool:
+    """Write a file that the first who has it writes, of all machines that share the folder. No lock is needed for it.
+
+    Args:
+        path: The file; its folder is made if need be.
+        stands: Whether a file that is there is a good one. One that is not is replaced.
+
+    Returns:
+        Whether it was written; False where somebody else's stands.
+
+    Raises:
+        Sam2rlError: The operating system refused.
+    """
+    temporary = temporary_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, path.name)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            if _link(temporary, path):
+                return True
+            if stands():
+                return False
+            os.replace(temporary, path)
+            return True
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name, which fails for all but one of those that try at once, on NFS too."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return source.stat().st_nlink == 2  # NFS may have done it, lost its answer and tried again
+    except OSError:  # a file system without links: between the look and the renaming, another's may get lost
+        return not target.exists() and _rename(source, target)
+    return True
+
+
+def _rename(source: Path, target: Path) -> bool:
+    os.replace(source, target)
+    return True
 
 
 def temporary_path(path: Path) -> Path:
@@ -111,21 +158,33 @@ def sweep(folder: Path, name: str | None = None) -> None:
         folder: The folder, which need not be there.
         name: Only what was to be renamed to this; None = everything.
     """
+    for path, match in _temporaries(folder, name):
+        with suppress(OSError):  # somebody else may sweep at the same time
+            if not _is_stale(path, int(match["process"]), match["machine"]):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def temporaries(path: Path) -> list[Path]:
+    """What there is under temporary names of this path, whoever made it."""
+    return [file for file, _ in _temporaries(path.parent, path.name)]
+
+
+def _temporaries(folder: Path, name: str | None) -> list[tuple[Path, re.Match[str]]]:
+    """Files and folders under temporary names, of one name or of all; no links. Empty where there is no such folder."""
     wanted = None if name is None else (Path(name).stem, Path(name).suffix)
     try:
         entries = [(entry, _TEMPORARY.fullmatch(entry.name)) for entry in os.scandir(folder)]
     except OSError:
-        return
-    for entry, match in entries:
-        if match is None or (wanted is not None and wanted != (match["stem"], match["suffix"] or "")):
-            continue
-        with suppress(OSError):  # somebody else may sweep at the same time
-            if entry.is_symlink() or not _is_stale(Path(entry.path), int(match["process"]), match["machine"]):
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                os.unlink(entry.path)
+        return []
+    return [
+        (Path(entry.path), match)
+        for entry, match in entries
+        if match and (wanted is None or wanted == (match["stem"], match["suffix"] or "")) and not entry.is_symlink()
+    ]
 
 
 def _is_stale(path: Path, process: int, machine: str | None) -> bool:

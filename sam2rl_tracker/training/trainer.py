@@ -21,7 +21,8 @@ from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.runs.executors import Outcome, run_each, run_here
+from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
+from sam2rl_tracker.runs.tasks import Kind, run_tasks, work
 from sam2rl_tracker.training.ppo import train
 from sam2rl_tracker.training.progress import TrainingProgress, read_training
 from sam2rl_tracker.training.task import Task, make_agent
@@ -125,34 +126,49 @@ def train_object(
     )
 
 
+def _read(task: Task, content: Mapping[str, Any]) -> TrainingResult | None:
+    """A result from its file, with the paths of today; None where the agent is gone."""
+    result = TrainingResult.from_json(content)
+    file = task.folder / result.own_file.name  # the workspace may have been moved
+    return replace(result, file=file, own_file=file) if file.is_file() else None
+
+
+TRAIN = Kind(Task, train_object, _read)
+"""Trainings, as tasks."""
+
+
 def train_all(
     tasks: Sequence[Task],
-    jobs: int = 1,
+    executor: Executor = HERE,
     on_iteration: Callable[[Task, TrainingProgress], None] = lambda task, progress: None,
     publishing: bool = True,
+    on_wait: Callable[[Sequence[Task]], None] = unwatched,
 ) -> Iterator[Outcome[Task, TrainingResult]]:
-    """Train agents one after the other, or in `jobs` processes that share nothing but files.
+    """Train agents. Trainings share nothing but files.
 
     Args:
-        on_iteration: Is told of each training's progress, more than once of the same where `jobs` is above 1.
+        executor: Where they are trained.
+        on_iteration: Is told of each training's progress, more than once of the same where it is not trained here.
         publishing: The workspace's `agents/` gets the agent of each object, of several seeds or runs the one with the
             best quality.
+        on_wait: See `Executor.run`.
 
     Yields:
         Each task when it ends, with its result or what went wrong; the others go on.
     """
-    tasks = list(dict.fromkeys(tasks))
-    if jobs == 1:
-        outcomes = run_here(lambda task: train_object(task, partial(on_iteration, task)), tasks)
-    else:
 
-        def tell(running: Sequence[Task]) -> None:
-            for task in running:  # what other processes have to say is in their files
-                if (progress := read_training(task.folder)) is not None:
-                    on_iteration(task, progress)
+    def tell(running: Sequence[Task]) -> None:
+        for task in running:  # what other processes have to say is in their files
+            if (progress := read_training(task.folder)) is not None:
+                on_iteration(task, progress)
+        on_wait(running)
 
-        outcomes = run_each(train_object, tasks, jobs, tell)
-    for outcome in outcomes:
+    def train_here(task: Task) -> TrainingResult:
+        result: TrainingResult = work(task, partial(on_iteration, task))
+        return result
+
+    do = train_here if isinstance(executor, Here) else work
+    for outcome in run_tasks(executor, list(dict.fromkeys(tasks)), tell, do):
         yield _published(outcome) if publishing else outcome
 
 

@@ -13,7 +13,8 @@ from quick import QUICK
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.runs.executors import Outcome
+from sam2rl_tracker.runs.devices import local_executor
+from sam2rl_tracker.runs.executors import Outcome, Processes
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all, train_object
 from sam2rl_tracker.vot.clips import objects_of
@@ -40,7 +41,7 @@ def test_the_same_training_gives_the_same_bits(workspace: Workspace) -> None:
     for _ in range(2):
         files.append(train_object(task).own_file.read_bytes())
         shutil.rmtree(task.folder)
-    (result,) = trained(train_all([task], jobs=2))
+    (result,) = trained(train_all([task], Processes(2)))
     assert files == [result.own_file.read_bytes()] * 2
 
 
@@ -63,7 +64,7 @@ def test_of_several_seeds_the_best_stays(workspace: Workspace) -> None:
         Task(workspace.folder, "clip", 1, settings=dataclasses.replace(QUICK, seed=seed), rows=8) for seed in (3, 4)
     ]
     seen: set[tuple[int, int]] = set()
-    done = train_all(tasks, jobs=2, on_iteration=lambda task, now: seen.add((task.settings.seed, now.iteration)))
+    done = train_all(tasks, Processes(2), on_iteration=lambda task, now: seen.add((task.settings.seed, now.iteration)))
     results = trained(done)
     assert sorted(result.seed for result in results) == [3, 4]
     assert seen
@@ -78,7 +79,7 @@ def test_of_several_seeds_the_best_stays(workspace: Workspace) -> None:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failed_object_does_not_stop_the_others(workspace: Workspace, jobs: int) -> None:
     good, bad = (Task(workspace.folder, "clip", k, settings=QUICK, rows=8) for k in (1, 7))
-    results = {outcome.task: outcome.result for outcome in train_all([bad, good], jobs)}
+    results = {outcome.task: outcome.result for outcome in train_all([bad, good], local_executor(jobs))}
     first, second = results[bad], results[good]
     assert isinstance(first, Sam2rlError)
     assert "clip has no object 7: it has 1" in str(first)
