@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,9 +31,12 @@ from sam2rl_tracker.learning.samples import Samples, read_rows
 from sam2rl_tracker.learning.settings import LearnSettings
 from sam2rl_tracker.learning.sources import Source, draw, refuse_overlap, sources_of
 from sam2rl_tracker.learning.videos import Video
-from sam2rl_tracker.runs.executors import run_in_order
+from sam2rl_tracker.runs.executors import HERE, Executor
 from sam2rl_tracker.runs.folder import SETTINGS, locked, write_json
 from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
 
 VALIDATION = 64
 """Generated videos to choose by; of a workspace, all."""
@@ -43,7 +46,7 @@ _PPO_VIDEOS, _PPO_COPIES = 8, 4
 
 
 @dataclass(frozen=True)
-class Learned:
+class Learning:
     """What came of a learning.
 
     Attributes:
@@ -51,7 +54,7 @@ class Learned:
         chosen: The stage that it was taken from.
         validation: {stage: mean quality on the validation's videos}.
         videos: That were learned from.
-        samples: Frames that were fitted.
+        samples: {stage: frames that were fitted, moments that were compared, or frames of PPO's}.
         sees_absence: Whether there were frames without the object; without them presence cannot be learned.
     """
 
@@ -59,7 +62,7 @@ class Learned:
     chosen: str
     validation: dict[str, float]
     videos: int
-    samples: int
+    samples: dict[str, int]
     sees_absence: bool
 
     def as_json(self) -> dict[str, Any]:
@@ -73,9 +76,9 @@ def learn(
     model: str = "nano",
     device: str | None = None,
     settings: LearnSettings = LearnSettings(),
-    jobs: int = 1,
+    executor: Executor = HERE,
     report: Callable[[str], None] = lambda text: None,
-) -> Learned:
+) -> Learning:
     """Learn an agent, or go on with a learning that was interrupted.
 
     Args:
@@ -85,7 +88,7 @@ def learn(
         model: Which SAM 2, as `load_model` takes it.
         device: Where it runs; None = the best there is.
         settings: Of the learning.
-        jobs: Processes that gather.
+        executor: Where videos are tracked.
         report: Is called with a line of text per stage.
 
     Raises:
@@ -100,7 +103,7 @@ def learn(
     folder = out.with_name(f"{out.name}.run")
     with locked(folder, "learning"):
         _keep_settings(folder, {"train": list(train), "validate": validate, "model": loaded.hash, **settings.as_json()})
-        run = _Run(loaded, model, device, tuple(sources), judges[0], folder, settings, jobs, report)
+        run = _Run(loaded, model, device, tuple(sources), judges[0], folder, settings, executor, report)
         return run.learn(out)
 
 
@@ -126,11 +129,11 @@ class _Run:
     judge: Source
     folder: Path
     settings: LearnSettings
-    jobs: int
+    executor: Executor
     report: Callable[[str], None]
 
     @one_thread()
-    def learn(self, out: Path) -> Learned:
+    def learn(self, out: Path) -> Learning:
         settings = self.settings
         stages: dict[str, Path] = {}
         gathered: list[Path] = []
@@ -148,9 +151,9 @@ class _Run:
         chosen = max(validation, key=lambda name: validation[name])
         best = load_control_agent(stages[chosen])
         sees_absence = bool(best.network.sees_absence)
-        samples = sum(best.record["samples"].values())
+        samples = best.record["samples"]
         videos = settings.videos * settings.rounds
-        result = Learned(out, chosen, validation, videos, samples, sees_absence)
+        result = Learning(out, chosen, validation, videos, samples, sees_absence)
         record = {**best.record, "chosen": chosen, "validation": validation, "videos": videos}
         save_control_agent(replace(best, record=record), out)
         return result
@@ -178,11 +181,16 @@ class _Run:
         return self._work(gather_part, parts, f"round {number + 1} of {self.settings.rounds}: gathering")
 
     def _work(self, work: Callable[[Part], Path], parts: list[Part], what: str) -> list[Path]:
-        done = []
-        for path in run_in_order(work, parts, self.jobs):
-            done.append(path)
-            self.report(f"{what}, {len(done)} of {len(parts)} parts")
-        return done
+        for count, _ in enumerate(self._results(work, parts), start=1):
+            self.report(f"{what}, {count} of {len(parts)} parts")
+        return [part.out for part in parts]
+
+    def _results(self, work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> Iterator[tuple[_Task, _Result]]:
+        """Tasks with their results, as they end. Raises: Sam2rlError: One failed."""
+        for outcome in self.executor.run(work, tasks):
+            if isinstance(outcome.result, Sam2rlError):
+                raise outcome.result
+            yield outcome.task, outcome.result
 
     def _fit(self, number: int, gathered: Sequence[Path], board: SummaryWriter) -> Path:
         path = self.folder / f"round-{number + 1}.safetensors"
@@ -250,18 +258,18 @@ class _Run:
     def _validate(self, agent: Path, board: SummaryWriter, name: str) -> float:
         path = agent.with_suffix(".json")
         if not path.exists():
-            whole = self.judge.preset is None
-            videos = len(self.judge.objects) if whole else VALIDATION
-            settings = replace(self.settings, frames=self.settings.frames)
-            values: list[float] = []
+            videos = len(self.judge.objects) if self.judge.preset is None else VALIDATION
+            settings = self.settings
             trials = [
                 Trial(Part(self.model, self.device, (self.judge,), first, settings, agent, path), settings.control)
                 for first in range(0, videos, PART)
             ]
-            for some in run_in_order(try_part, trials, self.jobs):
-                values += some
-                self.report(f"validating {name}, {min(len(values), videos)} of {videos} videos")
-            write_json(path, {"quality": float(np.mean(values[:videos])), "videos": values[:videos]})
+            found = {}
+            for trial, some in self._results(try_part, trials):
+                found[trial] = some
+                self.report(f"validating {name}, {len(found)} of {len(trials)} parts")
+            values = [value for trial in trials for value in found[trial]][:videos]
+            write_json(path, {"quality": float(np.mean(values)), "videos": values})
         quality = float(json.loads(path.read_text())["quality"])
         self.report(f"{name}: quality {quality:.4f} on the validation's videos")
         board.add_scalar("validation", quality, list(self._names()).index(name))
