@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -181,7 +182,7 @@ class TasksView:
         return f"{timedelta(seconds=round(seconds))} left"
 
     def _best(self) -> str:
-        best = sorted(self._gains.items(), key=lambda pair: -pair[1])[:_BEST]
+        best = nlargest(_BEST, self._gains.items(), key=lambda pair: pair[1])
         return "best " + ", ".join(f"{name} {gain:+.3f}" for name, gain in best) if best else ""
 
 
