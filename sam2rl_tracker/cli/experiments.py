@@ -256,9 +256,7 @@ def bench_cluster(
     for name, seconds in (*rows, (f"{nodes} jobs at a time", result.all_seconds)):
         table.add_row(name, f"{seconds:.1f}", f"{60 * count / seconds:.2f}")
     Console().print(table)
-    say(
-        f"{nodes} nodes give {result.ratio:.2f} times the trainings of one; jobs cost {result.overhead:.2f} s a training"
-    )
+    say(f"{nodes} nodes give {result.ratio:.2f} times one's trainings; jobs cost {result.overhead:.2f} s a training")
     _say_settings(result.as_json())
 
 

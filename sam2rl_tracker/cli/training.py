@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import TrainingResult
 
+_BARS = 30  # trainings that have a bar each; a bar costs a millisecond, ten times a second
 agent_app = typer.Typer(no_args_is_help=True, help="Trained agents.")
 
 
@@ -101,7 +102,7 @@ def train(
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
-    with detaching(cluster, folder), _Line(tasks, executor) if slurm else _Bars(tasks) as bars:
+    with detaching(cluster, folder), _Line(tasks, executor) if slurm or len(tasks) > _BARS else _Bars(tasks) as bars:
         for outcome in train_all(tasks, executor, bars.update, on_wait=bars.wait):
             bars.end(outcome)
             if isinstance(outcome.result, Sam2rlError):
