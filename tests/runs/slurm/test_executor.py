@@ -83,14 +83,16 @@ def test_jobs_that_are_in_the_queue_are_followed(play: Play) -> None:
         yield
 
     def script() -> Iterator[None]:
-        for k in range(2):
-            write_report(play.newest.folder, k, Report("n1", failures={0: FAILED}))
+        write_report(play.newest.folder, 1, Report("n1", failures={0: FAILED}))
         yield
 
     with pytest.raises(KeyboardInterrupt):
         play.run(tasks(play.home, 2), leave())
+    write_report(play.newest.folder, 0, Report("n1", failures={0: FAILED}))
+    play.queue("COMPLETED", "RUNNING")  # what failed meanwhile has failed
     assert len(play.run(tasks(play.home, 2), script())) == 2
     assert [one.folder.name for one in read_submissions(play.home)] == ["0001"]
+    play.queue("RUNNING", "RUNNING")
     other = [TaskFile("train", "{}", play.home / "0.json", "another digest")]
     with pytest.raises(Sam2rlError, match=r"job 7_0 works on .*0.json with other settings: wait for it, or end it by"):
         play.run(other, iter(()))
