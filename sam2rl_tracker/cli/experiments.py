@@ -11,6 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from sam2rl_tracker.cli.cluster import (
+    ChunkSize,
+    MaxJobs,
+    OnSlurm,
+    SlurmSet,
+    UseSlurm,
+    choose_executor,
+    detaching,
+)
 from sam2rl_tracker.cli.options import (
     Device,
     Devices,
@@ -73,6 +82,10 @@ def benchmark(
         typer.Option(min=1, help="Processes that train, search and track.", show_default="2, or 1 on each device"),
     ] = None,
     per_device: PerDevice = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
@@ -82,6 +95,8 @@ def benchmark(
     from sam2rl_tracker.runs.devices import count_jobs
     from sam2rl_tracker.training.settings import parse_settings
 
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    executor = choose_executor(folder, jobs, device, per_device, cluster)
     jobs = count_jobs(jobs, device, per_device, alone=2)
     plan = PAPER if paper else DEFAULT
     plan = replace(
@@ -97,14 +112,14 @@ def benchmark(
         seeds=seeds,
         trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
     )
-    with console.status("Starting") as status:
+    with detaching(cluster, folder), console.status("Starting") as status:
 
         def tell(text: str) -> None:
             status.update(escape(text))
             if not console.is_terminal:  # a log has no status line
                 say(text)
 
-        document = run_benchmark(folder, plan, jobs, device, tell)
+        document = run_benchmark(folder, plan, jobs, device, tell, executor if slurm else None)
     if as_json:
         print_json(document.as_json())
     else:

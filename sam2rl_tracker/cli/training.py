@@ -13,6 +13,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sam2rl_tracker.cli.cluster import (
+    ChunkSize,
+    MaxJobs,
+    OnSlurm,
+    SlurmSet,
+    TasksView,
+    UseSlurm,
+    choose_executor,
+    detaching,
+    slurm_status,
+)
 from sam2rl_tracker.cli.options import (
     ON_OWN_TRUTH,
     Devices,
@@ -28,6 +39,7 @@ from sam2rl_tracker.cli.options import (
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
+    from sam2rl_tracker.runs.executors import Executor, Outcome
     from sam2rl_tracker.training.progress import TrainingProgress
     from sam2rl_tracker.training.search_object import SearchResult, SearchTask
     from sam2rl_tracker.training.task import Task
@@ -61,18 +73,22 @@ def train(
     ] = None,
     jobs: Jobs = None,
     per_device: PerDevice = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
     as_json: Json = False,
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
     from sam2rl_tracker.evaluation.scoring import describe
-    from sam2rl_tracker.runs.devices import local_executor
     from sam2rl_tracker.training.settings import parse_settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import train_all
     from sam2rl_tracker.vot.clips import objects_of
 
-    executor = local_executor(jobs, device, per_device)
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    executor = choose_executor(folder, jobs, device, per_device, cluster)
     given = {"iterations": iterations, "samples": samples, "n_epochs": epochs, "patience": patience}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     chosen = parse_settings(preset, [*changes, *(settings or [])])
@@ -85,16 +101,13 @@ def train(
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
-    with _Bars(tasks) as bars:
-        try:
-            for outcome in train_all(tasks, executor, bars.update):
-                if isinstance(outcome.result, Sam2rlError):
-                    failures.append(_failed(outcome.task, outcome.result))
-                else:
-                    results.append(_trained(outcome.task, outcome.result))
-        except KeyboardInterrupt:  # each training keeps the iterations that have ended: see `training.trainer`
-            say("Interrupted: what is finished is kept. Repeat the command to go on.")
-            raise
+    with detaching(cluster, folder), _Line(tasks, executor) if slurm else _Bars(tasks) as bars:
+        for outcome in train_all(tasks, executor, bars.update, on_wait=bars.wait):
+            bars.end(outcome)
+            if isinstance(outcome.result, Sam2rlError):
+                failures.append(_failed(outcome.task, outcome.result))
+            else:
+                results.append(_trained(outcome.task, outcome.result))
     if as_json:
         not_scored = [one.as_json() for one in objects.not_scored]
         print_json({"agents": results, "failures": failures, "not_scored": not_scored})
@@ -148,6 +161,41 @@ class _Bars:
             self._told[task] = now.iteration
             say(f"{task.sequence}, object {task.object_id}: {now.iteration}/{now.iterations}  {said}")
 
+    def wait(self, running: Sequence[Task]) -> None:
+        """Each bar tells what there is to tell."""
+
+    def end(self, outcome: Outcome[Task, TrainingResult]) -> None:
+        """Its line is said beside."""
+
+
+class _Line(_Bars):
+    """One line over all trainings, which may be thousands."""
+
+    def __init__(self, tasks: Sequence[Task], executor: Executor):
+        self._view = TasksView(
+            len(tasks), lambda task: f"{task.sequence}:{task.object_id}", lambda: slurm_status(executor)
+        )
+
+    def __enter__(self) -> _Line:
+        self._view.__enter__()
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._view.__exit__(*problem)
+
+    def update(self, task: Task, now: TrainingProgress) -> None:
+        self._view.stand(task, now.iteration / now.iterations, now.best_greedy - now.sam2)
+
+    def wait(self, running: Sequence[Task]) -> None:
+        self._view.update(running)
+
+    def end(self, outcome: Outcome[Task, TrainingResult]) -> None:
+        result = outcome.result
+        failed = isinstance(result, Sam2rlError)
+        self._view.end(
+            outcome.task, failed, None if isinstance(result, Sam2rlError) else result.quality - result.sam2_quality
+        )
+
 
 def _failed(task: Task, error: Sam2rlError) -> dict[str, Any]:
     """Say that a training failed; its entry in the JSON document."""
@@ -186,6 +234,10 @@ def search(
     save: Annotated[Path | None, typer.Option(help="Folder for agents of the best found: see SAM2RL_AGENTS.")] = None,
     jobs: Jobs = None,
     per_device: PerDevice = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     as_json: Json = False,
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
@@ -193,7 +245,6 @@ def search(
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.media.files import check_output_folder
     from sam2rl_tracker.report.style import check_figure
-    from sam2rl_tracker.runs.devices import local_executor
     from sam2rl_tracker.runs.tasks import run_tasks
     from sam2rl_tracker.training.search_object import search_tasks
     from sam2rl_tracker.training.settings import Settings
@@ -201,7 +252,8 @@ def search(
     from sam2rl_tracker.vot.clips import objects_of
     from sam2rl_tracker.vot.workspace import open_workspace
 
-    executor = local_executor(jobs, device, per_device)
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    executor = choose_executor(folder, jobs, device, per_device, cluster)
     objects = objects_of(folder, sequence or (), object_id)
     workspace = open_workspace(folder)
     if save:
@@ -222,9 +274,13 @@ def search(
         [Task(folder, name, k, model, device, Settings(seed=seed)) for name, k in objects.found], budget, width, save
     )
     found = dict[SearchTask, SearchResult]()
-    with console.status("Searching") as status:
+    view = TasksView(len(tasks), lambda one: _object_name(one.task), lambda: slurm_status(executor))
+    with detaching(cluster, folder), view if slurm else console.status("Searching") as status:
 
         def tell(running: Sequence[SearchTask]) -> None:
+            if slurm:
+                view.update(running)
+                return
             under_way = ", ".join(_object_name(one.task) for one in running)
             status.update(f"Searching {escape(under_way)}: {len(found) + len(failures)} of {len(tasks)} done")
 
@@ -240,6 +296,7 @@ def search(
             if isinstance(result, Sam2rlError):
                 failures.append({"sequence": task.sequence, "object": task.object_id, "error": str(result)})
                 say(f"FAILED {_object_name(task)}: {result}", style="red")
+            view.end(outcome.task, isinstance(result, Sam2rlError), _search_gain(result))
             tell([])
     for one in [one for one in tasks if one in found]:
         results.append(found[one].as_json())
@@ -253,6 +310,13 @@ def search(
         Console().print(table)
     if failures:
         raise typer.Exit(1)
+
+
+def _search_gain(result: SearchResult | Sam2rlError) -> float | None:
+    """What the best search gained beside SAM 2's own rule."""
+    if isinstance(result, Sam2rlError):
+        return None
+    return max(result.evaluated.values()) - result.sam2
 
 
 def _plot_search(task: Task, result: SearchResult, folder: Path | None) -> None:

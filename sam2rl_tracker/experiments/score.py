@@ -140,6 +140,7 @@ def score_model(
     report: Callable[[str], None] = lambda text: None,
     folder: Path | None = None,
     on_wait: Callable[[Sequence[SceneTask]], None] = unwatched,
+    on_end: Callable[[SceneTask], None] = lambda task: None,
 ) -> ModelScore:
     """Track generated scenes with every policy; search each scene's best decisions by beams.
 
@@ -153,6 +154,7 @@ def score_model(
         report: Is called with one line of text per scene.
         folder: Keeps each scene's scores: the same call goes on from there. None = they are not kept.
         on_wait: See `Executor.run`.
+        on_end: Is called with each scene that was tracked.
 
     Raises:
         Sam2rlError: The model or a policy is unknown, scenes cannot be generated so, or some failed; those that were
@@ -168,6 +170,7 @@ def score_model(
         for outcome in run_tasks(executor, tasks, on_wait):
             found[outcome.task] = result_of(outcome)
             report(f"scene {len(found)} of {scenes.count}")
+            on_end(outcome.task)
     rows = [found[task].policies for task in tasks]
     summaries = {name: _summary([row[name] for row in rows]) for name in rows[0]}
     return ModelScore(summaries, found[tasks[0]].made_with, scenes)

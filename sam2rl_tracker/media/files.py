@@ -165,21 +165,33 @@ def sweep(folder: Path, name: str | None = None) -> None:
         folder: The folder, which need not be there.
         name: Only what was to be renamed to this; None = everything.
     """
+    for path, match in _temporaries(folder, name):
+        with suppress(OSError):  # somebody else may sweep at the same time
+            if not _is_stale(path, int(match["process"]), match["machine"]):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def temporaries(path: Path) -> list[Path]:
+    """What there is under temporary names of this path, whoever made it."""
+    return [file for file, _ in _temporaries(path.parent, path.name)]
+
+
+def _temporaries(folder: Path, name: str | None) -> list[tuple[Path, re.Match[str]]]:
+    """Files and folders under temporary names, of one name or of all; no links. Empty where there is no such folder."""
     wanted = None if name is None else (Path(name).stem, Path(name).suffix)
     try:
         entries = [(entry, _TEMPORARY.fullmatch(entry.name)) for entry in os.scandir(folder)]
     except OSError:
-        return
-    for entry, match in entries:
-        if match is None or (wanted is not None and wanted != (match["stem"], match["suffix"] or "")):
-            continue
-        with suppress(OSError):  # somebody else may sweep at the same time
-            if entry.is_symlink() or not _is_stale(Path(entry.path), int(match["process"]), match["machine"]):
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                os.unlink(entry.path)
+        return []
+    return [
+        (Path(entry.path), match)
+        for entry, match in entries
+        if match and (wanted is None or wanted == (match["stem"], match["suffix"] or "")) and not entry.is_symlink()
+    ]
 
 
 def _is_stale(path: Path, process: int, machine: str | None) -> bool:

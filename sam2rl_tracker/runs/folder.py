@@ -39,7 +39,7 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -
     Raises:
         Sam2rlError: The file cannot be written.
     """
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _KINDS = {
     "train": "sam2rl_tracker.training.trainer:TRAIN",
+    "evaluate": "sam2rl_tracker.vot.shares:EVALUATE",
     "search": "sam2rl_tracker.training.search_object:SEARCH",
     "score": "sam2rl_tracker.experiments.score:SCORE",
     "part": "sam2rl_tracker.experiments.benchmark.parts:PART",
