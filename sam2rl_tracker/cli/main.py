@@ -10,6 +10,7 @@ import typer
 
 from sam2rl_tracker import __version__
 from sam2rl_tracker.cli.cluster import jobs
+from sam2rl_tracker.cli.evaluate import evaluate
 from sam2rl_tracker.cli.experiments import bench_app, benchmark, demo
 from sam2rl_tracker.cli.export import export_app
 from sam2rl_tracker.cli.model import model_app
@@ -22,7 +23,7 @@ from sam2rl_tracker.cli.workspace import workspace_app
 from sam2rl_tracker.errors import Sam2rlError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="SAM 2 tracking with pluggable memory policies.")
-for command in (demo, track, policies, report, benchmark, compare, train, search, jobs):
+for command in (demo, track, policies, report, benchmark, compare, train, search, evaluate, jobs):
     app.command()(command)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(export_app, name="export")

@@ -32,6 +32,10 @@ PerDevice = Annotated[int | None, typer.Option(min=1, help="Processes on each de
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Processes, spread over the devices.", show_default="1 on each device")
 ]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="K/N", help="Only the Kth of N parts: the others are other machines'."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alone on stdout.")]
 Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
 Source = Annotated[Path, typer.Argument(metavar="SRC")]
