@@ -21,6 +21,7 @@ from sam2rl_tracker.cli.track import track
 from sam2rl_tracker.cli.training import agent_app, search, train
 from sam2rl_tracker.cli.workspace import workspace_app
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.runs.startup import end_quickly
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="SAM 2 tracking with pluggable memory policies.")
 for command in (demo, track, policies, report, benchmark, compare, train, search, evaluate, jobs):
@@ -35,6 +36,7 @@ app.add_typer(bench_app, name="bench")
 def main() -> None:
     """Entry point: a user's error is one sentence on stderr and a status other than 0."""
     sys.path.insert(0, "")  # `--policy mine:Class` means mine.py here, as for `python -m`
+    end_quickly()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what is finished is kept
     try:
         app()

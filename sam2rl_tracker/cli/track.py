@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sam2rl_tracker.cli.options import Device, Model, Policy, console, say
+from sam2rl_tracker.cli.options import Device, Json, Model, Policy, console, print_json, say
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def track(
         bool, typer.Option("--every-frame", help="Of live video: drop no frame, but let the source wait.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Of live video: seconds that it may say nothing.")] = 10,
+    as_json: Json = False,
     list_policies: Annotated[
         bool, typer.Option("--list-policies", callback=_print_policies, is_eager=True, help="List policies and leave.")
     ] = False,
@@ -155,6 +156,9 @@ def track(
         except (Sam2rlError, KeyboardInterrupt):
             _say_notes(notes)
             raise
+    if as_json:
+        files = {"masks": folder, "overlay": overlay, "trace": trace}
+        print_json({**summary.as_json(), **{what: None if path is None else str(path) for what, path in files.items()}})
     outputs = [path for path in (overlay, trace) if path]
     _say_summary(summary, folder, outputs, notes)
     if summary.tiny:
@@ -174,7 +178,8 @@ def track(
 def _say_summary(summary: Summary, folder: Path, outputs: Sequence[Path], notes: Iterable[str]) -> None:
     count = len(summary.objects)
     say(
-        f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.frames / summary.seconds:.1f} fps: "
+        f"{summary.frames} frames, {count} object{'s' * (count != 1)}, {summary.fps:.1f} fps "
+        f"({summary.network_share:.0%} of the time the network's): "
         f"masks in {folder}{' (chosen over the whole video)' * summary.revised}"
         + "".join(f", {path}" for path in outputs)
         + f"; dropped {summary.dropped} of the stream's frames" * bool(summary.dropped)

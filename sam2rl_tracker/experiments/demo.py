@@ -27,6 +27,7 @@ from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import train_all
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.collect import Report, collect
+from sam2rl_tracker.vot.results import Failure
 from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import generate, open_workspace
 
@@ -72,7 +73,7 @@ def run_demo(
     say(f"2/5 sam2rl train {out} {chosen}")
     _train([Task(out, name, 1, settings=training) for name in names], say)
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
-    failures = evaluate(out, trackers, {MODEL_VARIABLE: "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))})
+    failures = _evaluate(out, trackers)
     if failures:
         raise Sam2rlError(join_sentences(failures))
     say("4/5 vot analysis")
@@ -100,11 +101,25 @@ def _train(tasks: Sequence[Task], say: Callable[[str], None]) -> None:
     Raises:
         Sam2rlError: A training failed.
     """
-    for outcome in train_all(tasks, local_executor(min(len(tasks), os.cpu_count() or 1))):
+    for outcome in train_all(tasks, local_executor(_jobs(len(tasks)))):
         task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result} Start again with a new folder.")
         say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
+
+
+def _evaluate(out: Path, trackers: Sequence[str]) -> list[Failure]:
+    """As many trackers side by side as there are cores: most of their time goes into starting, which one core does."""
+    jobs = _jobs(len(trackers))
+    environment = {MODEL_VARIABLE: "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))}
+    if jobs > 1:
+        environment["OMP_NUM_THREADS"] = str(max((os.cpu_count() or 1) // jobs, 1))
+    return evaluate(out, trackers, environment, jobs)
+
+
+def _jobs(tasks: int) -> int:
+    """How many of some tasks are done side by side."""
+    return min(tasks, os.cpu_count() or 1)
 
 
 def _most_gained(report: Report) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +63,21 @@ def overlay(image: Image, labels: Labels, alpha: float = 0.5) -> Image:
         contour |= padded[dy : dy + height, dx : dx + width] != labels
 
     result = image.copy()
+    channels = result.reshape(-1, 3).T  # a view
     inside = (labels != 0) & (labels != IGNORED)  # [h, w]
-    opacity = np.where(contour, np.float32(1), np.float32(alpha))[inside][:, None]  # [pixels, 1]
-    mixed = (1 - opacity) * image[inside] + opacity * _COLORS[labels[inside]]
-    result[inside] = np.rint(mixed).astype(np.uint8)
+    for part, mixed in ((inside & ~contour, _mixed(alpha)), (inside & contour, _mixed(1.0))):
+        pixels = np.flatnonzero(part)
+        ids = labels.ravel()[pixels]
+        for channel, table in zip(channels, mixed, strict=True):
+            channel[pixels] = table[ids, channel[pixels]]
     return result
+
+
+@lru_cache(maxsize=4)
+def _mixed(alpha: float) -> NDArray[np.uint8]:
+    """What becomes of a pixel under each object's colour, [3 channels, 256 ids, 256 values]: mixed once, looked up."""
+    opacity, values = np.float32(alpha), np.arange(256, dtype=np.uint8)
+    return np.rint((1 - opacity) * values + opacity * _COLORS.T[:, :, None]).astype(np.uint8)
 
 
 # ---------------------------------------------------------------- prompts

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -22,6 +23,7 @@ from sam2rl_tracker.media.files import (
 from sam2rl_tracker.media.frames import FrameSource
 from sam2rl_tracker.media.images import Image
 from sam2rl_tracker.media.masks import write_index_mask
+from sam2rl_tracker.media.overlap import WriteBehind
 from sam2rl_tracker.media.overlay import draw_caption, draw_prompt, overlay
 from sam2rl_tracker.media.writer import VideoWriter, check_output_video
 from sam2rl_tracker.tracking.passes import Tracked
@@ -52,7 +54,10 @@ class Targets:
 
 
 class Outputs:
-    """The files of a run while it goes on; `open_outputs` makes one."""
+    """The files of a run while it goes on; `open_outputs` makes one.
+
+    They are written in a thread, in the order of the frames, while the next frames are tracked.
+    """
 
     def __init__(self, folder: OutputFolder, targets: Targets, frames: FrameSource) -> None:
         self._folder, self._targets = folder, targets
@@ -60,16 +65,17 @@ class Outputs:
         self._captions = _Captions(frames.start, round(frames.fps or 25))
         self._trace: TextIO | None = None
         self._open = ExitStack()
+        self._behind = WriteBehind()
         self._is_first = True
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Overlay and trace appear under their names when the block ends without an exception, and not otherwise."""
-        with self._open:
+        with self._open, self._behind:
             yield
 
     def write(self, tracked: Tracked, last_word: bool) -> None:
-        """Write a frame.
+        """Have a frame written, within `opened`.
 
         With the first one, masks of an earlier run go: they must not stay among new ones.
 
@@ -77,7 +83,17 @@ class Outputs:
             tracked: The frame.
             last_word: Whether its mask is final: then it comes into overlay and trace, too. For this, frames must be
                 given in order of time, each once.
+
+        Raises:
+            Sam2rlError: This frame or one before could not be written.
         """
+        self._behind.submit(partial(self._write, tracked, last_word))
+
+    def flush(self) -> None:
+        """Wait until all frames are written; errors as those of `write`."""
+        self._behind.flush()
+
+    def _write(self, tracked: Tracked, last_word: bool) -> None:
         if not self._folder.written:
             self._folder.clear_old()
         with self._folder.write(f"{tracked.name}.png") as path:
@@ -107,7 +123,8 @@ class Outputs:
 
     @property
     def written(self) -> int:
-        """How many frames have a mask."""
+        """How many frames have a mask, once those are written that were given."""
+        self._behind.wait()
         return len(set(self._folder.written))
 
     def others(self) -> list[str]:

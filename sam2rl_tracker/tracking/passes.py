@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import Frame, FrameSource
 from sam2rl_tracker.media.images import Image, Labels, Mask
 from sam2rl_tracker.media.masks import PackedMask
+from sam2rl_tracker.media.overlap import read_ahead
 from sam2rl_tracker.tracking.plan import NOTHING, Given, Plan, Step
 from sam2rl_tracker.tracking.trace import TraceLine
 from sam2rl_tracker.tracking.tracker import Tracker
@@ -201,7 +202,7 @@ class Backward:
         start = self._frames.start
         return max(self._plan.steps, default=start - 1) - start + 1
 
-    def track(self, tracker: Tracker, scratch: Path) -> Iterator[Tracked]:
+    def track(self, tracker: Tracker, scratch: Path) -> Generator[Tracked, None, None]:
         """Every frame, from the last prompt on which an object begins to the first frame.
 
         Args:
@@ -212,10 +213,11 @@ class Backward:
             return
         back = Pass(tracker, self._plan, backwards=True)
         seen: list[NumberedFrame] = []  # without the images, which nobody looks at again
-        for tracked in back.track(self._frames.backwards(self.length, scratch)):
-            self._keep(tracked)
-            yield tracked
-            seen.append((tracked.number, Frame(tracked.name, np.broadcast_to(np.uint8(0), tracked.image.shape))))
+        with read_ahead(self._frames.backwards(self.length, scratch)) as frames:
+            for tracked in back.track(frames):
+                self._keep(tracked)
+                yield tracked
+                seen.append((tracked.number, Frame(tracked.name, np.broadcast_to(np.uint8(0), tracked.image.shape))))
         if tracker.revises:
             for tracked in back.revise(seen):
                 self._keep(tracked)

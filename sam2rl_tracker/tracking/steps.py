@@ -228,10 +228,22 @@ def separate(drawn: Drawn, outputs: list[int]) -> np.ndarray:
         outputs: The choice that is each object's output.
     """
     masks = drawn.masks[outputs]
-    if np.count_nonzero(masks, axis=0).max(initial=0) <= 1:
-        return masks
-    winners = drawn.logits[outputs].argmax(dim=0).cpu().numpy()
-    return masks & (winners == np.arange(len(masks))[:, None, None])
+    rows, columns = np.nonzero(_claimed_twice(masks))
+    if len(rows):
+        # Only here the logits matter: the rest of them, which is nearly all, need not be compared.
+        logits = drawn.logits.flatten(1)[:, torch.from_numpy(rows * masks.shape[2] + columns).to(drawn.logits.device)]
+        winners = logits[outputs].argmax(dim=0).cpu().numpy()
+        masks[:, rows, columns] = winners == np.arange(len(masks))[:, None]
+    return masks
+
+
+def _claimed_twice(masks: np.ndarray) -> np.ndarray:
+    """Which pixels several masks hold: bool [n, height, width] -> bool [height, width]."""
+    once, twice = np.zeros((2, *masks.shape[1:]), dtype=bool)
+    for mask in masks:
+        twice |= once & mask
+        once |= mask
+    return twice
 
 
 def to_masks(engine: Engine, logits: Tensor, features: Features) -> np.ndarray:

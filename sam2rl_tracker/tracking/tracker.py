@@ -36,6 +36,7 @@ from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
 from sam2rl_tracker.tracking import checks, interactive, steps
 from sam2rl_tracker.tracking.conditioning import Conditioning
 from sam2rl_tracker.tracking.hindsight import Hindsight, Revised
+from sam2rl_tracker.tracking.stopwatch import Stopwatch
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -117,6 +118,7 @@ class Tracker:
         self._features: Features | None = None  # of the most recent image
         self._image = np.zeros((0, 0, 3), dtype=np.uint8)
         self._frame = 0
+        self._network = Stopwatch()
 
     @property
     def ids(self) -> list[int]:
@@ -127,6 +129,11 @@ class Tracker:
     def frame(self) -> int:
         """The most recent frame, counted from 0."""
         return self._frame
+
+    @property
+    def network_seconds(self) -> float:
+        """Seconds so far that the network and what goes to and from its device took, or were waited for."""
+        return self._network.seconds
 
     @property
     def revises(self) -> bool:
@@ -164,7 +171,7 @@ class Tracker:
         self._objects, self._removed = [], set()
         self._past = None if self._past is None else Hindsight(self._non_overlap)
         self._frame = 0
-        with self._threads():
+        with self._threads(), self._network:
             self._features, self._image = self._engine.encode_image(image), image
         if masks is None and boxes is None and points is None:
             return np.zeros((0, *image.shape[:2]), dtype=bool)
@@ -186,7 +193,7 @@ class Tracker:
         size = features.video_size
         if (masks is not None) == (boxes is not None or points is not None):
             raise Sam2rlError("Give either masks or boxes and points for the objects to track.")
-        with self._threads():
+        with self._threads(), self._network:
             if masks is not None:
                 masks = checks.check_masks(masks, ids, size)
                 ids = checks.check_ids(ids, len(masks), self.ids)
@@ -244,7 +251,7 @@ class Tracker:
                 f"The policy {type(one.policy).__name__} takes no corrections, as its decisions were made for "
                 "this video without any: track with another, such as --policy dam4sam."
             )
-        with self._threads():
+        with self._threads(), self._network:
             shown = self._show_correction(features, one, mask, box, points)
             if one.selection is None:
                 self._objects[self._objects.index(one)] = self._begin(features, shown, [id])[0]
@@ -349,7 +356,8 @@ class Tracker:
         checks.check_image(image)
         checks.check_size(image, previous.video_size, self._frame + 1)
         with self._threads():
-            self._features, self._image = self._engine.encode_image(image), image
+            with self._network:
+                self._features, self._image = self._engine.encode_image(image), image
             self._frame += 1
             return self._track(self._features) if self._objects else self._track_nothing(image)
 
@@ -360,17 +368,20 @@ class Tracker:
         asked = steps.ask(turns, features)
         needs_boxes = any(turn.policy.needs_boxes for turn in turns)
         needs_features = any(turn.policy.needs_features for turn in turns)
-        candidates = engine.predict(features, asked.selections, keep_maps=needs_features)
-        measured = steps.measure(turns, asked, candidates) if needs_features else ()
-        predictions = steps.to_host(engine, candidates, features, needs_boxes, measured)
+        with self._network:
+            candidates = engine.predict(features, asked.selections, keep_maps=needs_features)
+            measured = steps.measure(turns, asked, candidates) if needs_features else ()
+            predictions = steps.to_host(engine, candidates, features, needs_boxes, measured)
 
         picked = steps.pick(turns, asked, predictions)
-        drawn = steps.draw(engine, candidates, picked, features)
+        with self._network:
+            drawn = steps.draw(engine, candidates, picked, features)
         outcomes = steps.outcomes_of(predictions, picked, drawn)
 
         encodings = steps.observe(turns, picked, outcomes)
         facts = steps.facts_of(turns, picked, outcomes)
-        records = steps.remember(engine, features, drawn.chosen, encodings, facts)
+        with self._network:
+            records = steps.remember(engine, features, drawn.chosen, encodings, facts)
         self._store(turns, asked, picked, records, drawn.chosen.logits)
         if self._past is not None:
             lines = self._lines_of_choices(asked, picked, records)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,10 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.frames import FrameSource, open_frames
 from sam2rl_tracker.media.live import LiveSource
 from sam2rl_tracker.media.masks import IGNORED
+from sam2rl_tracker.media.overlap import read_ahead
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.tracking.outputs import Outputs, Targets, default_folder, open_outputs
-from sam2rl_tracker.tracking.passes import Backward, Pass, Tracked
+from sam2rl_tracker.tracking.passes import Backward, NumberedFrame, Pass, Tracked
 from sam2rl_tracker.tracking.plan import Plan, check_span, make_plan
 from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, Prompt
 from sam2rl_tracker.tracking.tracker import Tracker
@@ -38,6 +40,7 @@ class Summary:
         frames: how many were tracked.
         objects: ids of all that were tracked on some frame.
         seconds: of tracking and writing, without loading the model.
+        network_seconds: of these, for which the network worked, or was waited for.
         revised: whether the policy chose the masks when it had seen the whole video.
         tiny: objects that are smaller than a cell of the mask decoder's output on their first frame. They get lost.
         input_size: side of the model's input, in pixels.
@@ -50,6 +53,7 @@ class Summary:
     frames: int
     objects: list[int]
     seconds: float
+    network_seconds: float
     revised: bool
     tiny: list[int]
     input_size: int
@@ -57,6 +61,19 @@ class Summary:
     changes: str = ""
     missed: list[str] = field(default_factory=list)
     dropped: int = 0
+
+    @property
+    def fps(self) -> float:
+        """Frames per second."""
+        return self.frames / self.seconds
+
+    @property
+    def network_share(self) -> float:
+        """The network's part of the time, from 0 to 1."""
+        return self.network_seconds / self.seconds
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "fps": round(self.fps, 2), "network_share": round(self.network_share, 3)}
 
 
 def track_video(
@@ -103,7 +120,7 @@ def track_video(
         trace_file: a JSONL file, one line per frame and object (see `Tracker.trace`).
         on_frame: called after every frame with how many are done and how many there are (None: unknown).
         on_note: called with each of the notes at the end, also of a run that ends in an error.
-        on_tracked: called with every frame forwards, once it is written; False ends tracking, as at the last frame.
+        on_tracked: called with every frame forwards, as it is written; False ends tracking, as at the last frame.
 
     Raises:
         StreamError: a live source broke off, or changed its size.
@@ -138,6 +155,7 @@ def track_video(
                     if backward:
                         run.go_back(make(run.tracker.model), out)
                     run.go_forwards(on_tracked)
+                    outputs.flush()
                 except (Sam2rlError, KeyboardInterrupt) as error:
                     if not outputs.written:
                         raise
@@ -154,6 +172,7 @@ def track_video(
         frames=run.done,
         objects=sorted(k for k, frame in plan.begins.items() if frame < run.after),
         seconds=seconds,
+        network_seconds=run.network_seconds,
         revised=run.tracker.revises,
         tiny=run.tiny,
         input_size=run.tracker.model.network.image_size,
@@ -189,6 +208,7 @@ class _Run:
         on_frame: Callable[[int, int | None], None],
     ) -> None:
         self.tracker = tracker
+        self._trackers = [tracker]
         self.started = time.perf_counter()
         self.done, self.after = 0, frames.start
         self.tiny: list[int] = []
@@ -197,31 +217,46 @@ class _Run:
         self._tell, self._told = on_frame, 0
         self._total = None if frames.count is None else back.length + frames.count
 
+    @property
+    def network_seconds(self) -> float:
+        """Of the time since the start, the network's, in both directions."""
+        return sum(tracker.network_seconds for tracker in self._trackers)
+
     def go_back(self, tracker: Tracker, scratch: Path) -> None:
         """As `Backward.track`; what is found joins the frames of the way forwards."""
-        for tracked in self._back.track(tracker, scratch):
-            self._outputs.write(tracked, last_word=False)
-            self._step()
+        self._trackers.append(tracker)
+        with closing(self._back.track(tracker, scratch)) as frames:
+            for tracked in frames:
+                self._outputs.write(tracked, last_word=False)
+                self._step()
 
     def go_forwards(self, on_tracked: Callable[[Tracked], bool]) -> None:
         """To the last frame, or to that of which `on_tracked` says that it is the last."""
-        for tracked in self._forward.track(self._frames.numbered()):
-            self._outputs.write(self._back.join(tracked), last_word=not self.tracker.revises)
-            self.tiny += _tiny(tracked, self.tracker.model.network.image_size)
-            self.done, self.after = self.done + 1, tracked.number + 1
-            self._step()
-            if not on_tracked(tracked):
-                break
+        with _read(self._frames) as frames:
+            for tracked in self._forward.track(frames):
+                self._outputs.write(self._back.join(tracked), last_word=not self.tracker.revises)
+                self.tiny += _tiny(tracked, self.tracker.model.network.image_size)
+                self.done, self.after = self.done + 1, tracked.number + 1
+                self._step()
+                if not on_tracked(tracked):
+                    break
 
     def revise(self) -> None:
         """Write the frames again, as the policy sees them now, if it is one that revises."""
         if self.tracker.revises:
-            for tracked in self._forward.revise(islice(self._frames.numbered(), self.done)):
-                self._outputs.write(self._back.join(tracked), last_word=True)
+            with read_ahead(islice(self._frames.numbered(), self.done)) as frames:
+                for tracked in self._forward.revise(frames):
+                    self._outputs.write(self._back.join(tracked), last_word=True)
+            self._outputs.flush()
 
     def _step(self) -> None:
         self._told += 1
         self._tell(self._told, self._total)
+
+
+def _read(frames: FrameSource) -> AbstractContextManager[Iterator[NumberedFrame]]:
+    """The frames, read in a thread while the one before is tracked; a live source has a thread of its own."""
+    return nullcontext(frames.numbered()) if frames.is_live else read_ahead(frames.numbered())
 
 
 def _stoppable(video: FrameSource) -> AbstractContextManager[None]:
@@ -279,5 +314,7 @@ def _raise(failure: Sam2rlError | KeyboardInterrupt | None, written: int, out: P
 
 def _tiny(tracked: Tracked, input_size: int) -> list[int]:
     """Which objects begin with less than `CELL` x `CELL` pixels once the frame has the model's input size."""
+    if not tracked.step.added:
+        return []
     areas = np.bincount(tracked.labels.ravel(), minlength=IGNORED + 1) * (input_size**2 / tracked.labels.size)
     return [shown.object for shown in tracked.step.added if areas[shown.object] < CELL**2]

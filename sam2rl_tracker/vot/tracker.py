@@ -23,6 +23,7 @@ import trax
 
 from sam2rl_tracker.errors import NoAgent, NothingFound, Sam2rlError
 from sam2rl_tracker.media.images import Image, Mask, read_image
+from sam2rl_tracker.runs.startup import loading
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
 from sam2rl_tracker.vot.regions import Box, bounding_box, encode, polygon, rectangle
 
@@ -62,20 +63,21 @@ def serve(policy: str) -> None:
 
 def answer_requests(server: trax.Server, policy: str) -> None:
     """Load the model once and follow the toolkit through its sequences."""
-    from sam2rl_tracker.agents.store import agents_folder
-    from sam2rl_tracker.engine import load_model
-    from sam2rl_tracker.policies import make_policy
-    from sam2rl_tracker.runs.provenance import Provenance
-    from sam2rl_tracker.tracking.tracker import Tracker
+    with loading():
+        from sam2rl_tracker.agents.store import agents_folder
+        from sam2rl_tracker.engine import load_model
+        from sam2rl_tracker.policies import make_policy
+        from sam2rl_tracker.runs.provenance import Provenance
+        from sam2rl_tracker.tracking.tracker import Tracker
 
-    fresh_policy = make_policy(policy)
-    if fresh_policy().revises:
-        raise Sam2rlError(
-            f"Policy {policy!r} looks back over the whole video, but the toolkit takes every frame's masks at once: "
-            "give one that does not (`sam2rl track` runs this one)."
-        )
-    model = os.environ.get(MODEL_VARIABLE) or "nano"
-    network = load_model(model, os.environ.get(DEVICE_VARIABLE) or None)
+        fresh_policy = make_policy(policy)
+        if fresh_policy().revises:
+            raise Sam2rlError(
+                f"Policy {policy!r} looks back over the whole video, but the toolkit takes every frame's masks at "
+                "once: give one that does not (`sam2rl track` runs this one)."
+            )
+        model = os.environ.get(MODEL_VARIABLE) or "nano"
+        network = load_model(model, os.environ.get(DEVICE_VARIABLE) or None)
     made_with = Provenance.of(network).result_line()
     session: Session | None = None
     while True:

@@ -35,10 +35,15 @@ def clip(tmp_path: Path, video: Video) -> Path:
 
 
 def test_track_writes_masks_overlay_and_trace(run: Run, clip: Path, video: Video, nano: Model) -> None:
-    arguments = ("--policy", "samurai", "--overlay", "o.mp4", "--trace", "t.jsonl", "--device", "cpu")
-    status, _, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
+    arguments = ("--policy", "samurai", "--overlay", "o.mp4", "--trace", "t.jsonl", "--device", "cpu", "--json")
+    status, printed, said = run("track", clip, "--init", "init.png", "--out", "masks", *arguments)
     assert status == 0, said
-    assert "6 frames, 1 object" in said
+    summary = json.loads(printed)
+    assert (summary["frames"], summary["objects"], summary["masks"]) == (FRAMES, [3], "masks")
+    assert 0 < summary["network_seconds"] < summary["seconds"]
+    assert summary["network_share"] == pytest.approx(summary["network_seconds"] / summary["seconds"], abs=0.001)
+    share = f"{summary['network_seconds'] / summary['seconds']:.0%}"
+    assert f"6 frames, 1 object, {summary['fps']:.1f} fps ({share} of the time the network's): masks in masks" in said
     tracker = Tracker(nano, "samurai", num_frames=FRAMES)
     expected = [tracker.initialize(video.images[0], video.truth[:1])[0]]
     expected += [tracker.track(image)[0] for image in video.images[1:FRAMES]]

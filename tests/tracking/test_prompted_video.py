@@ -15,7 +15,9 @@ from reference import Video, load_video
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.media import frames
 from sam2rl_tracker.media.frames import open_frames
+from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.tracking import outputs
 from sam2rl_tracker.tracking.prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, Removal
@@ -174,19 +176,21 @@ def test_a_video_file_is_tracked_backwards_as_a_folder_is(
     prompts = [BoxPrompt(BOX, 1, 6), BoxPrompt(OTHER, 2, 3)]
     options = {"start": 1, "end": 8, "backward": True}
     track(*prompts, **options)
-    kept = []
+    read, written = [], []  # how many lie there when one is read, and when a mask is written
+
+    def count() -> int:
+        return len(list(Path("film").glob(".frames.*/*")))
+
+    monkeypatch.setattr(frames, "read_image", lambda path: (read.append(count()), read_image(path))[1])
     monkeypatch.setattr(
         outputs,
         "write_index_mask",
-        lambda path, labels: (
-            kept.append(len(list(Path("film").glob(".frames.*/*")))),
-            Image.fromarray(labels).save(path),
-        ),
+        lambda path, labels: (written.append(count()), Image.fromarray(labels).save(path)),
     )
     summary = track(*prompts, source="film.avi", out="film", **options)
     assert (summary.frames, summary.missed) == (8, [])
-    assert kept[:6] == [6] * 6
-    assert kept[6:] == [0] * 8
+    assert read == [6] * 6
+    assert written[6:] == [0] * 8
     of_folder, of_file = masks(), masks("film")
     assert list(of_file) == [f"{t + 1:08d}" for t in range(1, 9)]
     for one, other in zip(of_folder.values(), of_file.values(), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.writer import VideoWriter
-from sam2rl_tracker.tracking import video
+from sam2rl_tracker.tracking import outputs, video
 from sam2rl_tracker.tracking.video import Summary, default_folder, track_video
 
 SIZE = 32
@@ -175,12 +176,41 @@ def test_a_folder_in_which_a_command_is_at_work(track: Track) -> None:
     refused = []
 
     def second(done: int, total: int | None) -> None:
+        before = masks("masks")
         with pytest.raises(Sam2rlError, match="Another sam2rl track is at work in masks: wait for it, or stop it"):
             track()
-        refused.append(masks("masks"))
+        refused.append(set(before) <= set(masks("masks")))
 
     track(on_frame=second)
-    assert [len(there) for there in refused] == [1, 2, 3, 4]
+    assert refused == [True] * 4
+    assert masks("masks") == ["0.png", "1.png", "2.png", "3.png"]
+
+
+def test_a_mask_that_cannot_be_written_ends_the_run_in_a_sentence(
+    track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are written while later ones are tracked; none is written behind one that is missing."""
+
+    def write(path: Path, labels: np.ndarray) -> None:
+        if len(masks("masks")) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        Image.fromarray(labels).save(path)
+
+    draw_frames("long", 6)
+    monkeypatch.setattr(outputs, "write_index_mask", write)
+    with pytest.raises(
+        Sam2rlError, match=r"2\.png cannot be written \(No space left.* The masks of the 2 frames before"
+    ):
+        track("long")
+    assert masks("masks") == ["0.png", "1.png"]
+
+
+def test_a_frame_that_cannot_be_read_ends_the_run_behind_those_before_it(track: Track) -> None:
+    Path("clip/3.png").write_bytes(b"damaged")
+    with pytest.raises(Sam2rlError, match=r"3\.png is not an image.* The masks of the 3 frames before it are in masks"):
+        track(trace_file=Path("trace.jsonl"))
+    assert masks("masks") == ["0.png", "1.png", "2.png"]
+    assert Path("trace.jsonl").read_text().count("\n") == 3
 
 
 def test_sources_of_the_same_name_have_folders_of_their_own(track: Track) -> None:
