@@ -45,7 +45,7 @@ def test_cuda_is_all_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bad_options() -> None:
-    with pytest.raises(Sam2rlError, match="--jobs 2 and --per-device 3 both say how many .*: give one of them"):
+    with pytest.raises(Sam2rlError, match=r"--jobs 2 and --per-device 3 both say how many .*: give one of them"):
         local_executor(2, "cpu", 3)
     with pytest.raises(Sam2rlError, match="--device cpu,cpu names cpu twice: give each device once, and --per-device"):
         local_executor(device="cpu,cpu")

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -79,9 +79,8 @@ SQUARE = Kind(Square, square, read)
 
 
 @pytest.fixture(autouse=True)
-def _kind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module._KINDS, "square", f"{__name__}:SQUARE")
-    yield
 
 
 def worked_on(folder: Path) -> list[str]:
@@ -140,7 +139,7 @@ def test_tasks_go_through_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_files_name_no_other_code() -> None:
-    with pytest.raises(Sam2rlError, match="Tasks of kind 'os:system' are unknown to sam2rl_tracker .*: install"):
+    with pytest.raises(Sam2rlError, match=r"Tasks of kind 'os:system' are unknown to sam2rl_tracker .*: install"):
         TaskFile("os:system", "{}", Path("x"), "0").load()
     with pytest.raises(Sam2rlError, match=r"A task of kind square cannot be read by .* \(colour is not known\)"):
         TaskFile("square", '{"folder": "a", "number": 1, "colour": 2}', Path("x"), "0").load()
