@@ -101,7 +101,10 @@ def train(
         for one in (seed if seed else [chosen.seed])
     ]
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
-    with detaching(cluster, folder), _Line(tasks, executor) if slurm else _Bars(tasks) as bars:
+    with (
+        detaching(cluster, folder),
+        _Line(tasks, executor) if slurm or len(tasks) > _MOST_BARS else _Bars(tasks) as bars,
+    ):
         for outcome in train_all(tasks, executor, bars.update, on_wait=bars.wait):
             bars.end(outcome)
             if isinstance(outcome.result, Sam2rlError):
@@ -113,6 +116,9 @@ def train(
         print_json({"agents": results, "failures": failures, "not_scored": not_scored})
     if failures:
         raise typer.Exit(1)
+
+
+_MOST_BARS = 40  # that a screen has room for; thousands would keep a core busy
 
 
 class _Bars:

@@ -22,7 +22,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
-from sam2rl_tracker.runs.tasks import Kind, run_tasks, work
+from sam2rl_tracker.runs.tasks import Kind, read_result, run_tasks, work
 from sam2rl_tracker.training.ppo import train
 from sam2rl_tracker.training.progress import TrainingProgress, read_training
 from sam2rl_tracker.training.task import Task, make_agent
@@ -106,8 +106,11 @@ def train_object(
         "sam2_quality": sam2,
     }
     agent = make_agent(task, model, simulator, trained.tensors, record)
-    path = save_agent(agent, task.folder)
     best = make_agent(task, model, simulator, {"actions": np.array(trained.best_actions)}, {})
+    there: TrainingResult | None = read_result(task)
+    if there is not None:  # another machine was faster: its agent stays with its result
+        return there
+    path = save_agent(agent, task.folder)
     return TrainingResult(
         sequence=task.sequence,
         object_id=task.object_id,
