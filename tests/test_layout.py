@@ -48,6 +48,8 @@ DICTIONARIES = {  # the public functions that take or give a `dict[str, Any]`, a
     "parameters.parse_parameters": "keyword arguments of a class that it does not know",
     "report.style.Stroke.line": "Matplotlib's keyword arguments",
     "report.style.Style.line": "Matplotlib's keyword arguments",
+    "learning.environment.TrackingControlEnv.reset": "gymnasium's interface",
+    "learning.environment.TrackingControlEnv.step": "gymnasium's interface",
     "runs.folder.RunFolder.load_checkpoint": "the content of a file, handed to the one who wrote it",
     "tracking.tracker.Tracker.revise": "a trace, whose lines are JSON for users",
     "tracking.tracker.Tracker.trace": "a trace, whose lines are JSON for users",

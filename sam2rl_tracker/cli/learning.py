@@ -25,7 +25,7 @@ def learn(
     per_device: PerDevice = None,
     as_json: Json = False,
 ) -> None:
-    """Learn an agent that controls tracking on any video: `sam2rl track --policy learned:agent=FILE`. Resumes by itself."""
+    """Learn an agent that controls tracking on any video, for --policy learned:agent=FILE. Resumes by itself."""
     from sam2rl_tracker.learning.learn import learn as learn_agent
     from sam2rl_tracker.learning.settings import parse_learn_settings
     from sam2rl_tracker.runs.devices import list_devices, local_executor

@@ -111,7 +111,9 @@ class ControlNetwork(nn.Module):
         summary = torch.cat([pooled[index, best], known], dim=-1)
         each = self.replace(torch.cat([stored, known[:, None].expand(-1, CAPACITY, -1)], dim=-1))[..., 0]
         # While the bank is not full every insertion is the same: the first place stands for all.
-        open_place = torch.arange(CAPACITY, device=best.device) >= seen.held[:, 1:].sum(dim=1, keepdim=True).clamp(min=1)
+        open_place = torch.arange(CAPACITY, device=best.device) >= seen.held[:, 1:].sum(dim=1, keepdim=True).clamp(
+            min=1
+        )
         each = each.masked_fill(open_place, -1e4)
         memory = torch.cat([self.discard(summary), each], dim=1)
         return Judgement(quality, presence, memory, self.value(summary)[:, 0])

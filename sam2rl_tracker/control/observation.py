@@ -1,4 +1,4 @@
-"""What the agent sees of a frame: numbers about each candidate, each stored memory, and the past. No truth is in them."""
+"""What the agent sees of a frame: numbers about each candidate, each stored memory, and the past; no truth."""
 
 from __future__ import annotations
 
@@ -165,9 +165,7 @@ def _cosines(some: Tensor, others: Tensor) -> Tensor:
     return F.normalize(some, dim=-1) @ F.normalize(others, dim=-1).transpose(1, 2)
 
 
-def _candidates(
-    candidates: Candidates, looks: Looks, seen: Seen, state: State, pairs: Tensor, held: Tensor
-) -> Tensor:
+def _candidates(candidates: Candidates, looks: Looks, seen: Seen, state: State, pairs: Tensor, held: Tensor) -> Tensor:
     ious, logits = candidates.ious, candidates.logits
     rows, count = ious.shape
     others = ious[:, None].expand(rows, count, count).masked_fill(torch.eye(count, device=ious.device).bool(), -1)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.control.decide import Decision, worth_showing
 from sam2rl_tracker.control.network import ControlNetwork, Judgement
 from sam2rl_tracker.control.observation import View
 from sam2rl_tracker.control.state import State
-from sam2rl_tracker.control.decide import Decision, worth_showing
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ class TrackingControlEnv(gymnasium.Env[Seen, np.ndarray]):
             engine = Engine(load_model(model, device))
             videos = encode(engine, [load_clip(open_workspace(workspace), sequence, object_id)])
         self._engine, self._videos = engine, videos
-        self.observation_space = observation_space(engine.model)
+        self.observation_space: spaces.Dict = observation_space(engine.model)  # type: ignore[assignment]
         self.action_space = spaces.MultiDiscrete([CANDIDATES, 2, 1 + CAPACITY])
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
@@ -178,7 +178,9 @@ class MemoryOfManyVideos(VecEnv):
             self.quality.append(float(torch.stack(self._rewards).mean()))
             last = self._observation
             for row, info in enumerate(infos):
-                info.update({"terminal_observation": {k: v[row] for k, v in last.items()}, "TimeLimit.truncated": False})
+                info.update(
+                    {"terminal_observation": {k: v[row] for k, v in last.items()}, "TimeLimit.truncated": False}
+                )
             self._begin()
         else:
             self._predict()

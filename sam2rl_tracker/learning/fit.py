@@ -1,4 +1,4 @@
-"""Fitting the network to what was gathered: candidates and presence have labels on every frame, the memory a teacher."""
+"""Fitting the network to what was gathered: candidates and presence have labels, the memory has a teacher."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def fit(
                 group["lr"] = settings.learning_rate * min(1.0, step / _WARM_UP) * falling
             losses = losses_of(network, samples.take(order[start : start + batch].tolist()), settings)
             optimiser.zero_grad()
-            losses.total.backward()  # type: ignore[no-untyped-call]
+            losses.total.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             step += 1

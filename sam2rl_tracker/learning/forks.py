@@ -81,7 +81,7 @@ def _fork(
     apart = rollouts.copy([row for row in range(rows) for _ in range(count)])
     repeated = decision.take([row for row in range(rows) for _ in range(count)])
     apart.decide(replace(repeated, action=actions.flatten()))
-    rewards = []
+    rewards: list[Tensor] = []
     while not apart.done and len(rewards) < horizon:
         rewards.append(apart.step(follow).reward)
     seen = {n: v if n == "held" else v.half() for n, v in vars(rollouts.view.observation).items()}

@@ -75,7 +75,7 @@ def learn(
     out: Path,
     model: str = "nano",
     device: str | None = None,
-    settings: LearnSettings = LearnSettings(),
+    settings: LearnSettings | None = None,
     executor: Executor = HERE,
     report: Callable[[str], None] = lambda text: None,
 ) -> Learning:
@@ -87,13 +87,14 @@ def learn(
         out: The agent's file. The run's folder lies beside it, with `.run` at the end.
         model: Which SAM 2, as `load_model` takes it.
         device: Where it runs; None = the best there is.
-        settings: Of the learning.
+        settings: Of the learning; None = the defaults.
         executor: Where videos are tracked.
         report: Is called with a line of text per stage.
 
     Raises:
         Sam2rlError: Nothing to learn from, a validation that overlaps it, or the folder is of other settings.
     """
+    settings = settings or LearnSettings()
     loaded = load_model(model, device)
     size = loaded.network.image_size
     shift = settings.seed * 100_003 % 900_000  # other seeds learn from other scenes
@@ -229,7 +230,9 @@ class _Run:
         loaded = load_control_agent(agent)
         forks = read_rows(Forks, files)
         samples = read_rows(Samples, gathered[-len(files) :])
-        teach_by_forks(loaded.network, forks, samples, settings, lambda step, loss: board.add_scalar("forks", loss, step))
+        teach_by_forks(
+            loaded.network, forks, samples, settings, lambda step, loss: board.add_scalar("forks", loss, step)
+        )
         self._save(loaded.network, path, {**loaded.record["samples"], "forks": len(forks.returns)})
         return path
 
@@ -316,7 +319,7 @@ def teach_by_forks(
             loss = advantage_loss(network, forks.take(order[start : start + batch].tolist()))
             loss = loss + losses_of(network, samples.take(some.tolist()), settings).memory
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(heads, 1.0)
             optimiser.step()
             step += 1

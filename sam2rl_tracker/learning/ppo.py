@@ -41,15 +41,16 @@ class _ControlPolicy(ActorCriticPolicy):
     """Actor and critic are the network's own heads; nothing is put on top of them."""
 
     def __init__(self, *arguments: Any, network: ControlNetwork, **keywords: Any):
-        chosen = {"features_extractor_class": _Judge, "features_extractor_kwargs": {"network": network}}
-        super().__init__(*arguments, **{**keywords, **chosen, "net_arch": [], "ortho_init": False})
-        self.action_net = _Part(0, CAPACITY + 1)  # type: ignore[assignment]
-        self.value_net = _Part(CAPACITY + 1, CAPACITY + 2)  # type: ignore[assignment]
+        chosen: dict[str, Any] = {"net_arch": [], "ortho_init": False, "features_extractor_class": _Judge}
+        chosen["features_extractor_kwargs"] = {"network": network}
+        super().__init__(*arguments, **{**keywords, **chosen})
+        self.action_net = _Part(0, CAPACITY + 1)
+        self.value_net = _Part(CAPACITY + 1, CAPACITY + 2)
         heads = [network.replace, network.discard, network.value]
         for parameter in network.parameters():
             parameter.requires_grad_(False)
         parameters = [parameter.requires_grad_(True) for head in heads for parameter in head.parameters()]
-        self.optimizer = self.optimizer_class(parameters, lr=keywords.get("lr_schedule", arguments[2])(1))
+        self.optimizer = torch.optim.Adam(parameters, lr=arguments[2](1), eps=1e-5)
 
 
 def improve_memory(

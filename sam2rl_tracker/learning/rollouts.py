@@ -119,7 +119,9 @@ class Rollouts:
             videos = self.videos[start : start + BATCH]
             masks = resize(candidates.logits[start : start + BATCH], self._engine.input_size) > 0
             truth = torch.stack([video.truth[t] for video in videos])[:, None]
-            ignored = [video.ignored[t] if video.ignored is not None else truth.new_zeros(truth.shape[-2:]) for video in videos]
+            ignored = [
+                video.ignored[t] if video.ignored is not None else truth.new_zeros(truth.shape[-2:]) for video in videos
+            ]
             counts = ~torch.stack(ignored)[:, None]
             both, either = (masks & truth & counts).sum(dim=(2, 3)), ((masks | truth) & counts).sum(dim=(2, 3))
             ious.append(both / either.clamp(min=1))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -15,7 +14,6 @@ from sam2rl_tracker.control.observation import Observation
 from sam2rl_tracker.engine.types import Rows
 from sam2rl_tracker.learning.rollouts import Step
 from sam2rl_tracker.media.files import atomic_path
-
 
 _Rows = TypeVar("_Rows", bound=Rows)
 
@@ -47,7 +45,9 @@ class Samples(Rows):
     def seen(self) -> Observation:
         """As the network takes it."""
         names = Observation.__dataclass_fields__
-        return Observation(**{name: getattr(self, name) if name == "held" else getattr(self, name).float() for name in names})
+        return Observation(
+            **{name: getattr(self, name) if name == "held" else getattr(self, name).float() for name in names}
+        )
 
 
 def samples_of(steps: Sequence[Step]) -> Samples:

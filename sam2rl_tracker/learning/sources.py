@@ -80,7 +80,8 @@ def part_of(clip: Clip, frames: int, chance: np.random.Generator) -> Clip:
         return clip
     seen = clip.masks.any(axis=(1, 2)) & clip.known
     starts = [t for t in np.flatnonzero(seen[: len(clip) - FEWEST_FRAMES + 1]) if clip.known[t + 1 : t + frames].any()]
-    start = int(chance.choice(starts))
+    whole = [t for t in starts if t + frames <= len(clip)]
+    start = int(chance.choice(whole or starts))
     end = start + frames
     ignored = None if clip.ignored is None else clip.ignored[start:end]
     return Clip(clip.images[start:end], clip.masks[start:end], clip.known[start:end], ignored)
@@ -110,7 +111,9 @@ def _cut(clip: Clip, frames: int) -> Clip:
     ignored = None if clip.ignored is None else clip.ignored[:frames]
     if not clip.known[1:frames].any():
         raise Sam2rlError(f"A clip's truth is unknown on its first {frames} frames: leave its sequence out.")
-    return replace(clip, images=clip.images[:frames], masks=clip.masks[:frames], known=clip.known[:frames], ignored=ignored)
+    return replace(
+        clip, images=clip.images[:frames], masks=clip.masks[:frames], known=clip.known[:frames], ignored=ignored
+    )
 
 
 def refuse_overlap(train: Sequence[Source], validate: Sequence[Source]) -> None:

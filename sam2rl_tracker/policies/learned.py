@@ -39,8 +39,8 @@ class Learned(BankPolicy):
         title="SAM2RL-G",
         basis=Basis.OWN,
         attends="The prompted frame and the stored ones, seven in all; pointers of the same frames.",
-        remembers="After every frame a network drops it or puts it in the place of a stored one, by what it sees of the "
-        "candidates, the stored frames and the past.",
+        remembers="After every frame a network drops it or puts it in the place of a stored one, by what it sees of "
+        "the candidates, the stored frames and the past.",
         chooses="The candidate of the highest IoU as the network expects it.",
         visible="Its mask's expected quality is above that of an empty one.",
         corrected="The frame joins the prompted one as a conditioning frame. What was seen of the object begins anew "
