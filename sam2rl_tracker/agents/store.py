@@ -11,10 +11,8 @@ from sam2rl_tracker.agents.agent import Agent, fingerprint
 from sam2rl_tracker.agents.files import agent_path, load_agent, save_agent
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import NoAgent, Sam2rlError
-from sam2rl_tracker.media.files import StrPath, exclusive
+from sam2rl_tracker.media.files import StrPath, in_turn
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
-
-_PATIENCE = 60.0  # seconds to wait for another training that publishes, which takes a moment
 
 
 def agents_folder(workspace: Path) -> Path:
@@ -95,7 +93,7 @@ def publish(agent: Agent, folder: Path) -> Path:
     Raises:
         Sam2rlError: The folder or the file cannot be written.
     """
-    with exclusive(folder, "training", timeout=_PATIENCE):  # between the look and the file, nobody else writes one
+    with in_turn(folder, "training"):  # between the look and the file, nobody else writes one
         return agent_path(folder, agent.fingerprint) if _has_better(folder, agent) else save_agent(agent, folder)
 
 

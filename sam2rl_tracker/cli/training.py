@@ -103,7 +103,10 @@ def train(
     ]
     done: list[TrainingResult] = []
     failures = list[dict[str, Any]]()
-    with detaching(cluster, folder), _Line(tasks, executor) if slurm else _Bars(tasks) as bars:
+    with (
+        detaching(cluster, folder),
+        _Line(tasks, executor) if slurm or len(tasks) > _MOST_BARS else _Bars(tasks) as bars,
+    ):
         for outcome in train_all(tasks, executor, bars.update, on_wait=bars.wait):
             bars.end(outcome)
             if isinstance(outcome.result, Sam2rlError):
@@ -123,6 +126,9 @@ def train(
         )
     if failures:
         raise typer.Exit(1)
+
+
+_MOST_BARS = 40  # that a screen has room for; thousands would keep a core busy
 
 
 class _Bars:

@@ -12,19 +12,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from sam2rl_tracker import __version__
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import write_once
+from sam2rl_tracker.media.files import machine_name, write_once
 from sam2rl_tracker.runs.executors import Executor, Outcome, unwatched
 
 if TYPE_CHECKING:
@@ -115,8 +113,8 @@ class TaskFile:
             return _restore(kind.task, json.loads(self.fields))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Sam2rlError(
-                f"A task of kind {self.kind} cannot be read by sam2rl_tracker {__version__} ({error}): install the "
-                "version that wrote it."
+                f"A task of kind {self.kind} cannot be read by sam2rl_tracker {package_version()} ({error}): install "
+                "the version that wrote it."
             ) from error
 
     def on(self, device: str) -> TaskFile:
@@ -161,7 +159,7 @@ def find_kind(name: str) -> Kind[Any, Any]:
     """
     if name not in _KINDS:
         raise Sam2rlError(
-            f"Tasks of kind {name!r} are unknown to sam2rl_tracker {__version__}, which knows {', '.join(_KINDS)}: "
+            f"Tasks of kind {name!r} are unknown to sam2rl_tracker {package_version()}, it knows {', '.join(_KINDS)}: "
             "install the version that wrote them."
         )
     module, _, attribute = _KINDS[name].partition(":")
@@ -261,12 +259,15 @@ def work(task: FileTask | TaskFile, *more: Any) -> Any:
 
 def made_by() -> dict[str, str]:
     """This machine and version, for the record."""
-    return {"machine": machine_name(), "version": __version__}
+    return {"machine": machine_name(), "version": package_version()}
 
 
-def machine_name() -> str:
-    """Of this machine, as the cluster names it where it is one of a cluster."""
-    return os.environ.get("SLURMD_NODENAME") or platform.node()
+def package_version() -> str:
+    """Of this package, as it is installed."""
+    try:
+        return version("sam2rl_tracker")
+    except PackageNotFoundError:  # it is run from a folder
+        return "unknown"
 
 
 def run_tasks(

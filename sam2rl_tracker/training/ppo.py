@@ -70,7 +70,8 @@ def train(
         Sam2rlError: Another training is at work in the folder, it was begun with other settings or on another video,
             truth or model, its checkpoint is damaged, or it cannot be written to.
     """
-    with locked(folder, "training"):
+    # Two machines that train the same go through the same states, and replace whole files by the same ones.
+    with locked(folder, "training", elsewhere=True):
         episodes = -(-settings.samples // simulator.decisions)
         if settings.relative and episodes == 1:
             raise Sam2rlError(

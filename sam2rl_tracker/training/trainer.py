@@ -23,7 +23,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
-from sam2rl_tracker.runs.tasks import Kind, run_tasks, work
+from sam2rl_tracker.runs.tasks import Kind, read_result, run_tasks, work
 from sam2rl_tracker.training.ppo import Trained, train
 from sam2rl_tracker.training.progress import TrainingProgress, read_training
 from sam2rl_tracker.training.search import follow
@@ -141,6 +141,9 @@ def train_object(
     if task.settings.pointers == AUTO and kept.quality < sam2:
         agent = _sam2_agent(task, model, attempts[-1].simulator, sam2)
     agent.record["steps"] = sum(progress.steps for progress in spent)
+    there: TrainingResult | None = read_result(task)
+    if there is not None:  # another machine was faster: its agent stays with its result
+        return there
     path = save_agent(agent, task.folder)
     return TrainingResult(
         sequence=task.sequence,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -91,6 +91,21 @@ def test_tasks_are_spread_over_devices() -> None:
     assert {outcome.task for outcome in outcomes} == set(tasks)
     places = [result_of(outcome) for outcome in outcomes]
     assert sorted(device for device, _ in set(places)) == ["left", "left", "right", "right"]  # four workers
+
+
+def test_workers_are_a_task_ahead_of_the_caller() -> None:
+    asked: list[str] = []
+
+    def tasks() -> Iterator[str]:
+        for name in ("a", "b", "c"):
+            asked.append(name)
+            yield name
+
+    outcomes = Processes(1).run(work, tasks())
+    assert next(outcomes).result == "A"
+    assert asked == ["a", "b"]
+    outcomes.close()
+    assert gone()
 
 
 def test_who_stops_looking_stops_the_processes() -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.report.table import render
 from sam2rl_tracker.runs.devices import local_executor
 from sam2rl_tracker.runs.executors import Outcome, Processes
+from sam2rl_tracker.runs.tasks import digest_of
 from sam2rl_tracker.training.progress import read_curve
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task
@@ -136,3 +142,55 @@ def test_a_failed_object_does_not_stop_the_others(workspace: Workspace, jobs: in
     again = train_object(good)  # finished: nothing is trained anew
     assert (again.steps, again.quality) == (second.steps, second.quality)
     assert TrainingResult.from_json(second.as_json()) == second
+
+
+_ANOTHER_MACHINE = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from quick import QUICK
+from sam2rl_tracker.runs.tasks import work
+from sam2rl_tracker.training.task import Task
+folder, me, other = Path({folder!r}), {me!r}, {other!r}
+
+def together(progress):
+    (folder / f"{{me}}-{{progress.iteration}}").touch()
+    while not (folder / f"{{other}}-{{progress.iteration}}").exists():
+        time.sleep(0.01)
+
+result = work(Task(folder, "clip", 1, settings=QUICK, rows=8), together)
+print(result.quality, result.steps)
+"""
+
+
+@pytest.mark.slow
+def test_two_machines_that_train_the_same_lose_nothing(workspace: Workspace) -> None:
+    """Two processes stand in for machines. They train in one folder, an iteration at a time each, to the end."""
+    alone = train_object(Task(workspace.folder, "clip", 1, settings=QUICK, rows=8))
+    bits = alone.own_file.read_bytes()
+    shutil.rmtree(alone.own_file.parent)
+    started = []
+    for me, other in (("one", "two"), ("two", "one")):
+        code = _ANOTHER_MACHINE.format(
+            tests=str(Path(__file__).parents[1]), folder=str(workspace.folder), me=me, other=other
+        )
+        variables = {**os.environ, "SLURMD_NODENAME": me}
+        started.append(subprocess.Popen([sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE, text=True))
+    answers = [process.communicate()[0] for process in started]
+    assert answers == [f"{alone.quality} {alone.steps}\n"] * 2
+    task = Task(workspace.folder, "clip", 1, settings=QUICK, rows=8)
+    assert json.loads(task.result.read_text())["made_by"]["machine"] in ("one", "two")
+    (agent,) = task.folder.glob("*.safetensors")
+    assert agent.read_bytes() == bits
+    (again,) = train_all([task])  # it is done
+    assert isinstance(again.result, TrainingResult)
+    assert again.result.quality == alone.quality
+
+
+def test_what_changes_a_training_makes_it_another_task(workspace: Workspace) -> None:
+    task = Task(workspace.folder, "clip", 1, settings=QUICK)
+    assert task == Task(workspace.folder, "clip", 1, settings=QUICK)
+    assert digest_of(task) == digest_of(dataclasses.replace(task, device="cpu", rows=4))
+    truth = workspace.sequences / "clip" / "groundtruth_1.txt"
+    truth.write_text(truth.read_text() + "\n")
+    assert digest_of(task) != digest_of(Task(workspace.folder, "clip", 1, settings=QUICK))
