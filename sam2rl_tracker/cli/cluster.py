@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -112,11 +113,12 @@ class TasksView:
 
     def __init__(self, total: int, name: Callable[[Any], str] = str, status: Callable[[], str] = lambda: ""):
         self._total, self._name, self._status = total, name, status
-        self._done = self._failed = self._running = 0
+        self._done = self._failed = 0
+        self._running: int | None = None  # as an executor tells it
         self._shares: dict[Any, float] = {}  # of tasks under way
         self._gains: dict[str, float] = {}
         self._told = float("-inf")
-        self._counted: tuple[int, ...] = ()
+        self._counted: tuple[int | None, ...] = ()
         self._mark: tuple[float, float] | None = None  # time and share when it was looked at first
         columns = (BarColumn(bar_width=20), TextColumn("{task.fields[said]}"))
         self._progress = Progress(*columns, console=console, transient=True)
@@ -138,6 +140,8 @@ class TasksView:
         """
         self._shares[task] = share
         self._gains[self._name(task)] = gain
+        if self._running is None:  # where tasks run in this process, nobody tells
+            self._show()
 
     def end(self, task: Any, failed: bool = False, gain: float | None = None) -> None:
         """Count a task that has ended."""
@@ -153,10 +157,12 @@ class TasksView:
         Args:
             running: Those under way.
         """
-        now, share = time.monotonic(), self._share()
         self._running = len(running)
-        self._mark = self._mark or ((now, share) if running or share else None)
-        text = self.text()
+        self._show()
+
+    def _show(self) -> None:
+        now, share, text = time.monotonic(), self._share(), self.text()
+        self._mark = self._mark or ((now, share) if self._running or share else None)
         self._progress.update(self._bar, completed=share, said=escape(text))
         counted = (self._done, self._failed, self._running)
         if not console.is_terminal and (counted != self._counted or now - self._told > _LOG):
@@ -165,8 +171,9 @@ class TasksView:
 
     def text(self) -> str:
         """The line."""
-        waiting = self._total - self._done - self._failed - self._running
-        parts = [f"done {self._done}", f"running {self._running}", f"waiting {waiting}", f"failed {self._failed}"]
+        running = len(self._shares) if self._running is None else self._running
+        waiting = self._total - self._done - self._failed - running
+        parts = [f"done {self._done}", f"running {running}", f"waiting {waiting}", f"failed {self._failed}"]
         parts += [text for text in (self._left(), self._best(), self._status()) if text]
         return "  ".join(parts)
 
@@ -181,7 +188,7 @@ class TasksView:
         return f"{timedelta(seconds=round(seconds))} left"
 
     def _best(self) -> str:
-        best = sorted(self._gains.items(), key=lambda pair: -pair[1])[:_BEST]
+        best = nlargest(_BEST, self._gains.items(), key=lambda pair: pair[1])
         return "best " + ", ".join(f"{name} {gain:+.3f}" for name, gain in best) if best else ""
 
 

@@ -134,6 +134,12 @@ class Engine:
         pointers = blank_pointers(self._network, pointers.float(), visible, scores)
         return Chosen(logits=logits, object_scores=scores, pointers=pointers)
 
+    @torch.inference_mode()
+    def project_pointers(self, tokens: Tensor) -> Tensor:
+        """Output tokens [..., C] as object pointers [..., C] float32, none replaced."""
+        with self._autocast():
+            return self._network.obj_ptr_proj(tokens).float()
+
     # --------------------------------------------------------------------------------------------- prompts
 
     @torch.inference_mode()
@@ -312,7 +318,8 @@ class Engine:
     ) -> Tensor:
         """The image as seen from what each selection attends to, [rows, C, h, w]."""
         different = {selection.bank: selection for selection in selections}
-        if shape is None and len(different) < len(selections):  # rows that differ in their prompts alone
+        one_image = len(features.query) == 1
+        if shape is None and one_image and len(different) < len(selections):  # rows that differ in their prompts alone
             place = {bank: row for row, bank in enumerate(different)}
             return self._condition(features, list(different.values()))[[place[one.bank] for one in selections]]
         bank = gather(self._network, self._memory_pos, selections, shape)

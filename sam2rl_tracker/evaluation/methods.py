@@ -16,7 +16,10 @@ PUBLISHED = ("SAMURAI", "DAM4SAM", "SAM2Long", "SAM3", "D4SM", "HiM2SAM", "SAMIT
 HEURISTICS = (*PUBLISHED, "MoSAM")
 """The trackers that are run by rules: the published ones, and MoSAM-style, which was written from an abstract."""
 
-TRACKERS = (REFERENCE, *HEURISTICS, AGENTS)
+LEARNED = "SAM2RL-G"
+"""The tracker that is run by an agent learned from other videos: it has never seen the truth it is scored on."""
+
+TRACKERS = (REFERENCE, *HEURISTICS, LEARNED, AGENTS)
 """All that are registered with the VOT toolkit."""
 
 TITLES = {

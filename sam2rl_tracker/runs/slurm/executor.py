@@ -129,30 +129,33 @@ class Slurm(Executor):
     # ---------------------------------------------------------------------------------------------------- submitting
 
     def _begin(self, tasks: Mapping[Path, FileTask]) -> list[_Job]:
-        """Jobs for tasks, by their result files: those that are in the queue, and new ones for the others.
+        """Jobs for tasks, by their result files: those of arrays that are in the queue, and new ones for the others.
 
         Raises:
             Sam2rlError: See `run`; or a job of the queue works on a task with other settings.
         """
-        submissions = {one.name: one for one in read_submissions(self._home)}
-        live = [job for job in client.list_jobs(list(submissions)) if job.is_live]
+        submissions = read_submissions(self._home)[::-1]  # a task that was submitted again is in the newer one
+        states = {(job.name, job.index): job for job in client.list_jobs([one.name for one in submissions])}
+        alive = {name for (name, _), job in states.items() if job.is_live}
+        left = dict(tasks)
         jobs = []
-        for state in live:
-            submission = submissions[state.name]
-            wanted = {}
-            for number, written in enumerate(read_chunk(submission.folder, state.index).tasks):
-                task = tasks.get(written.result)
-                if task is not None and digest_of(task) != written.digest:
-                    raise Sam2rlError(
-                        f"Slurm's job {state.array}_{state.index} works on {written.result} with other settings: wait "
-                        f"for it, or end it by `sam2rl jobs {self._home} --cancel`."
-                    )
-                if task is not None:
-                    wanted[number] = task
-            if wanted:
-                jobs.append(_Job(submission, state.index, wanted, state=state))
-        followed = {task.result.absolute() for job in jobs for task in job.tasks.values()}
-        return jobs + self._submit([task for path, task in tasks.items() if path not in followed])
+        for submission in [one for one in submissions if one.name in alive]:
+            for index in range(submission.jobs):  # those that have ended, too: what failed in them has failed
+                state = states.get((submission.name, index))
+                wanted = {}
+                for number, written in enumerate(read_chunk(submission.folder, index).tasks):
+                    if written.result not in left:
+                        continue
+                    if digest_of(left[written.result]) == written.digest:
+                        wanted[number] = left.pop(written.result)
+                    elif state is not None and state.is_live:
+                        raise Sam2rlError(
+                            f"Slurm's job {state.array}_{index} works on {written.result} with other settings: wait "
+                            f"for it, or end it by `sam2rl jobs {self._home} --cancel`."
+                        )
+                if wanted:
+                    jobs.append(_Job(submission, index, wanted, state=state))
+        return jobs + self._submit(list(left.values()))
 
     def _submit(self, tasks: Sequence[FileTask], alone: Sequence[FileTask] = ()) -> list[_Job]:
         """Submit tasks, some of them in a job of their own each; [] for none.

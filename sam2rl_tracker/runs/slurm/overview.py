@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.runs.slurm import client
-from sam2rl_tracker.runs.slurm.records import Failure, Submission, read_chunk, read_report, read_submissions
+from sam2rl_tracker.runs.slurm.records import Failure, Report, Submission, read_chunk, read_report, read_submissions
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,11 @@ class Overview:
 def list_submissions(home: Path) -> tuple[list[Overview], str | None]:
     """What was submitted for a workspace, the oldest first; and why Slurm has no say in it, if so."""
     submissions = read_submissions(home)
-    problem = None
-    jobs: list[client.Job] = []
     try:
         jobs = client.list_jobs([one.name for one in submissions])
     except client.NoAnswer as error:
-        problem = str(error)
-    return [_overview(one, [job for job in jobs if job.name == one.name]) for one in submissions], problem
+        return [_overview(one, None) for one in submissions], str(error)
+    return [_overview(one, [job for job in jobs if job.name == one.name]) for one in submissions], None
 
 
 def cancel_submissions(home: Path) -> int:
@@ -107,20 +105,26 @@ def cancel_submissions(home: Path) -> int:
     return len(live)
 
 
-def _overview(one: Submission, jobs: Sequence[client.Job]) -> Overview:
-    live = {job.index: job for job in jobs if job.is_live}
+def _overview(one: Submission, jobs: Sequence[client.Job] | None) -> Overview:
+    """How a submission stands.
+
+    Args:
+        jobs: As Slurm knows them; None = it does not answer, and what its jobs were at goes on.
+    """
+    known = {job.index: job for job in jobs or ()}
     done = running = waiting = left = 0
     failed = []
     for index in range(one.jobs):
         tasks = read_chunk(one.folder, index).tasks
-        report = read_report(one.folder, index)
-        ended = report.done | report.failed.keys() if report else set()
-        under_way = report.running if report and index in live and live[index].state == "RUNNING" else set()
-        done += len(report.done) if report else 0
-        running += len(under_way)
-        others = len(tasks) - len(ended) - len(under_way)
-        waiting += others if index in live else 0
-        left += 0 if index in live else others
-        failed += [FailedTask(tasks[k].result, failure) for k, failure in (report.failed if report else {}).items()]
-    array = jobs[0].array if jobs else None
-    return Overview(one, array, dict(Counter(job.state for job in jobs)), done, running, waiting, left, failed)
+        report = read_report(one.folder, index) or Report()
+        is_live = jobs is None or (index in known and known[index].is_live)
+        is_running = jobs is None or (index in known and known[index].state == "RUNNING")
+        under_way = len(report.running) if is_running else 0
+        others = len(tasks) - len(report.done) - len(report.failed) - under_way
+        done += len(report.done)
+        running += under_way
+        waiting += others if is_live else 0
+        left += 0 if is_live else others
+        failed += [FailedTask(tasks[task].result, failure) for task, failure in report.failed.items()]
+    states = dict(Counter(job.state for job in known.values()))
+    return Overview(one, jobs[0].array if jobs else None, states, done, running, waiting, left, failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from slurm_stand_in import StandIn, slurm  # noqa: F401  # a fixture
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.runs.slurm.client import Job, NoAnswer, cancel, check_slurm, list_jobs, most_jobs, parse_settings
@@ -17,34 +18,7 @@ BAD_PARTITION = (
 QUEUE = "sam2rl-a|7|0|RUNNING|None|n1\\nsam2rl-a|7|1|PENDING|BeginTime|\\nsam2rl-b|9|N/A|FAILED|NonZeroExitCode|n2\\n"
 
 
-class Stand:
-    """Commands in a folder that is all of the search path but for a shell."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for name in ("sbatch", "squeue", "scancel", "srun", "scontrol", "sinfo"):
-            self.says(name)
-
-    def says(self, name: str, out: str = "", error: str = "", status: int = 0) -> None:
-        path = self.folder / name
-        lines = ["#!/bin/sh", f"echo {name} $@ >>{self.folder}/asked", f"printf '{out}'", f"printf '{error}' >&2"]
-        path.write_text("\n".join([*lines, f"exit {status}\n"]))
-        path.chmod(0o755)
-
-    @property
-    def asked(self) -> str:
-        return (self.folder / "asked").read_text()
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    return Stand(folder)
-
-
-def test_jobs_as_squeue_tells_them(slurm: Stand) -> None:
+def test_jobs_as_squeue_tells_them(slurm: StandIn) -> None:  # noqa: F811
     slurm.says("squeue", QUEUE)
     jobs = list_jobs(["sam2rl-a", "sam2rl-b"])
     assert jobs == [
@@ -59,12 +33,12 @@ def test_jobs_as_squeue_tells_them(slurm: Stand) -> None:
     assert "scancel --me --name sam2rl-a" in slurm.asked
 
 
-def test_the_array_limit(slurm: Stand) -> None:
+def test_the_array_limit(slurm: StandIn) -> None:  # noqa: F811
     slurm.says("scontrol", "MaxArraySize            = 17\\n")
     assert most_jobs() == 17
 
 
-def test_a_controller_that_is_away(slurm: Stand) -> None:
+def test_a_controller_that_is_away(slurm: StandIn) -> None:  # noqa: F811
     error = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\\n"
     slurm.says("squeue", error=error, status=1)
     with pytest.raises(NoAnswer, match=r"Slurm does not answer \(slurm_load_jobs error: Unable to contact .*\): try"):
@@ -79,7 +53,11 @@ def test_no_slurm_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         list_jobs(["sam2rl-a"])
 
 
-def test_what_slurm_refuses_is_a_sentence(slurm: Stand, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_slurm_refuses_is_a_sentence(
+    slurm: StandIn,  # noqa: F811
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     slurm.says("sbatch", error=BAD_PARTITION, status=1)
     slurm.says("sinfo", "main\\nbig\\n")
     with pytest.raises(
@@ -93,7 +71,7 @@ def test_what_slurm_refuses_is_a_sentence(slurm: Stand, tmp_path: Path, capfd: p
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_is_submitted(slurm: Stand, tmp_path: Path) -> None:
+def test_what_is_submitted(slurm: StandIn, tmp_path: Path) -> None:  # noqa: F811
     slurm.says("sbatch", "Submitted batch job 12\\n")
     settings = parse_settings(
         ["partition=gpu", "mem_gb=1.5", "exclusive=true", "setup=module load cuda", "timeout-min=9"]
