@@ -284,9 +284,7 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(
-        Sam2rlError, match=r"result\.json cannot be written \(No space left on device\): free some space"
-    ):
+    with pytest.raises(Sam2rlError, match=r"result\.json cannot be written \(No space left on device\): free"):
         write_once(tmp_path / "result.json", "x")
 
 
@@ -306,9 +304,11 @@ def test_another_machine_may_do_the_same(tmp_path, monkeypatch):
     """The system's lock reaches over machines on some file systems."""
     monkeypatch.setenv("SLURMD_NODENAME", "one")
     with exclusive(tmp_path, "training", elsewhere=True):
-        with pytest.raises(Sam2rlError, match="Another training is at work in"):  # on the same machine
-            with exclusive(tmp_path, "training", elsewhere=True):
-                pass
+        with (
+            pytest.raises(Sam2rlError, match="Another training is at work in"),  # on the same machine
+            exclusive(tmp_path, "training", elsewhere=True),
+        ):
+            pass
         monkeypatch.setenv("SLURMD_NODENAME", "two")
         with exclusive(tmp_path, "training", elsewhere=True):
             pass
@@ -321,9 +321,11 @@ def test_a_turn_that_a_dead_machine_left_is_taken_away(tmp_path, monkeypatch):
     turn.touch()
     with monkeypatch.context() as patch:
         patch.setattr("sam2rl_tracker.media.files._age", lambda path: 0)  # it is fresh
-        with pytest.raises(Sam2rlError, match=r"Another test is at work in .*: wait for it, or delete .*\.turn"):
-            with in_turn(tmp_path, "test", patience=0.05):
-                pass
+        with (
+            pytest.raises(Sam2rlError, match=r"Another test is at work in .*: wait for it, or delete .*\.turn"),
+            in_turn(tmp_path, "test", patience=0.05),
+        ):
+            pass
     os.utime(turn, (1, 1))
     with in_turn(tmp_path, "test"):
         assert turn.exists()
