@@ -279,7 +279,7 @@ def search(
     tasks = search_tasks(
         [Task(folder, name, k, model, device, Settings(seed=seed)) for name, k in objects.found], budget, width, save
     )
-    found = dict[SearchTask, SearchResult]()
+    found: dict[SearchTask, SearchResult] = {}
     view = TasksView(len(tasks), lambda one: _object_name(one.task), lambda: slurm_status(executor))
     with detaching(cluster, folder), view if slurm else console.status("Searching") as status:
 
