@@ -304,7 +304,7 @@ def search(
     settings = Settings(seed=seed, control=control, pointers=pointers)
     subjects = [Task(folder, name, k, model, device, settings) for name, k in objects.found]
     tasks = search_tasks(subjects, budget, width, save)
-    found = dict[SearchTask, SearchResult]()
+    found: dict[SearchTask, SearchResult] = {}
     view = TasksView(len(tasks), lambda one: _object_name(one.task), lambda: slurm_status(executor))
     with detaching(cluster, folder), view if slurm else console.status("Searching") as status:
 
