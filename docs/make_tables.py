@@ -374,7 +374,7 @@ def many_machines() -> list[str]:
         rate = workers / seconds
         hours = videos * seconds / workers / 3600
         return [
-            f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.0f} hours",
+            f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.1f} hours",
             f"{total('rename') * rate:.1f}",
             f"{total('create') * rate:.0f}",
             f"{total(*CALLS) * rate:.0f}",
