@@ -346,6 +346,59 @@ def baselines() -> list[str]:
     return table(["Name", "Rule", "Parameter"], lines)
 
 
+def unseen(group: str = "default") -> list[str]:
+    """Every policy on generated videos that nothing was trained on."""
+    own = read("unseen")["groups"][group]
+    rows = sorted(own["rows"], key=lambda row: row["quality"])
+    return table(
+        ["Policy", "Quality", "Difference to SAM 2", "`learned` beside it"],
+        (
+            [f"`{row['policy']}`", percent(row["quality"]), _paired(row, "to_sam2"), _paired(row, "of_learned")]
+            for row in rows
+        ),
+    )
+
+
+def unseen_others() -> list[str]:
+    """SAM 2, the best rules and the learned agent on other videos."""
+    rows = []
+    for group, own in read("unseen")["groups"].items():
+        if group == "default" or "parts" in group:
+            continue
+        for row in own["rows"]:
+            name = f"{group} ({own['videos']})"
+            rows.append([name, f"`{row['policy']}`", percent(row["quality"]), _paired(row, "to_sam2")])
+    return table(["Videos", "Policy", "Quality", "Difference to SAM 2"], rows)
+
+
+def unseen_calibration() -> list[str]:
+    """What was said beside what was true."""
+    curves = read("unseen")["calibration"]
+    return table(
+        ["", "Said", "True", "Frames"],
+        (
+            [what, f"{row['said']:.2f}", f"{row['true']:.2f}", f"{row['frames']}"]
+            for what, name in (("presence", "presence"), ("IoU", "quality"))
+            for row in curves[name]
+        ),
+    )
+
+
+def unseen_parts() -> list[str]:
+    """The learned agent's decisions one by one, and without a group of what it sees."""
+    return table(
+        ["Agent", "Videos", "Quality", "Difference to the whole agent"],
+        ([row["agent"], str(row["videos"]), percent(row["quality"]), row["difference"]] for row in read("unseen")["parts"]),
+    )
+
+
+def _paired(row: dict[str, Any], name: str) -> str:
+    if name not in row:
+        return "-"
+    middle, low, high = (100 * value for value in row[name])
+    return f"{signed(middle)} ({signed(low)} to {signed(high)})"
+
+
 def _built_in() -> list[Rule]:
     return [find_rule(name) for name in BUILTIN]
 
@@ -403,6 +456,10 @@ def _plan_minutes() -> str:
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
+    "unseen": unseen,
+    "unseen others": unseen_others,
+    "unseen parts": unseen_parts,
+    "unseen calibration": unseen_calibration,
     "real-videos": partial(trackers, "real-videos"),
     "real-videos-each": partial(trackers, "real-videos", sequences=True),
     "demo": partial(trackers, "demo"),
