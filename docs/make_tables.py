@@ -388,7 +388,10 @@ def unseen_parts() -> list[str]:
     """The learned agent's decisions one by one, and without a group of what it sees."""
     return table(
         ["Agent", "Videos", "Quality", "Difference to the whole agent"],
-        ([row["agent"], str(row["videos"]), percent(row["quality"]), row["difference"]] for row in read("unseen")["parts"]),
+        (
+            [row["agent"], str(row["videos"]), percent(row["quality"]), row["difference"]]
+            for row in read("unseen")["parts"]
+        ),
     )
 
 

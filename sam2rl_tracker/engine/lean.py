@@ -127,4 +127,5 @@ def _pointwise(layer: nn.Module, places: Tensor) -> Tensor:
     """A convolution of single places, or nothing at all, on [rows, h, w, channels]."""
     if isinstance(layer, nn.Identity):
         return places
+    assert isinstance(layer, nn.Conv2d)
     return F.linear(places, layer.weight[:, :, 0, 0], layer.bias)

@@ -44,8 +44,8 @@ class _ControlPolicy(ActorCriticPolicy):
         chosen: dict[str, Any] = {"net_arch": [], "ortho_init": False, "features_extractor_class": _Judge}
         chosen["features_extractor_kwargs"] = {"network": network}
         super().__init__(*arguments, **{**keywords, **chosen})
-        self.action_net = _Part(0, CAPACITY + 1)  # type: ignore[assignment]
-        self.value_net = _Part(CAPACITY + 1, CAPACITY + 2)
+        self.action_net = _Part(0, CAPACITY + 1)
+        self.value_net = _Part(CAPACITY + 1, CAPACITY + 2)  # type: ignore[assignment]
         heads = [network.replace, network.discard, network.value]
         for parameter in network.parameters():
             parameter.requires_grad_(False)
