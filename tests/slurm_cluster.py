@@ -16,7 +16,7 @@ import pytest
 VARIABLE = "SAM2RL_SLURM_START"
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 300) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 600) -> None:
     """Look often until something holds."""
     end = time.monotonic() + seconds
     while not what():
@@ -41,6 +41,11 @@ class Cluster:
         """{job, such as "7_0": state} of all jobs that are not forgotten."""
         lines = self.ask("squeue", "-h", "-r", "-t", "all", "-o", "%i %T").splitlines()
         return dict(line.split(maxsplit=1) for line in lines)
+
+    def empty(self) -> None:
+        """End all jobs."""
+        self.ask("scancel", "--me")
+        wait_for(lambda: not self.ask("squeue", "-h"))
 
     def start_requeued(self) -> None:
         """Start jobs that were queued again now, and not in two minutes."""

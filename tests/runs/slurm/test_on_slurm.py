@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from sam2rl_tracker.training.progress import read_training
 pytestmark = pytest.mark.slow
 
 QUICK = ("--set", "hidden=16", "--set", "beam=1", "--set", "imitation=0")
+STARTED: list[subprocess.Popen[str]] = []
 SMALL = (*QUICK, "--samples", 16)
 
 
@@ -31,16 +33,20 @@ def fixture_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Run:
+) -> Iterator[Run]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(executor, "QUEUE", 1.0)
-    return commands(monkeypatch, capsys)
+    yield commands(monkeypatch, capsys)
+    cluster.empty()  # a test that failed leaves nothing to the next
+    for process in STARTED:
+        process.kill()
 
 
 def started(*arguments: object) -> subprocess.Popen[str]:
     """`sam2rl ARGUMENTS` as a process of its own."""
     command = [sys.executable, "-m", "sam2rl_tracker", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    STARTED.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return STARTED[-1]
 
 
 def reports(workspace: Path) -> list[Report]:
