@@ -395,6 +395,12 @@ def unseen_parts() -> list[str]:
     )
 
 
+def _gain_of_learned() -> str:
+    rows = {row["policy"]: row for row in read("unseen")["groups"]["default"]["rows"]}
+    middle, low, high = (100 * value for value in rows["learned"]["to_sam2"])
+    return f"{middle:.1f} points of Quality (95 % interval {low:.1f} to {high:.1f})"
+
+
 def _paired(row: dict[str, Any], name: str) -> str:
     if name not in row:
         return "-"
@@ -515,6 +521,7 @@ def numbers() -> dict[str, str]:
     others = [row for rule, row in costs.items() if rule != "recency"]
     found |= {
         "many-machines.plan_minutes": _plan_minutes(),
+        "unseen.gain": _gain_of_learned(),
         "nano.parameters": f"{_nano_parameters() / 1e6:.2f} M",
         "benchmark.seed_gains": "{:.1f}, {:.1f} and {:.1f} points".format(*seed_gains),
         "benchmark.best_seed_gain": f"{best_gain:.1f}",
