@@ -351,9 +351,9 @@ def unseen(group: str = "default") -> list[str]:
     own = read("unseen")["groups"][group]
     rows = sorted(own["rows"], key=lambda row: row["quality"])
     return table(
-        ["Policy", "Quality", "Difference to SAM 2", "`learned` beside it"],
+        ["Policy", "Videos", "Quality", "Difference to SAM 2", "`learned` beside it"],
         (
-            [f"`{row['policy']}`", percent(row["quality"]), _paired(row, "to_sam2"), _paired(row, "of_learned")]
+            [f"`{row['policy']}`", str(row["videos"]), percent(row["quality"]), _paired(row, "to_sam2"), _paired(row, "of_learned")]
             for row in rows
         ),
     )
@@ -363,7 +363,7 @@ def unseen_others() -> list[str]:
     """SAM 2, the best rules and the learned agent on other videos."""
     rows = []
     for group, own in read("unseen")["groups"].items():
-        if group == "default" or "parts" in group:
+        if group == "default":
             continue
         for row in own["rows"]:
             name = f"{group} ({own['videos']})"
@@ -380,17 +380,6 @@ def unseen_calibration() -> list[str]:
             [what, f"{row['said']:.2f}", f"{row['true']:.2f}", f"{row['frames']}"]
             for what, name in (("presence", "presence"), ("IoU", "quality"))
             for row in curves[name]
-        ),
-    )
-
-
-def unseen_parts() -> list[str]:
-    """The learned agent's decisions one by one, and without a group of what it sees."""
-    return table(
-        ["Agent", "Videos", "Quality", "Difference to the whole agent"],
-        (
-            [row["agent"], str(row["videos"]), percent(row["quality"]), row["difference"]]
-            for row in read("unseen")["parts"]
         ),
     )
 
@@ -467,7 +456,6 @@ def _plan_minutes() -> str:
 TABLES: dict[str, Callable[[], list[str]]] = {
     "unseen": unseen,
     "unseen others": unseen_others,
-    "unseen parts": unseen_parts,
     "unseen calibration": unseen_calibration,
     "real-videos": partial(trackers, "real-videos"),
     "real-videos-each": partial(trackers, "real-videos", sequences=True),

@@ -4,7 +4,7 @@ python docs/unseen.py score OUT.jsonl --policies recency,learned [--first 800000
     track scenes with each policy; a line per scene and policy; goes on where it was ended; several may run side by side
 python docs/unseen.py calibrate OUT.json [--count 64]
     how often the object was there beside how often the agent said so, and expected beside true IoU
-python docs/unseen.py table NAME.jsonl... --out docs/numbers/unseen.json
+python docs/unseen.py table NAME.jsonl... [--calibration OUT.json] [--out docs/numbers/unseen.json]
     means, and differences to SAM 2 and of the agent to each rule, with paired 95 % intervals over videos
 """
 
@@ -94,7 +94,7 @@ def _reliability(said: np.ndarray, true: np.ndarray) -> list[dict[str, float]]:
     return rows
 
 
-def table(files: list[Path], out: Path) -> None:
+def table(files: list[Path], out: Path, calibration: Path | None) -> None:
     scores: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for path in files:
         for line in _lines(path):
@@ -102,20 +102,22 @@ def table(files: list[Path], out: Path) -> None:
             scores[group][line["policy"]][line["seed"]] = float(np.mean(line["quality"]))
     document = json.loads(out.read_text()) if out.exists() else {}
     document["groups"] = {group: _compare(policies) for group, policies in scores.items()}
+    if calibration is not None:
+        document["calibration"] = json.loads(calibration.read_text())
     out.write_text(json.dumps(document, indent=2) + "\n")
 
 
 def _compare(policies: dict[str, dict[int, float]]) -> dict[str, Any]:
-    seeds = sorted(set.intersection(*(set(own) for own in policies.values())))
-    values = {policy: np.array([own[seed] for seed in seeds]) for policy, own in policies.items()}
     rows = []
-    for policy, own in values.items():
-        row: dict[str, Any] = {"policy": policy, "quality": float(own.mean())}
-        for name, other in (("to_sam2", "recency"), ("of_learned", "learned")):
-            if other in values and other != policy:
-                difference = own - values[other] if name == "to_sam2" else values[other] - own
+    for policy, own in policies.items():
+        row: dict[str, Any] = {"policy": policy, "videos": len(own), "quality": float(np.mean(list(own.values())))}
+        for name, other, sign in (("to_sam2", "recency", 1), ("of_learned", "learned", -1)):
+            if other in policies and other != policy:
+                both = sorted(own.keys() & policies[other].keys())  # the same videos, in pairs
+                difference = np.array([sign * (own[seed] - policies[other][seed]) for seed in both])
                 row[name] = [float(difference.mean()), *bootstrap_interval(difference)]
         rows.append(row)
+    seeds = sorted(set().union(*policies.values()))
     return {"videos": len(seeds), "first": seeds[0], "last": seeds[-1], "rows": rows}
 
 
@@ -133,13 +135,14 @@ def main() -> None:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--objects", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "numbers" / "unseen.json")
+    parser.add_argument("--calibration", type=Path, help="of `calibrate`, to enter beside")
     given = parser.parse_args()
     if given.what == "score":
         score(given.files[0], given.policies.split(","), given.first, given.count, given.preset, given.objects)
     elif given.what == "calibrate":
         calibrate(given.files[0], given.first, given.count)
     else:
-        table(given.files, given.out)
+        table(given.files, given.out, given.calibration)
 
 
 if __name__ == "__main__":
