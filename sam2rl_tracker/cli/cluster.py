@@ -22,6 +22,7 @@ from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
     from sam2rl_tracker.runs.executors import Executor
+    from sam2rl_tracker.runs.shards import Shard
     from sam2rl_tracker.runs.slurm.overview import Overview
 
 _LOG = 60.0  # seconds between lines of a log in which nothing was counted
@@ -78,6 +79,25 @@ def choose_executor(
     from sam2rl_tracker.runs.slurm.executor import Slurm
 
     return Slurm(home, cluster.settings or (), cluster.chunk or 1, cluster.max_jobs, device, per_device)
+
+
+def choose_shard(text: str | None, cluster: OnSlurm) -> Shard:
+    """Which of a command's tasks are this machine's.
+
+    Args:
+        text: `--shard`.
+
+    Raises:
+        Sam2rlError: It says none, or a cluster's jobs have the tasks.
+    """
+    from sam2rl_tracker.runs.shards import Shard
+
+    if text is not None and cluster.wanted:
+        raise Sam2rlError(
+            f"--slurm and --shard {text} both spread the tasks over machines: give --slurm with --max-jobs, or --shard "
+            "on machines without Slurm."
+        )
+    return Shard.parse(text)
 
 
 def slurm_status(executor: Executor) -> str:

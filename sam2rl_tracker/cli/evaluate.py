@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sam2rl_tracker.cli.cluster import (
+    ChunkSize,
+    MaxJobs,
+    OnSlurm,
+    SlurmSet,
+    UseSlurm,
+    choose_executor,
+    choose_shard,
+    detaching,
+    slurm_status,
+)
 from sam2rl_tracker.cli.options import (
     Devices,
     Folder,
@@ -39,6 +50,10 @@ def evaluate(
     device: Devices = None,
     jobs: Jobs = None,
     per_device: PerDevice = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     size: Annotated[
         int | None,
         typer.Option("--sequences-per-task", min=1, help="Of a tracker.", show_default="1, or 1/1000 of all"),
@@ -47,28 +62,27 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Run `vot evaluate` on several sequences at a time, for the same results. Resumes by itself."""
-    from sam2rl_tracker.runs.devices import local_executor
-    from sam2rl_tracker.runs.shards import Shard
     from sam2rl_tracker.vot.shares import Tally, evaluate_shares, plan_shares
-    from sam2rl_tracker.vot.workspace import checked_workspace
+    from sam2rl_tracker.vot.stand_in import REPLACED
+    from sam2rl_tracker.vot.workspace import checked_workspace, open_workspace
 
-    part = Shard.parse(shard)
-    executor = local_executor(jobs, device, per_device)
-    workspace = checked_workspace(folder)
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    part = choose_shard(shard, cluster)
+    executor = choose_executor(folder, jobs, device, per_device, cluster)
+    workspace = open_workspace(folder)
     shares = part.of(plan_shares(workspace, trackers, size, model, device, os.environ.get(AGENTS_VARIABLE)))
+    checked_workspace(folder, only={name for share in shares for name in share.sequences})
     tally = Tally(workspace)
     failures = list[dict[str, Any]]()
-    with _Bars(shares, tally) as bars:
-        try:
-            for outcome in evaluate_shares(shares, executor, tally, bars.update):
-                if isinstance(outcome.result, Sam2rlError):
-                    failures.append(_failed(outcome.task, outcome.result, failures))
-                elif outcome.result.replaced:
-                    say(f"{outcome.task}: incomplete results were moved to {workspace.folder / 'results-replaced'}")
-                bars.end(outcome.task)
-        except KeyboardInterrupt:
-            say("Interrupted: what is finished is kept. Repeat the command to go on.")
-            raise
+    with detaching(cluster, folder), _Bars(shares, tally, lambda: slurm_status(executor)) as bars:
+        for outcome in evaluate_shares(shares, executor, tally, bars.update):
+            if isinstance(outcome.result, Sam2rlError):
+                failures.append(_failed(outcome.task, outcome.result, failures))
+            elif outcome.result.replaced:
+                say(f"{outcome.task}: incomplete results were moved to {workspace.folder / REPLACED}")
+            bars.end(outcome.task)
+    if not shares:
+        say(f"Shard {part} has nothing to do.")
     for name, complete in bars.complete.items():
         say(f"{name}: results on {complete} of {bars.totals[name]} sequences are complete")
     if as_json:
@@ -97,12 +111,13 @@ class _Bars:
     Args:
         shares: To evaluate.
         tally: Of their workspace.
+        status: What an executor says beside.
     """
 
-    def __init__(self, shares: Sequence[Share], tally: Tally):
+    def __init__(self, shares: Sequence[Share], tally: Tally, status: Callable[[], str]):
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, TextColumn("{task.fields[said]}"), console=console, transient=True)
-        self._tally = tally
+        self._tally, self._status = tally, status
         self._counts = {share: tally.complete(share) for share in shares}
         self.totals = Counter[str]()
         for share in shares:
@@ -133,9 +148,8 @@ class _Bars:
         complete = self.complete
         at_work = Counter(share.tracker for share in running)
         for name, bar in self._bars.items():
-            self._progress.update(
-                bar, completed=complete[name], said=f"{at_work[name]} at work" if at_work[name] else ""
-            )
+            said = [f"{at_work[name]} at work" if at_work[name] else "", self._status()]
+            self._progress.update(bar, completed=complete[name], said=escape("  ".join(filter(None, said))))
 
     def end(self, share: Share) -> None:
         """Show that a share has ended."""

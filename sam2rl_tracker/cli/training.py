@@ -21,6 +21,7 @@ from sam2rl_tracker.cli.cluster import (
     TasksView,
     UseSlurm,
     choose_executor,
+    choose_shard,
     detaching,
     slurm_status,
 )
@@ -32,6 +33,7 @@ from sam2rl_tracker.cli.options import (
     Json,
     Model,
     PerDevice,
+    ShardOf,
     console,
     print_json,
     say,
@@ -78,6 +80,7 @@ def train(
     slurm_set: SlurmSet = None,
     chunk: ChunkSize = None,
     max_jobs: MaxJobs = None,
+    shard: ShardOf = None,
     store_mb: Annotated[float, typer.Option(help="Memory of the simulator for what it may compute again.")] = 512,
     as_json: Json = False,
 ) -> None:
@@ -89,13 +92,16 @@ def train(
     from sam2rl_tracker.vot.clips import objects_of
 
     cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    part = choose_shard(shard, cluster)
     executor = choose_executor(folder, jobs, device, per_device, cluster)
     given = {"iterations": iterations, "samples": samples, "n_epochs": epochs, "patience": patience}
     changes = [f"{key}={value}" for key, value in given.items() if value is not None]
     chosen = parse_settings(preset, [*changes, *(settings or [])])
-    objects = objects_of(folder, sequence or (), object_id)
+    objects = objects_of(folder, sequence or (), object_id, part)
     for line in describe(objects.not_scored):
         say(line)
+    if not objects.found:
+        say(f"Shard {part} has nothing to do.")
     tasks = [
         Task(folder, name, k, model, device, replace(chosen, seed=one), store_mb=store_mb)
         for name, k in objects.found
@@ -269,6 +275,7 @@ def search(
     slurm_set: SlurmSet = None,
     chunk: ChunkSize = None,
     max_jobs: MaxJobs = None,
+    shard: ShardOf = None,
     as_json: Json = False,
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
@@ -284,8 +291,9 @@ def search(
     from sam2rl_tracker.vot.workspace import open_workspace
 
     cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    part = choose_shard(shard, cluster)
     executor = choose_executor(folder, jobs, device, per_device, cluster)
-    objects = objects_of(folder, sequence or (), object_id)
+    objects = objects_of(folder, sequence or (), object_id, part)
     workspace = open_workspace(folder)
     if save:
         own = agents_folder(workspace.folder)
@@ -301,6 +309,8 @@ def search(
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     for line in describe(objects.not_scored):
         say(line)
+    if not objects.found:
+        say(f"Shard {part} has nothing to do.")
     settings = Settings(seed=seed, control=control, pointers=pointers)
     subjects = [Task(folder, name, k, model, device, settings) for name, k in objects.found]
     tasks = search_tasks(subjects, budget, width, save)

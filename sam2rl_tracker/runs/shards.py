@@ -39,7 +39,7 @@ class Shard:
             Sam2rlError: It is none.
         """
         if text is None:
-            return cls()
+            return ALL
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
         shard = cls(int(found[1]), int(found[2])) if found else cls(0)
         if not 1 <= shard.number <= shard.count:
@@ -52,3 +52,7 @@ class Shard:
     def of(self, items: Sequence[Item]) -> list[Item]:
         """Every `count`th item, from the `number`th on: neighbours, which are often alike, go to different machines."""
         return list(items[self.number - 1 :: self.count])
+
+
+ALL = Shard()
+"""All tasks."""

@@ -176,7 +176,7 @@ def stand_in(workspace: Workspace, tracker: str, names: Sequence[str]) -> Iterat
             yield view
     except OSError as error:
         raise Sam2rlError(
-            f"{workspace.folder} cannot be written ({error.strerror or error}): make room or get the right to write "
+            f"{workspace.folder} cannot be written ({error.strerror or error}): make room, or get the right to write "
             "there, and repeat the command; what was finished is kept."
         ) from error
 
