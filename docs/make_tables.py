@@ -353,7 +353,13 @@ def unseen(group: str = "default") -> list[str]:
     return table(
         ["Policy", "Videos", "Quality", "Difference to SAM 2", "`learned` beside it"],
         (
-            [f"`{row['policy']}`", str(row["videos"]), percent(row["quality"]), _paired(row, "to_sam2"), _paired(row, "of_learned")]
+            [
+                f"`{row['policy']}`",
+                str(row["videos"]),
+                percent(row["quality"]),
+                _paired(row, "to_sam2"),
+                _paired(row, "of_learned"),
+            ]
             for row in rows
         ),
     )
