@@ -460,9 +460,6 @@ def _plan_minutes() -> str:
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
-    "unseen": unseen,
-    "unseen others": unseen_others,
-    "unseen calibration": unseen_calibration,
     "real-videos": partial(trackers, "real-videos"),
     "real-videos-each": partial(trackers, "real-videos", sequences=True),
     "demo": partial(trackers, "demo"),
@@ -483,6 +480,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "simulation": simulation,
     "calls": calls,
     "many-machines": many_machines,
+    "unseen": unseen,
+    "unseen-others": unseen_others,
+    "unseen-calibration": unseen_calibration,
 }
 
 
