@@ -346,8 +346,117 @@ def baselines() -> list[str]:
     return table(["Name", "Rule", "Parameter"], lines)
 
 
+def unseen(group: str = "default") -> list[str]:
+    """Every policy on generated videos that nothing was trained on."""
+    own = read("unseen")["groups"][group]
+    rows = sorted(own["rows"], key=lambda row: row["quality"])
+    return table(
+        ["Policy", "Videos", "Quality", "Difference to SAM 2", "`learned` beside it"],
+        (
+            [
+                f"`{row['policy']}`",
+                str(row["videos"]),
+                percent(row["quality"]),
+                _paired(row, "to_sam2"),
+                _paired(row, "of_learned"),
+            ]
+            for row in rows
+        ),
+    )
+
+
+def unseen_others() -> list[str]:
+    """SAM 2, the best rules and the learned agent on other videos."""
+    rows = []
+    for group, own in read("unseen")["groups"].items():
+        if group == "default":
+            continue
+        for row in own["rows"]:
+            name = f"{group} ({own['videos']})"
+            rows.append([name, f"`{row['policy']}`", percent(row["quality"]), _paired(row, "to_sam2")])
+    return table(["Videos", "Policy", "Quality", "Difference to SAM 2"], rows)
+
+
+def unseen_calibration() -> list[str]:
+    """What was said beside what was true."""
+    curves = read("unseen")["calibration"]
+    return table(
+        ["", "Said", "True", "Frames"],
+        (
+            [what, f"{row['said']:.2f}", f"{row['true']:.2f}", f"{row['frames']}"]
+            for what, name in (("presence", "presence"), ("IoU", "quality"))
+            for row in curves[name]
+        ),
+    )
+
+
+def _gain_of_learned() -> str:
+    rows = {row["policy"]: row for row in read("unseen")["groups"]["default"]["rows"]}
+    middle, low, high = (100 * value for value in rows["learned"]["to_sam2"])
+    return f"{middle:.1f} points of Quality (95 % interval {low:.1f} to {high:.1f})"
+
+
+def _paired(row: dict[str, Any], name: str) -> str:
+    if name not in row:
+        return "-"
+    middle, low, high = (100 * value for value in row[name])
+    return f"{signed(middle)} ({signed(low)} to {signed(high)})"
+
+
 def _built_in() -> list[Rule]:
     return [find_rule(name) for name in BUILTIN]
+
+
+CALLS = ("look", "open", "list", "create", "make folder", "rename", "delete")
+
+
+def calls() -> list[str]:
+    """What the file system is asked for each piece of work."""
+    rows = read("many-machines")["rows"]
+    lines = [[row["work"], *(str(row[call]) for call in CALLS), f"{row['bytes'] / 1e6:.2f} MB"] for row in rows]
+    return table(["", *CALLS, "written"], lines)
+
+
+def many_machines() -> list[str]:
+    """The same in a second, where all workers of the example are at work, and what there is in the end."""
+    about = read("many-machines")
+    iteration, training, sequence, start, _ = about["rows"]
+    videos, workers = about["assumed"]["videos"], about["assumed"]["workers"]
+    left, share = about["left"], about["assumed"]["share"]
+
+    def column(seconds: float, counts: Sequence[tuple[float, dict[str, Any]]], kind: str, records: int) -> list[str]:
+        def total(*keys: str) -> float:
+            return sum(times * row[key] for times, row in counts for key in keys)
+
+        rate = workers / seconds
+        hours = videos * seconds / workers / 3600
+        return [
+            f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.1f} hours",
+            f"{total('rename') * rate:.1f}",
+            f"{total('create') * rate:.0f}",
+            f"{total(*CALLS) * rate:.0f}",
+            f"{total('bytes') * rate / 1e6:.1f}",
+            f"{videos * left[f'{kind}_files'] + records:,}".replace(",", " "),
+            f"{videos * left[f'{kind}_mb'] / 1000:.0f} GB",
+        ]
+
+    columns = [
+        column(3600, [(150, iteration), (1, training)], "training", 0),
+        column(120, [(18, iteration), (1, training)], "training", 0),
+        column(10, [(1, sequence), (1 / share, start)], "evaluation", videos // share),
+    ]
+    heads = ["", "training, an hour each", "training, two minutes each", "evaluation, ten seconds each"]
+    names = ["all of them", "renames per second", "files made per second", "calls per second", "MB per second"]
+    names += ["files in the end", "disk in the end"]
+    return table(heads, [[name, *cells] for name, *cells in zip(names, *columns, strict=True)])
+
+
+def _plan_minutes() -> str:
+    """How long `train` reads before it begins, where every call takes as long as assumed."""
+    about = read("many-machines")
+    planned = sum(about["rows"][-1][call] for call in CALLS)
+    seconds = planned * about["assumed"]["videos"] * about["assumed"]["call_ms"] / 1000
+    return f"{seconds / 60:.0f} minutes"
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
@@ -369,6 +478,11 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "baselines": baselines,
     "speed": speed,
     "simulation": simulation,
+    "calls": calls,
+    "many-machines": many_machines,
+    "unseen": unseen,
+    "unseen-others": unseen_others,
+    "unseen-calibration": unseen_calibration,
 }
 
 
@@ -400,6 +514,8 @@ def numbers() -> dict[str, str]:
     costs = {row["rule"]: row for row in read("rule-cost")["rows"]}
     others = [row for rule, row in costs.items() if rule != "recency"]
     found |= {
+        "many-machines.plan_minutes": _plan_minutes(),
+        "unseen.gain": _gain_of_learned(),
         "nano.parameters": f"{_nano_parameters() / 1e6:.2f} M",
         "benchmark.seed_gains": "{:.1f}, {:.1f} and {:.1f} points".format(*seed_gains),
         "benchmark.best_seed_gain": f"{best_gain:.1f}",

@@ -21,6 +21,7 @@ ORDER = [
     "cli",
     "experiments",
     "report",
+    "learning",
     "training",
     "nano",
     "vot",
@@ -29,6 +30,7 @@ ORDER = [
     "__init__",  # hands out `Tracker`, and the version
     "tracking",
     "policies",
+    "control",
     "agents",
     "synthetic",
     "runs",
@@ -39,13 +41,15 @@ ORDER = [
 ]
 SAM2 = {"engine"}  # the rooms that import the packages `sam2`,
 TOOLKIT = {"vot"}  # `trax` or `vot`,
-LEARNER = {"training"}  # and `stable_baselines3`
+LEARNER = {"training", "learning"}  # and `stable_baselines3`
 DICTIONARIES = {  # the public functions that take or give a `dict[str, Any]`, and why
     "cli.options.print_json": "it writes JSON",
     "engine.stock.stock_state": "SAM 2's own state, for SAM 2's own code",
     "parameters.parse_parameters": "keyword arguments of a class that it does not know",
     "report.style.Stroke.line": "Matplotlib's keyword arguments",
     "report.style.Style.line": "Matplotlib's keyword arguments",
+    "learning.environment.TrackingControlEnv.reset": "gymnasium's interface",
+    "learning.environment.TrackingControlEnv.step": "gymnasium's interface",
     "runs.folder.RunFolder.load_checkpoint": "the content of a file, handed to the one who wrote it",
     "tracking.tracker.Tracker.revise": "a trace, whose lines are JSON for users",
     "tracking.tracker.Tracker.trace": "a trace, whose lines are JSON for users",

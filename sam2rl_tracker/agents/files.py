@@ -9,12 +9,16 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.agents.action import CAPACITY, CONTROLS, POINTERS
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath, atomic_path
 
 FORMAT = "sam2rl-agent-1"
+EXTENDED = "sam2rl-agent-2"
+"""The format of agents that decide more than SAM2RL's do, or with other pointers: version 0.3 would misread them."""
+
+_PLAIN = {"control": "memory", "pointers": "stored"}  # of agents of the first format
 MLP_TENSORS = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
 
 
@@ -42,6 +46,8 @@ def save_agent(agent: Agent, folder: StrPath) -> Path:
         "capacity": agent.capacity,
         "record": agent.record,
     }
+    if (agent.control, agent.pointers) != (_PLAIN["control"], _PLAIN["pointers"]):
+        about |= {"format": EXTENDED, "control": agent.control, "pointers": agent.pointers}
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(agent.tensors, metadata={"sam2rl": json.dumps(about)}))
     return path
@@ -57,9 +63,14 @@ def load_agent(path: StrPath) -> Agent:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})["sam2rl"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-        agent = Agent(about["fingerprint"], int(about["frames"]), int(about["capacity"]), tensors, about["record"])
-        if about["format"] != FORMAT:
-            raise Sam2rlError(f"{path} is an agent of format {about['format']!r}, expected {FORMAT!r}: train it again.")
+        if about["format"] not in (FORMAT, EXTENDED):
+            raise Sam2rlError(
+                f"{path} is an agent of format {about['format']!r}, expected {FORMAT!r} or {EXTENDED!r}: train it "
+                "again."
+            )
+        kind = {name: about[name] for name in _PLAIN} if about["format"] == EXTENDED else _PLAIN
+        numbers = int(about["frames"]), int(about["capacity"])
+        agent = Agent(about["fingerprint"], *numbers, tensors, about["record"], kind["control"], kind["pointers"])
         if not isinstance(agent.record, dict) or not isinstance(agent.fingerprint, str):
             raise Sam2rlError(f"{path} is damaged: its record is none; train it again.")
         if not _consistent(agent):
@@ -75,13 +86,15 @@ def _consistent(agent: Agent) -> bool:
     shapes = {name: tensor.shape for name, tensor in agent.tensors.items()}
     if not 1 <= agent.capacity <= CAPACITY or agent.frames < 3:
         return False
+    if agent.control not in CONTROLS or agent.pointers not in POINTERS:
+        return False
     if set(shapes) == {"actions"}:
         actions = agent.tensors["actions"]
         fits = shapes["actions"] == (agent.frames - 2,) and actions.dtype.kind in "iu"
-        return bool(fits and (actions >= 0).all() and (actions <= agent.capacity).all())
+        return bool(fits and (actions >= 0).all() and (actions < agent.space.size).all())
     if set(shapes) != set(MLP_TENSORS):
         return False
-    units, outputs = shapes["hidden.bias"][:1], (agent.capacity + 1,)
+    units, outputs = shapes["hidden.bias"][:1], (sum(agent.space.sizes),)
     return (
         shapes["hidden.weight"] == (*units, agent.frames)
         and shapes["output.weight"] == (*outputs, *units)

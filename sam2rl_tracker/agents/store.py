@@ -11,10 +11,8 @@ from sam2rl_tracker.agents.agent import Agent, fingerprint
 from sam2rl_tracker.agents.files import agent_path, load_agent, save_agent
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import NoAgent, Sam2rlError
-from sam2rl_tracker.media.files import StrPath, exclusive
+from sam2rl_tracker.media.files import StrPath, in_turn
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
-
-_PATIENCE = 60.0  # seconds to wait for another training that publishes, which takes a moment
 
 
 def agents_folder(workspace: Path) -> Path:
@@ -90,20 +88,23 @@ def find_agent(agents: StrPath, image: np.ndarray, mask: np.ndarray, model: Mode
 
 
 def publish(agent: Agent, folder: Path) -> Path:
-    """Save an agent where trackers look, unless a better one of the same video and truth is there; the file.
+    """Save an agent where trackers look; the file. A better one of the same video, truth and control stays.
 
     Raises:
         Sam2rlError: The folder or the file cannot be written.
     """
-    with exclusive(folder, "training", timeout=_PATIENCE):  # between the look and the file, nobody else writes one
+    with in_turn(folder, "training"):  # between the look and the file, nobody else writes one
         return agent_path(folder, agent.fingerprint) if _has_better(folder, agent) else save_agent(agent, folder)
 
 
 def _has_better(folder: Path, agent: Agent) -> bool:
     try:
-        there = load_agent(agent_path(folder, agent.fingerprint)).record
+        other = load_agent(agent_path(folder, agent.fingerprint))
     except Sam2rlError:  # none, or a damaged one
         return False
+    if other.control != agent.control:  # one that decides the output, too, would always be better: the last one counts
+        return False
+    there = other.record
     # The fingerprint knows the first frame only: the video may be longer now, or its truth another.
     better = isinstance(there.get("quality"), float) and there["quality"] > agent.record["quality"]
     return better and there.get("subject") == agent.record.get("subject")

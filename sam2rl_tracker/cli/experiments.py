@@ -11,10 +11,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from sam2rl_tracker.cli.cluster import (
+    ChunkSize,
+    MaxJobs,
+    OnSlurm,
+    SlurmSet,
+    UseSlurm,
+    choose_executor,
+    detaching,
+)
 from sam2rl_tracker.cli.options import (
     Device,
+    Devices,
     Json,
     Model,
+    PerDevice,
     Preset,
     console,
     print_json,
@@ -65,16 +76,28 @@ def benchmark(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
-    device: Device = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that train, search and track.")] = 2,
+    device: Devices = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that train, search and track.", show_default="2, or 1 on each device"),
+    ] = None,
+    per_device: PerDevice = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
     from sam2rl_tracker.evaluation.methods import REFERENCE
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.benchmark_tables import make_tables
+    from sam2rl_tracker.runs.devices import count_jobs
     from sam2rl_tracker.training.settings import parse_settings
 
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    executor = choose_executor(folder, jobs, device, per_device, cluster)
+    jobs = count_jobs(jobs, device, per_device, alone=2)
     plan = PAPER if paper else DEFAULT
     plan = replace(
         plan,
@@ -89,14 +112,14 @@ def benchmark(
         seeds=seeds,
         trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
     )
-    with console.status("Starting") as status:
+    with detaching(cluster, folder), console.status("Starting") as status:
 
         def tell(text: str) -> None:
             status.update(escape(text))
             if not console.is_terminal:  # a log has no status line
                 say(text)
 
-        document = run_benchmark(folder, plan, jobs, device, tell)
+        document = run_benchmark(folder, plan, jobs, device, tell, executor if slurm else None)
     if as_json:
         print_json(document.as_json())
     else:
@@ -200,6 +223,40 @@ def bench_track(
         table.add_row(escape(line.policy), f"{line.objects}x{line.frames}", *cells)
     table.caption = "cost: time over recency's; + MB, late: growth of memory and of a frame's time after frame 200"
     Console().print(table)
+    _say_settings(result.as_json())
+
+
+@bench_app.command("cluster")
+def bench_cluster(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, on storage that the nodes see.")],
+    count: Annotated[int, typer.Option(min=1, help="Trainings.")] = 12,
+    frames: Annotated[int, typer.Option(min=3, help="Of each video.")] = 30,
+    nodes: Annotated[int, typer.Option(min=2, help="Jobs at a time, beside one.")] = 2,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
+    ] = None,
+    slurm_set: SlurmSet = None,
+    model: Model = "nano",
+    as_json: Json = False,
+) -> None:
+    """The same trainings here, on one node of a Slurm cluster and on several: what they give, what a task costs."""
+    from sam2rl_tracker.experiments import cluster_speed
+    from sam2rl_tracker.training.settings import parse_settings
+
+    chosen = parse_settings("default", settings or [])
+    with console.status("Measuring") as status:
+        result = cluster_speed.bench_cluster(
+            folder, chosen, count, frames, nodes, model, slurm_set or (), say=status.update
+        )
+    if as_json:
+        print_json(result.as_json())
+        return
+    table = Table("", "seconds", "trainings a minute")
+    rows = (("a process here", result.here_seconds), ("one job at a time", result.one_seconds))
+    for name, seconds in (*rows, (f"{nodes} jobs at a time", result.all_seconds)):
+        table.add_row(name, f"{seconds:.1f}", f"{60 * count / seconds:.2f}")
+    Console().print(table)
+    say(f"{nodes} nodes give {result.ratio:.2f} times one's trainings; jobs cost {result.overhead:.2f} s a training")
     _say_settings(result.as_json())
 
 

@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from sam2rl_tracker import __version__
+from sam2rl_tracker.cli.cluster import jobs
+from sam2rl_tracker.cli.evaluate import evaluate
 from sam2rl_tracker.cli.experiments import bench_app, benchmark, demo
 from sam2rl_tracker.cli.export import export_app
+from sam2rl_tracker.cli.learning import learn
 from sam2rl_tracker.cli.model import model_app
 from sam2rl_tracker.cli.options import say
 from sam2rl_tracker.cli.policies import policies
@@ -22,7 +25,7 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.runs.startup import end_quickly
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="SAM 2 tracking with pluggable memory policies.")
-for command in (demo, track, policies, report, benchmark, compare, train, search):
+for command in (demo, track, policies, report, benchmark, compare, train, search, learn, evaluate, jobs):
     app.command()(command)
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(export_app, name="export")

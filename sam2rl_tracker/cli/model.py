@@ -12,9 +12,23 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sam2rl_tracker.cli.cluster import (
+    ChunkSize,
+    MaxJobs,
+    OnSlurm,
+    SlurmSet,
+    TasksView,
+    UseSlurm,
+    choose_executor,
+    detaching,
+    slurm_status,
+)
 from sam2rl_tracker.cli.options import (
     Device,
+    Devices,
+    Jobs,
     Json,
+    PerDevice,
     console,
     print_json,
     say,
@@ -107,16 +121,37 @@ def model_score(
     preset: Annotated[str, typer.Option(help="easy, default, busy or hard.")] = "default",
     policy: Annotated[list[str] | None, typer.Option(help="Repeat it; by default heuristics and baselines.")] = None,
     beam: Annotated[list[int] | None, typer.Option(min=1, help="Width of a search for the best; repeat it.")] = None,
-    jobs: Annotated[int, typer.Option(min=1)] = 1,
-    device: Device = None,
+    jobs: Jobs = None,
+    device: Devices = None,
+    per_device: PerDevice = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that keeps each scene's scores: the same command goes on from there.")
+    ] = None,
+    slurm: UseSlurm = False,
+    slurm_set: SlurmSet = None,
+    chunk: ChunkSize = None,
+    max_jobs: MaxJobs = None,
     as_json: Json = False,
 ) -> None:
     """How well a model tracks unseen generated scenes, with several memory policies."""
     from sam2rl_tracker.experiments.score import POLICIES, Scenes, score_model
+    from sam2rl_tracker.media.files import check_output_folder
 
+    if out:
+        check_output_folder(out)
+    elif slurm:
+        raise Sam2rlError("--slurm needs --out FOLDER, on storage that the nodes see: it keeps each scene's scores.")
+    cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
+    executor = choose_executor(out or Path(), jobs, device, per_device, cluster)
     scenes = Scenes(count, seed, frames, objects, preset)
-    with console.status("Tracking") as status:
-        result = score_model(name, device, scenes, policy or POLICIES, beam or (), jobs, report=status.update)
+    chosen = (policy or POLICIES, beam or (), executor)
+    with detaching(cluster, out):
+        if slurm:
+            with TasksView(count, status=lambda: slurm_status(executor)) as view:
+                result = score_model(name, device, scenes, *chosen, folder=out, on_wait=view.update, on_end=view.end)
+        else:
+            with console.status("Tracking") as status:
+                result = score_model(name, device, scenes, *chosen, report=status.update, folder=out)
     if as_json:
         print_json(result.as_json())
         return

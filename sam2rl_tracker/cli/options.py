@@ -21,6 +21,21 @@ Device = Annotated[
     str | None,
     typer.Option(envvar=DEVICE_VARIABLE, help="cpu, cuda, cuda:N or mps; by default the best there is."),
 ]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        envvar=DEVICE_VARIABLE,
+        help="cpu, cuda:N, mps, several as cuda:0,cuda:1, or cuda for all visible ones; by default the best there is.",
+    ),
+]
+PerDevice = Annotated[int | None, typer.Option(min=1, help="Processes on each device.", show_default="1")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Processes, spread over the devices.", show_default="1 on each device")
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="K/N", help="Only the Kth of N parts: the others are other machines'."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document alone on stdout.")]
 Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
 Source = Annotated[Path, typer.Argument(metavar="SRC")]

@@ -30,3 +30,9 @@ def resolve_device(name: str | torch.device | None) -> torch.device:
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
         raise Sam2rlError(f"Device {name!r} does not exist: this machine has {torch.cuda.device_count()} CUDA devices.")
     return device
+
+
+def visible_cuda_devices() -> list[str]:
+    """Names of the CUDA devices that this process sees; of a single one, just `cuda`."""
+    count = torch.cuda.device_count()
+    return ["cuda"] if count < 2 else [f"cuda:{k}" for k in range(count)]

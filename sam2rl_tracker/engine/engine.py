@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention
 from sam2rl_tracker.engine.gather import gather
+from sam2rl_tracker.engine.lean import LeanMemoryEncoder
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, encode_memory, resize, to_tokens
 from sam2rl_tracker.engine.positions import fix_positions
@@ -39,6 +40,9 @@ class Engine:
     Shapes: S = the model's input size, h = w = S / 16, C = model width, D = memory width, K = 3 candidates.
     """
 
+    exact = False
+    """Whether all is computed by SAM 2's own operations."""
+
     def __init__(self, model: Model, dtype: torch.dtype = torch.float32):
         self.model = model
         self.device = model.device
@@ -49,10 +53,11 @@ class Engine:
             self._image_pos, self._memory_pos = positions.image, positions.memory
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
+            self._attention = BankAttention(network.memory_attention, self.exact)
         self.input_size: int = network.image_size
         self._side = self.input_size // network.backbone_stride
         self._normalise = Normalisation(self.device)
-        self._attention = BankAttention(network.memory_attention)
+        self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
         self._multimask = network.multimask_output_in_sam and network.multimask_output_for_tracking
 
     # ---------------------------------------------------------------------------------------------- images
@@ -137,6 +142,12 @@ class Engine:
             pointers = self._network.obj_ptr_proj(candidates.tokens[rows, picks])
         pointers = blank_pointers(self._network, pointers.float(), visible, scores)
         return Chosen(logits=logits, object_scores=scores, pointers=pointers)
+
+    @torch.inference_mode()
+    def project_pointers(self, tokens: Tensor) -> Tensor:
+        """Output tokens [..., C] as object pointers [..., C] float32, none replaced."""
+        with self._autocast():
+            return self._network.obj_ptr_proj(tokens).float()
 
     # --------------------------------------------------------------------------------------------- prompts
 
@@ -250,7 +261,8 @@ class Engine:
         else:
             mask = torch.sigmoid(logits)
         with self._autocast():
-            memory = encode_memory(self._network, features.map, mask, masks.object_scores > 0)
+            visible = masks.object_scores > 0
+            memory = encode_memory(self._network, features.map, mask, visible, self._memory_encoder)
         return memory.to(torch.bfloat16).contiguous()
 
     # --------------------------------------------------------------------------------- reading the results
@@ -315,7 +327,8 @@ class Engine:
     ) -> Tensor:
         """The image as seen from what each selection attends to, [rows, C, h, w]."""
         different = {selection.bank: selection for selection in selections}
-        if shape is None and len(different) < len(selections):  # rows that differ in their prompts alone
+        one_image = len(features.query) == 1
+        if shape is None and one_image and len(different) < len(selections):  # rows that differ in their prompts alone
             place = {bank: row for row, bank in enumerate(different)}
             return self._condition(features, list(different.values()))[[place[one.bank] for one in selections]]
         bank = gather(self._network, self._memory_pos, selections, shape)

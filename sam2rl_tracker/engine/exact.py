@@ -31,6 +31,8 @@ class ExactEngine(Engine):
             from SAM 2's first release does so on machines without a GPU. The last bits differ.
     """
 
+    exact = True
+
     def __init__(self, model: Model, dtype: torch.dtype = torch.float32, math_attention: bool = False):
         super().__init__(model, dtype)
         self._math_attention = math_attention

@@ -86,8 +86,8 @@ def _check(selections: Sequence[MemorySelection], layout: _Layout) -> None:
 
 def _gather_memories(selections: Sequence[MemorySelection], layout: _Layout) -> Tensor:
     """float32 [rows, memories * places, D]"""
-    banks = [[_memory(record) for record, _ in _padded(s.memories, layout.memories)] for s in selections]
-    return torch.stack([torch.stack(bank) for bank in banks]).flatten(1, 2).float()
+    each = [_memory(record) for s in selections for record, _ in _padded(s.memories, layout.memories)]
+    return torch.cat(each).unflatten(0, (len(selections), -1)).float()
 
 
 def _gather_pointers(

@@ -6,6 +6,8 @@ of `sam2.modeling.sam2_base.SAM2Base` that it names, and passes gradients on whe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from sam2.modeling.sam2_utils import get_1d_sine_pe
@@ -73,13 +75,20 @@ def blank_pointers(network: Network, pointers: Tensor, visible: Tensor, scores: 
     return pointers + (1 - shown) * network.no_obj_ptr
 
 
-def encode_memory(network: Network, maps: Tensor, masks: Tensor, visible: Tensor) -> Tensor:
+def encode_memory(
+    network: Network,
+    maps: Tensor,
+    masks: Tensor,
+    visible: Tensor,
+    encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
     """Encode masks into memories (`_encode_new_memory`).
 
     Args:
         maps: [rows or 1, C, h, w] top features of the images.
         masks: [rows, 1, S, S] probabilities, or 0 and 1.
         visible: Bool [rows]; where not, the learned "no object" embedding is added.
+        encoder: What encodes maps and scaled masks into [rows, h*w, D]; None = the network's own.
 
     Returns:
         [rows, h*w, D].
@@ -88,7 +97,10 @@ def encode_memory(network: Network, maps: Tensor, masks: Tensor, visible: Tensor
         masks = masks * network.sigmoid_scale_for_mem_enc
     if network.sigmoid_bias_for_mem_enc != 0.0:
         masks = masks + network.sigmoid_bias_for_mem_enc
-    memory = to_tokens(network.memory_encoder(maps, masks, skip_mask_sigmoid=True)["vision_features"])
+    if encoder is None:
+        memory = to_tokens(network.memory_encoder(maps, masks, skip_mask_sigmoid=True)["vision_features"])
+    else:
+        memory = encoder(maps, masks)
     if network.no_obj_embed_spatial is not None:
         absent = (~visible).to(memory.dtype)[:, None, None]
         memory = memory + absent * network.no_obj_embed_spatial[:, None]

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from sam2rl_tracker.evaluation.fallbacks import Fallbacks
+
 FACTOR = 3  # the paper's claim: the agents gain so many times what the best heuristic gains
 SHARE = 0.7  # of the best found by any method: what an agent should reach
 
@@ -130,6 +132,7 @@ class Method:
         steps: Simulated, mean over videos; None where nothing was simulated.
         fps: In `vot evaluate`, on one CPU thread; None for what the toolkit did not run.
         sees_truth: Whether it was made on the ground truth that it is scored on.
+        control: What trained agents decide, where that is more than the memory; else None.
     """
 
     quality: float
@@ -141,6 +144,7 @@ class Method:
     steps: float | None
     fps: float | None
     sees_truth: bool
+    control: str | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Method:
@@ -164,6 +168,7 @@ class BenchmarkDocument:
         seeds: {sequence: {seed: quality}} on the first videos.
         transfer: {variant of the videos: what is left of the agents' gain}.
         curves: {method: [steps, mean simulated gain] each}.
+        fallbacks: How many agents fell back to SAM 2's own rule; None without agents, and in documents of before.
         settings: The plan, versions, machine, seconds of each part, and a hash of each video with its truth, as JSON.
     """
 
@@ -177,10 +182,17 @@ class BenchmarkDocument:
     transfer: Mapping[str, Survival]
     curves: Mapping[str, Sequence[Sequence[float]]]
     settings: Mapping[str, Any]
+    fallbacks: Fallbacks | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """As `benchmark.json` holds it."""
-        return {**asdict(self), "claims": self.claims and self.claims.as_json()}
+        """As `benchmark.json` holds it. What documents of before did not have is left out where it is not known."""
+        content = {**asdict(self), "claims": self.claims and self.claims.as_json()}
+        if self.fallbacks is None:
+            del content["fallbacks"]
+        for method in content["methods"].values():
+            if method["control"] is None:
+                del method["control"]
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> BenchmarkDocument:
@@ -193,8 +205,10 @@ class BenchmarkDocument:
             "methods": {key: Method.from_json(row) for key, row in content["methods"].items()},
             "claims": content["claims"] and Claims.from_json(content["claims"]),
             "transfer": {variant: Survival(**row) for variant, row in content["transfer"].items()},
+            "fallbacks": Fallbacks(**content["fallbacks"]) if content.get("fallbacks") else None,
         }
-        return cls(**{name: typed.get(name, content[name]) for name in cls.__dataclass_fields__})
+        given = {name: typed[name] if name in typed else content[name] for name in cls.__dataclass_fields__}
+        return cls(**given)
 
 
 def _spread(values: Sequence[float | None] | None) -> Spread | None:

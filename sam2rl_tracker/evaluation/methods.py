@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 REFERENCE = "SAM2"
 """The tracker that the others are compared with."""
@@ -16,7 +16,10 @@ PUBLISHED = ("SAMURAI", "DAM4SAM", "SAM2Long", "SAM3", "D4SM", "HiM2SAM", "SAMIT
 HEURISTICS = (*PUBLISHED, "MoSAM")
 """The trackers that are run by rules: the published ones, and MoSAM-style, which was written from an abstract."""
 
-TRACKERS = (REFERENCE, *HEURISTICS, AGENTS)
+LEARNED = "SAM2RL-G"
+"""The tracker that is run by an agent learned from other videos: it has never seen the truth it is scored on."""
+
+TRACKERS = (REFERENCE, *HEURISTICS, LEARNED, AGENTS)
 """All that are registered with the VOT toolkit."""
 
 TITLES = {
@@ -36,12 +39,16 @@ BEST = "best found"
 """By any method: rules, searches, the agent and the best rollout of its training."""
 
 
-def title(tracker: str, namesakes: Container[str] = ()) -> str:
+def title(tracker: str, namesakes: Container[str] = (), controls: Mapping[str, str] | None = None) -> str:
     """A tracker's name in tables and pictures; of NAME@TAG, as results name it, the tag stays.
 
     Args:
         namesakes: Trackers that have the name of one of ours and run something else: their name is all that is known.
+        controls: {tracker: what its agents decide}, where that is more than the memory, which is the paper's: said
+            behind the name.
     """
+    if controls and tracker in controls:
+        return f"{title(tracker, namesakes)} (control={controls[tracker]})"
     if tracker in namesakes:
         return tracker
     name, at, tag = tracker.partition("@")

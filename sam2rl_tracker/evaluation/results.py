@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sam2rl_tracker.evaluation.fallbacks import Fallbacks
 from sam2rl_tracker.evaluation.intervals import bootstrap_interval
 from sam2rl_tracker.evaluation.measures import MEASURES, Measures
 from sam2rl_tracker.evaluation.methods import REFERENCE
@@ -66,6 +67,8 @@ class Results:
         disagreements: Where our own measures are not the toolkit's, in words.
         not_scored: What is left out for want of truth.
         namesakes: The trackers that have the name of one of ours and run something else.
+        controls: {tracker: what its agents decide}, where that is more than the memory.
+        fallbacks: {tracker: how many of its agents fell back to SAM 2's rule}.
     """
 
     trackers: tuple[str, ...]
@@ -76,6 +79,8 @@ class Results:
     disagreements: list[str]
     not_scored: list[NotScored] = field(default_factory=list)
     namesakes: frozenset[str] = frozenset()
+    controls: dict[str, str] = field(default_factory=dict)
+    fallbacks: dict[str, Fallbacks] = field(default_factory=dict)
 
     @property
     def base(self) -> str | None:

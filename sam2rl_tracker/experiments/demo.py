@@ -19,6 +19,7 @@ from sam2rl_tracker.report.comparison import write_comparison
 from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.table import render
 from sam2rl_tracker.report.words import labelled
+from sam2rl_tracker.runs.devices import local_executor
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, MODEL_VARIABLE
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.training.settings import PRESETS, Settings
@@ -100,11 +101,12 @@ def _train(tasks: Sequence[Task], say: Callable[[str], None]) -> None:
     Raises:
         Sam2rlError: A training failed.
     """
-    for outcome in train_all(tasks, _jobs(len(tasks))):
+    for outcome in train_all(tasks, local_executor(_jobs(len(tasks)))):
         task, result = outcome.task, outcome.result
         if isinstance(result, Sam2rlError):
             raise Sam2rlError(f"{task.sequence}: {result} Start again with a new folder.")
-        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f})")
+        how = ", whose own rule is the agent" * result.fallback
+        say(f"    {task.sequence}: quality {result.quality:.3f} (SAM 2 {result.sam2_quality:.3f}{how})")
 
 
 def _evaluate(out: Path, trackers: Sequence[str]) -> list[Failure]:
@@ -138,7 +140,9 @@ def _draw(out: Path, sequence: str, trackers: Sequence[str], report: Report) -> 
     policies = {REFERENCE: "recency", AGENTS: f"sam2rl:agents={agents_folder(out)}"}
     clip = load_clip(open_workspace(out), sequence, 1)
     banks = {
-        labelled(name, report.trained, report.namesakes): trace_clip(Tracker(policy=policy, num_frames=len(clip)), clip)
+        labelled(name, report.trained, report.namesakes, report.controls): trace_clip(
+            Tracker(policy=policy, num_frames=len(clip)), clip
+        )
         for name, policy in policies.items()
     }
     return video, plot_banks(banks, out / f"{sequence}-bank.png", f"{sequence}: what the trackers remember")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,8 +16,9 @@ from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.intervals import bootstrap_interval
 from sam2rl_tracker.evaluation.measures import FrameCounts, count_frames, measure_object
-from sam2rl_tracker.runs.executors import run_in_order
+from sam2rl_tracker.runs.executors import HERE, Executor, result_of, unwatched
 from sam2rl_tracker.runs.provenance import Provenance
+from sam2rl_tracker.runs.tasks import Kind, run_tasks, state_of
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.training.search import beam
@@ -91,13 +95,39 @@ class ModelScore:
 
 
 @dataclass(frozen=True)
-class _SceneTask:
+class SceneTask:
+    """A scene to track with every policy, and to search on.
+
+    Attributes:
+        folder: Of the result file.
+        model: As `load_model` takes it.
+        device: Where it runs; None = the best there is.
+        seed: Of the scene.
+        scenes: What the scene is like; its number and first seed do not count.
+        policies: As `make_policy` takes them.
+        beams: Widths.
+        inputs: What the files of the model's folder were when the task was made: see `runs.tasks.state_of`.
+    """
+
+    folder: Path
     model: str
     device: str | None
+    seed: int
     scenes: Scenes
-    index: int
     policies: tuple[str, ...]
     beams: tuple[int, ...]
+    inputs: str
+
+    kind: ClassVar[str] = "score"
+
+    @property
+    def result(self) -> Path:
+        """The file that it leaves."""
+        return self.folder / f"scene-{self.seed}.json"
+
+    def on(self, device: str) -> SceneTask:
+        """The same task, on a device."""
+        return replace(self, device=device)
 
 
 def score_model(
@@ -106,8 +136,11 @@ def score_model(
     scenes: Scenes = Scenes(),
     policies: Sequence[str] = POLICIES,
     beams: Sequence[int] = (),
-    jobs: int = 1,
+    executor: Executor = HERE,
     report: Callable[[str], None] = lambda text: None,
+    folder: Path | None = None,
+    on_wait: Callable[[Sequence[SceneTask]], None] = unwatched,
+    on_end: Callable[[SceneTask], None] = lambda task: None,
 ) -> ModelScore:
     """Track generated scenes with every policy; search each scene's best decisions by beams.
 
@@ -117,19 +150,42 @@ def score_model(
         scenes: To track.
         policies: As `make_policy` takes them.
         beams: Widths; beams see the truth that they are scored on, and are run for scenes of one object.
-        jobs: Processes, each on one thread.
+        executor: Where scenes are tracked, each on one thread.
         report: Is called with one line of text per scene.
+        folder: Keeps each scene's scores: the same call goes on from there. None = they are not kept.
+        on_wait: See `Executor.run`.
+        on_end: Is called with each scene that was tracked.
 
     Raises:
-        Sam2rlError: The model or a policy is unknown, or scenes cannot be generated so.
+        Sam2rlError: The model or a policy is unknown, scenes cannot be generated so, or some failed; those that were
+            tracked are kept.
     """
-    tasks = [_SceneTask(model, device, scenes, i, tuple(policies), tuple(beams)) for i in range(scenes.count)]
-    rows = []
-    for row in run_in_order(_score_scene, tasks, jobs):
-        rows.append(row)
-        report(f"scene {len(rows)} of {scenes.count}")
+    with _folder(folder) as kept:
+        like, inputs = replace(scenes, count=1, seed=0), state_of(Path(model)) if Path(model).is_dir() else ""
+        tasks = [
+            SceneTask(kept, model, device, scenes.seed + i, like, tuple(policies), tuple(beams), inputs)
+            for i in range(scenes.count)
+        ]
+        found: dict[SceneTask, SceneScores] = {}
+        for outcome in run_tasks(executor, tasks, on_wait):
+            found[outcome.task] = result_of(outcome)
+            report(f"scene {len(found)} of {scenes.count}")
+            on_end(outcome.task)
+    rows = [found[task].policies for task in tasks]
     summaries = {name: _summary([row[name] for row in rows]) for name in rows[0]}
-    return ModelScore(summaries, Provenance.of(load_model(model, device)), scenes)
+    return ModelScore(summaries, found[tasks[0]].made_with, scenes)
+
+
+def _folder(folder: Path | None) -> AbstractContextManager[Path]:
+    if folder is not None:
+        return nullcontext(folder)
+    return _temporary_folder()
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="sam2rl-score-") as name:
+        yield Path(name)
 
 
 @dataclass(frozen=True)
@@ -144,17 +200,42 @@ class _Scored:
     sees_truth: bool = False
 
 
+@dataclass(frozen=True)
+class SceneScores:
+    """What came of a scene.
+
+    Attributes:
+        policies: {policy, or beam: scores of the scene's objects}.
+        made_with: What they depend on.
+    """
+
+    policies: dict[str, list[_Scored]]
+    made_with: Provenance
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _read(task: SceneTask, content: Mapping[str, Any]) -> SceneScores:
+    policies = {
+        name: [
+            _Scored(**{**one, "counts": FrameCounts(**one["counts"]), "merged": tuple(one["merged"])}) for one in scores
+        ]
+        for name, scores in content["policies"].items()
+    }
+    return SceneScores(policies, Provenance(**content["made_with"]))
+
+
 @lru_cache(1)
 def _load(model: str, device: str | None) -> Model:
     return load_model(model, device)
 
 
 @one_thread()
-def _score_scene(task: _SceneTask) -> dict[str, list[_Scored]]:
-    """For every policy the scores of the scene's objects."""
+def _score_scene(task: SceneTask) -> SceneScores:
     model, scenes = _load(task.model, task.device), task.scenes
     size = model.network.image_size
-    scene = generate_scene(scenes.seed + task.index, scenes.frames, size, scenes.objects, preset=scenes.preset)
+    scene = generate_scene(task.seed, scenes.frames, size, scenes.objects, preset=scenes.preset)
     truth = scene.labels[None] == np.arange(1, scenes.objects + 1)[:, None, None, None]  # [objects, T, h, w]
     scored = {}
     for policy in task.policies:
@@ -173,7 +254,11 @@ def _score_scene(task: _SceneTask) -> dict[str, list[_Scored]]:
             path = simulator.rollout(beam(simulator, width).actions)
             masks = [truth[:, 0], *(simulator.output(state)[None] for state in path)]
             scored[f"beam {width}"] = [_score(np.concatenate(masks), truth[0], sees_truth=True)]
-    return scored
+    return SceneScores(scored, Provenance.of(model))
+
+
+SCORE = Kind(SceneTask, _score_scene, _read)
+"""Scenes, as tasks."""
 
 
 def _score(found: np.ndarray, truth: np.ndarray, sees_truth: bool = False) -> _Scored:

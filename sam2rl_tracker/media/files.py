@@ -3,12 +3,14 @@
 - `atomic_path` writes a file under a temporary name and renames it when it is complete.
 - `refuse_inputs`, `check_output_file` and `check_output_folder` find what is wrong with an output before any work.
 - `output_folder` opens a folder of results, in which a list of what was written tells our files from the user's.
-- `exclusive` lets one process at a time work in a folder.
+- `write_once` lets the first of several machines write a file.
+- `exclusive` lets one process at a time work in a folder, `in_turn` one of all machines for a moment.
 - `sweep` deletes what runs left that were killed before they could rename it.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,7 +19,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -60,6 +62,53 @@ def atomic_path(path: StrPath) -> Iterator[Path]:
         raise write_error(path, error) from error
 
 
+def write_once(path: Path, text: str, stands: Callable[[], bool] = lambda: True) -> bool:
+    """Write a file that the first who has it writes, of all machines that share the folder. No lock is needed for it.
+
+    Args:
+        path: The file; its folder is made if need be.
+        stands: Whether a file that is there is a good one. One that is not is replaced.
+
+    Returns:
+        Whether it was written; False where somebody else's stands.
+
+    Raises:
+        Sam2rlError: The operating system refused.
+    """
+    temporary = temporary_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, path.name)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            if _link(temporary, path):
+                return True
+            if stands():
+                return False
+            os.replace(temporary, path)
+            return True
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Give a file a second name, which fails for all but one of those that try at once, on NFS too."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return source.stat().st_nlink == 2  # NFS may have done it, lost its answer and tried again
+    except OSError:  # a file system without links: between the look and the renaming, another's may get lost
+        return not target.exists() and _rename(source, target)
+    return True
+
+
+def _rename(source: Path, target: Path) -> bool:
+    os.replace(source, target)
+    return True
+
+
 def temporary_path(path: Path) -> Path:
     """A name in the same folder that nobody else uses and that frame folders skip."""
     return path.with_name(f".{path.stem}.sam2rl-{os.getpid()}-{_MACHINE}{secrets.token_hex(4)}{path.suffix}")
@@ -88,6 +137,11 @@ def write_error(path: Path, error: Exception) -> Sam2rlError:
     return Sam2rlError(f"{path} cannot be written ({reason}): free some space or give a path you may write to.")
 
 
+def machine_name() -> str:
+    """Of this machine, as the cluster names it where it is one of a cluster."""
+    return os.environ.get("SLURMD_NODENAME") or platform.node()
+
+
 # ---------------------------------------------------------------- what killed runs left
 
 _MACHINE = hashlib.blake2b(platform.node().encode(), digest_size=2).hexdigest()
@@ -111,21 +165,33 @@ def sweep(folder: Path, name: str | None = None) -> None:
         folder: The folder, which need not be there.
         name: Only what was to be renamed to this; None = everything.
     """
+    for path, match in _temporaries(folder, name):
+        with suppress(OSError):  # somebody else may sweep at the same time
+            if not _is_stale(path, int(match["process"]), match["machine"]):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+
+
+def temporaries(path: Path) -> list[Path]:
+    """What there is under temporary names of this path, whoever made it."""
+    return [file for file, _ in _temporaries(path.parent, path.name)]
+
+
+def _temporaries(folder: Path, name: str | None) -> list[tuple[Path, re.Match[str]]]:
+    """Files and folders under temporary names, of one name or of all; no links. Empty where there is no such folder."""
     wanted = None if name is None else (Path(name).stem, Path(name).suffix)
     try:
         entries = [(entry, _TEMPORARY.fullmatch(entry.name)) for entry in os.scandir(folder)]
     except OSError:
-        return
-    for entry, match in entries:
-        if match is None or (wanted is not None and wanted != (match["stem"], match["suffix"] or "")):
-            continue
-        with suppress(OSError):  # somebody else may sweep at the same time
-            if entry.is_symlink() or not _is_stale(Path(entry.path), int(match["process"]), match["machine"]):
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                os.unlink(entry.path)
+        return []
+    return [
+        (Path(entry.path), match)
+        for entry, match in entries
+        if match and (wanted is None or wanted == (match["stem"], match["suffix"] or "")) and not entry.is_symlink()
+    ]
 
 
 def _is_stale(path: Path, process: int, machine: str | None) -> bool:
@@ -245,7 +311,7 @@ def _refuse_file(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(folder: Path, what: str, timeout: float = 0) -> Iterator[None]:
+def exclusive(folder: Path, what: str, timeout: float = 0, elsewhere: bool = False) -> Iterator[None]:
     """Make a folder if need be, and work in it as the only process. What killed runs left in it is swept.
 
     The lock is the system's: it ends with the process, however that ends. The file `.lock` stays.
@@ -254,16 +320,27 @@ def exclusive(folder: Path, what: str, timeout: float = 0) -> Iterator[None]:
         folder: The folder.
         what: is at work, for the error, such as "training".
         timeout: Seconds to wait for another process; 0 = not at all.
+        elsewhere: Whether other machines may be at work in the folder at the same time, because all do the same and
+            replace whole files. Then nothing depends on the lock: where a file system has none, work goes on without.
 
     Raises:
         Sam2rlError: Another process is at work in the folder, or it cannot be written to.
     """
+    lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
-        lock.acquire(timeout=timeout)
+        try:
+            lock.acquire(timeout=timeout)
+        except (OSError, NotImplementedError) as error:  # a Timeout is an OSError
+            if not (elsewhere and _may_go_on(folder, error)):
+                raise
+        else:
+            if elsewhere:
+                (folder / _HOLDER).write_text(machine_name(), encoding="utf-8")
     except Timeout as error:
         raise Sam2rlError(f"Another {what} is at work in {folder}: wait for it, or stop it.") from error
+    except NotImplementedError as error:
+        raise Sam2rlError(f"{folder} is on a file system without locks: give a folder on another one.") from error
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
     try:
@@ -271,6 +348,80 @@ def exclusive(folder: Path, what: str, timeout: float = 0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+_HOLDER = ".machine"
+"""Beside the lock: the name of the machine that had it last."""
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+def _may_go_on(folder: Path, error: Exception) -> bool:
+    """Whether a lock that was not had is another machine's, or no lock at all."""
+    if isinstance(error, Timeout):
+        with suppress(OSError):
+            return (folder / _HOLDER).read_text(encoding="utf-8") != machine_name()
+        return False
+    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in _NO_LOCKS
+
+
+@contextmanager
+def in_turn(folder: Path, what: str, patience: float = 60) -> Iterator[None]:
+    """Make a folder if need be, and do in it what takes a moment, one process at a time of all machines that share it.
+
+    No lock of the system is needed: who makes the file `.turn` has its turn. One that is older than `patience` was left
+    by a machine that died, and is taken away.
+
+    Args:
+        what: is at work, for the error, such as "training".
+        patience: Seconds that a turn may take. Waiting for one ends after four times as long.
+
+    Raises:
+        Sam2rlError: The turn did not come, or the folder cannot be written to.
+    """
+    turn = folder / _TURN
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + 4 * patience
+        while not _make(turn):
+            if _age(turn) > patience:
+                turn.unlink(missing_ok=True)
+            elif time.monotonic() > until:
+                raise Sam2rlError(f"Another {what} is at work in {folder}: wait for it, or delete {turn}.")
+            else:
+                time.sleep(_PAUSE)
+    except OSError as error:
+        raise Sam2rlError(f"{folder} cannot be written ({error.strerror or error}): give a folder you own.") from error
+    try:
+        sweep(folder)
+        yield
+    finally:
+        turn.unlink(missing_ok=True)
+
+
+_TURN = ".turn"
+_PAUSE = 0.05  # seconds between two looks
+
+
+def _make(path: Path) -> bool:
+    """Make an empty file, which on NFS too succeeds for one machine alone."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was written, by the clock of the machine that keeps the files; 0 where it is gone."""
+    fresh = temporary_path(path)
+    try:
+        fresh.touch()
+        return fresh.stat().st_mtime - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------- folders of results

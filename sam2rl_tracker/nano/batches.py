@@ -1,20 +1,20 @@
 """What nano learns from: short clips cut out of a moving window of generated scenes.
 
 Everything follows from the seed and the step, so a training that was interrupted goes on as if it had not been. Blocks
-of scenes are generated ahead by worker processes; each scene is used several times, differently cut and coloured.
+of scenes are generated ahead by another process; each scene is used several times, differently cut and coloured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam2rl_tracker.runs.executors import process_pool
+from sam2rl_tracker.runs.executors import Executor, Outcome, Processes, result_of
 from sam2rl_tracker.synthetic.scenes import generate_scene
 
 OBJECTS = 2  # of a scene that a clip follows
@@ -70,48 +70,75 @@ class _Block:
     labels: NDArray[np.uint8]  # [scenes, T, S, S]
 
 
+@dataclass(frozen=True)
+class _BlockTask:
+    seed: int
+    number: int
+    size: int
+    presets: tuple[str, ...]
+
+
 class Source:
-    """The scenes of a training. Use it through `open_source`."""
+    """The scenes of a training. Use it through `open_source`.
+
+    Args:
+        executor: Generates them.
+    """
 
     def __init__(
-        self, seed: int, size: int, presets: tuple[str, ...], window: int, steps_per_block: int, pool: Executor
+        self, seed: int, size: int, presets: tuple[str, ...], window: int, steps_per_block: int, executor: Executor
     ):
-        self._seed, self._size, self._presets, self._pool = seed, size, presets, pool
+        self._seed, self._size, self._presets, self._executor = seed, size, presets, executor
         self._window, self._pace = window, steps_per_block
-        self._blocks: dict[int, Future[_Block]] = {}
+        self._blocks: dict[int, _Block] = {}
+        self._coming: Generator[Outcome[_BlockTask, _Block], None, None] | None = None
+        self._next = 0  # the number of the block that is coming
 
     def clips(self, step: int, cut: Cut) -> Clips:
         """The batch of a step, the same whenever it is asked for."""
         rng = np.random.default_rng((self._seed, step))
         first = step // self._pace
-        for number in range(first, first + self._window + 1):  # one is generated before it is needed
-            if number not in self._blocks:
-                self._blocks[number] = self._pool.submit(_generate, self._seed, number, self._size, self._presets)
         for number in [n for n in self._blocks if n < first]:
             del self._blocks[number]
-        made = [
-            _cut_clip(rng, self._blocks[first + int(rng.integers(self._window))].result(), cut)
-            for _ in range(cut.clips)
-        ]
+        made = [_cut_clip(rng, self._block(first + int(rng.integers(self._window))), cut) for _ in range(cut.clips)]
         images, masks, times = (np.stack(parts) for parts in zip(*made, strict=True))
         return Clips(images, masks, times)
+
+    def close(self) -> None:
+        """Generate nothing more."""
+        if self._coming is not None:
+            self._coming.close()
+            self._coming = None
+
+    def _block(self, number: int) -> _Block:
+        """One block. Those before it come first; the one after it is begun, so that it is there when it is needed."""
+        if number not in self._blocks and (self._coming is None or number < self._next):
+            self.close()
+            numbers = count(number)
+            tasks = (_BlockTask(self._seed, one, self._size, self._presets) for one in numbers)
+            self._coming, self._next = self._executor.run(_generate, tasks), number
+        while number not in self._blocks:
+            assert self._coming is not None
+            self._blocks[self._next] = result_of(next(self._coming))
+            self._next += 1
+        return self._blocks[number]
 
 
 @contextmanager
 def open_source(seed: int, size: int, presets: tuple[str, ...], window: int, steps_per_block: int) -> Iterator[Source]:
     """Scenes of the presets in turn: `window` blocks of 16, of which one is replaced every `steps_per_block` steps."""
-    with process_pool(1) as pool:
-        yield Source(seed, size, presets, window, steps_per_block, pool)
+    with closing(Source(seed, size, presets, window, steps_per_block, Processes(1))) as source:
+        yield source
 
 
-def _generate(seed: int, number: int, size: int, presets: tuple[str, ...]) -> _Block:
+def _generate(block: _BlockTask) -> _Block:
     scenes = [
         generate_scene(
-            int(np.random.SeedSequence((seed, number, i)).generate_state(1)[0]),
+            int(np.random.SeedSequence((block.seed, block.number, i)).generate_state(1)[0]),
             _FRAMES,
-            size,
+            block.size,
             _SCENE_OBJECTS,
-            preset=presets[i % len(presets)],
+            preset=block.presets[i % len(block.presets)],
         )
         for i in range(_BLOCK)
     ]

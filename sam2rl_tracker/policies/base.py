@@ -29,6 +29,7 @@ import numpy as np
 from torch import Tensor
 
 from sam2rl_tracker.agents.agent import Agent
+from sam2rl_tracker.control.agent import ControlAgent
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.types import MAX_POINTERS, Candidates, Features, FrameRecord, MemorySelection
 from sam2rl_tracker.policies.about import About
@@ -113,6 +114,7 @@ class Start:
         model: The network. A policy made for one model may refuse another.
         agent: The trained agent of this object, where the policy has an `agent_source`.
         logits: float32 [4h, 4w] of the mask, on the model's device.
+        control: The agent for any video, where the policy has a `control_source`.
     """
 
     record: FrameRecord
@@ -122,6 +124,7 @@ class Start:
     model: Model
     agent: Agent | None = None
     logits: Tensor | None = None
+    control: ControlAgent | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +237,19 @@ class Policy(ABC):
         """Where the tracker finds `Start.agent`: a folder of agents or a file; "" = where the tracker is told to look.
 
         None = the rule has no use for an agent.
+        """
+        return None
+
+    @property
+    def agent_in_use(self) -> Agent | None:
+        """The trained agent that decides, once the policy has begun; None for a rule without one."""
+        return None
+
+    @property
+    def control_source(self) -> str | None:
+        """Where the tracker finds `Start.control`: a file that `sam2rl learn` made; "" = the shipped one of the model.
+
+        None = the rule has no use for one.
         """
         return None
 

@@ -24,6 +24,7 @@ BUILTIN = {
     "samite": "sam2rl_tracker.policies.samite:Samite",
     "mosam": "sam2rl_tracker.policies.mosam:MoSam",
     "sam2rl": "sam2rl_tracker.policies.sam2rl:Sam2Rl",
+    "learned": "sam2rl_tracker.policies.learned:Learned",
     "never": "sam2rl_tracker.policies.baselines:Never",
     "stride": "sam2rl_tracker.policies.baselines:Stride",
     "random": "sam2rl_tracker.policies.baselines:Random",

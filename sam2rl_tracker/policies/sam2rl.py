@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from sam2rl_tracker.agents.action import KEEP, output_of
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.engine.types import MAX_POINTERS
 from sam2rl_tracker.parameters import INTERNAL
 from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.bank import BankPolicy
-from sam2rl_tracker.policies.base import Start
+from sam2rl_tracker.policies.base import Choice, Prediction, Start
 
 
 @dataclass
@@ -23,6 +24,9 @@ class Sam2Rl(BankPolicy):
 
     The observation holds no image: the greedy agent is an open-loop
     list of decisions.
+
+    An agent may decide more than the paper's: which candidate is the output, and whether the object is there
+    (`control="output"` or `"both"`), and it may attend to the pointers of the last frames.
 
     Attributes:
         agents: Folder of agent files, or one file; empty = where the tracker was told to look.
@@ -52,13 +56,27 @@ class Sam2Rl(BankPolicy):
     def agent_source(self) -> str | None:
         return self.agents if self.agent is None else None
 
+    @property
+    def agent_in_use(self) -> Agent | None:
+        return self._agent
+
     def begin(self, start: Start) -> None:
         agent = self.agent or start.agent
         assert agent is not None, "Start.agent is missing: the tracker finds it by `agent_source`."
         self._agent = agent
-        self.capacity = agent.capacity
+        self.capacity, self.recent_pointers = agent.capacity, agent.pointers == "recent"
+        self._output = KEEP  # of the next frame
         super().begin(start)
         self.pointer_span = min(agent.frames, MAX_POINTERS)  # a stream does not say its length, the agent does
 
+    def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
+        (prediction,) = predictions
+        return [Choice(*output_of(prediction.ious, prediction.object_score, self._output))]
+
     def decide(self, t: int, bank: Sequence[int]) -> int:
-        return self._agent.action(self.stride * t, [self.stride * frame for frame in bank])
+        agent, stride, stored = self._agent, self.stride, [self.stride * frame for frame in bank]
+        # The output is decided on the frame before it, which may have been left out of this video.
+        before = min(stride * (t + 1) - 1, agent.frames - 1)
+        if agent.space.decides_output:
+            self._output = agent.space.decision(agent.action(before, stored)).output
+        return agent.space.decision(agent.action(stride * t, stored)).memory

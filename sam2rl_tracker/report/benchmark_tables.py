@@ -10,7 +10,7 @@ from typing import Any
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument, Beside, Claims, Method, Spread, Survival
 from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES, title
 from sam2rl_tracker.media.files import atomic_path
-from sam2rl_tracker.report.words import points
+from sam2rl_tracker.report.words import beyond, points
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES
 
 SEARCHED = (*SEARCHES, BEST)
@@ -51,7 +51,7 @@ def make_tables(document: BenchmarkDocument) -> str:
     if claims is not None:
         parts |= {
             "Searches": _searches_table(document, claims),
-            "What can be claimed": _sentences(claims),
+            "What can be claimed": _sentences(document, claims),
             "On changed videos": _transfer_table(document.transfer),
             "Seeds": _seeds_table(document),
         }
@@ -185,27 +185,37 @@ def _trainings(settings: Mapping[str, Any]) -> str:
 
 def method_name(key: str, row: Method) -> str:
     """A method's name in pictures: a search says so, as there is a random rule too."""
-    return _plain(key) + "*" * row.sees_truth
+    return _of(key, row) + "*" * row.sees_truth
 
 
 def _labelled(key: str, row: Method, truth: str = "the ground truth it is scored on") -> str:
     """A method's name in tables, which says whether it sees the truth that it is scored on."""
     how = "trained on" if key == AGENTS else "sees"
-    return _plain(key) + (f" ({how} {truth})" if row.sees_truth else "")
+    return _of(key, row) + (f" ({how} {truth})" if row.sees_truth else "")
+
+
+def _of(key: str, row: Method) -> str:
+    """A method's name, behind which agents say what they decide, if it is more than the memory."""
+    return _plain(key) + (f" (control={row.control})" if row.control is not None else "")
 
 
 def _plain(key: str) -> str:
     return title(key) + " search" * (key in SEARCHES)
 
 
-def _sentences(claims: Claims) -> list[str]:
+def _sentences(document: BenchmarkDocument, claims: Claims) -> list[str]:
     """What the numbers say of the claims."""
+    control = document.methods[AGENTS].control
     lines = [
         "Agents and searches see the ground truth they are scored on. Rules and baselines do not.",
         f"The agents gain {_span(claims.agent_gain)} points over SAM 2.",
     ]
+    if document.fallbacks is not None:
+        lines.append(document.fallbacks.sentence())
+    if control is not None:
+        lines += beyond({AGENTS: control})
     for rule, what in ((claims.heuristics, "published rule"), (claims.baselines, "baseline")):
-        if rule is not None:
+        if rule is not None and control is None:
             lines += _beside(rule, what, claims.times_wanted)
     against = ", ".join(f"{_plain(key)} {_span(difference)}" for key, difference in claims.against.items())
     if against:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image as PILImage
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.fallbacks import beyond_memory
 from sam2rl_tracker.evaluation.overlaps import Overlaps
 from sam2rl_tracker.evaluation.tracks import mean_overlaps, overlap_spread
 from sam2rl_tracker.media.files import StrPath, atomic_path, check_output_file
@@ -31,6 +32,7 @@ from sam2rl_tracker.report.slots import places
 from sam2rl_tracker.report.words import labelled
 from sam2rl_tracker.vot.differences import read_shown
 from sam2rl_tracker.vot.registry import namesakes, that_saw_truth
+from sam2rl_tracker.vot.results import agents_used
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.tracked import TrackedRun, read_runs
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
@@ -104,6 +106,7 @@ def write_comparison(
         }
     stills = []
     trained, others = that_saw_truth(workspace, trackers), namesakes(workspace, trackers)
+    controls = beyond_memory({name: used for name in trained if (used := agents_used(workspace, name))})
     with video:
         for t, file in enumerate(truth.images):
             image = resized(read_image(file), size)
@@ -116,7 +119,7 @@ def write_comparison(
                 panels[0] = np.concatenate([panels[0], legend])
             for name, own in shown.items():
                 labels = draw_labels({k: one.answers.regions[t] for k, one in own.items()}, truth.size, size)
-                title = labelled(name, trained, others)
+                title = labelled(name, trained, others, controls)
                 if any(t > truth.start(k) for k in objects):  # before, nothing was predicted
                     score = overlaps[name][t]
                     title += ("" if np.isnan(score) else f"  {score:.2f}") + ("" if labels.any() else "  says absent")

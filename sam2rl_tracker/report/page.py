@@ -27,7 +27,7 @@ from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.plots import draw_plots
 from sam2rl_tracker.report.style import tracker_styles
 from sam2rl_tracker.report.table import MeasureTable, making, other_benchmarks
-from sam2rl_tracker.report.words import habits, labelled, points, summarise
+from sam2rl_tracker.report.words import beyond, habits, labelled, points, summarise
 from sam2rl_tracker.runs.provenance import PAGE_PACKAGES, machine, python_version, versions
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.registry import registered, registered_trackers
@@ -121,8 +121,9 @@ def write_page(
             workspace=workspace,
             summary=summarise(results),
             styles=styles,
-            labelled=partial(labelled, trained=report.trained, namesakes=report.namesakes),
-            title=partial(title, namesakes=report.namesakes),
+            labelled=partial(labelled, trained=report.trained, namesakes=report.namesakes, controls=report.controls),
+            title=partial(title, namesakes=report.namesakes, controls=report.controls),
+            beyond=beyond(report.controls),
             trained=report.trained & set(results.trackers),
             heads=_HEADS,
             table={name: {key: _cell(results, name, key) for key in MEASURES} for name in results.trackers},

@@ -44,7 +44,7 @@ _SETTINGS: Any = {  # Matplotlib would have its keys typed as literals
     "pdf.fonttype": 42,
 }
 # -> Okabe-Ito colours up to 7, then others that can be read on white and on black
-_KNOWN = dict(zip(TRACKERS, (5, 1, 3, 2, 27, 23, 16, 17, 7, 6), strict=True))
+_KNOWN = dict(zip(TRACKERS, (5, 1, 3, 2, 27, 23, 16, 17, 7, 9, 6), strict=True))
 _DASHES = {
     5: (),
     1: (7.0, 2.0),
@@ -55,9 +55,10 @@ _DASHES = {
     16: (1.0, 1.0),
     17: (12.0, 3.0),
     7: (4.0, 4.0),
+    9: (10.0, 2.0, 4.0, 2.0),
     6: (),
 }
-_MARKERS = {5: "o", 1: "s", 3: "D", 2: "^", 27: "<", 23: "H", 16: "p", 17: "8", 7: "v", 6: "*"}
+_MARKERS = {5: "o", 1: "s", 3: "D", 2: "^", 27: "<", 23: "H", 16: "p", 17: "8", 7: "v", 9: "P", 6: "*"}
 _OTHERS = "PXh>d1"
 
 

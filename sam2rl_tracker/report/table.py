@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sam2rl_tracker.evaluation.methods import REFERENCE, title
 from sam2rl_tracker.evaluation.scoring import describe
+from sam2rl_tracker.report.words import beyond, fallen_back
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.toolkit import Scores
 
@@ -45,6 +46,8 @@ def render(report: Report, console: Console) -> None:
     _render_others(report, console)
     if report.trained & trackers.keys():
         console.print("* trained on the ground truth that it is scored on", highlight=False)
+    for line in [*beyond(report.controls), *fallen_back(report.fallbacks)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in [*making(report), *report.analysis.notes]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in describe(report.not_scored):
@@ -154,7 +157,7 @@ def _percent(value: float | None) -> str:
 
 def _head(tracker: str, report: Report) -> str:
     """A tracker's name in tables, with a star if it saw the truth that it is scored on."""
-    return escape(title(tracker, report.namesakes) + " *" * (tracker in report.trained))
+    return escape(title(tracker, report.namesakes, report.controls) + " *" * (tracker in report.trained))
 
 
 def _mask_rows(report: Report) -> dict[str, dict[str, float | None]]:
@@ -189,7 +192,8 @@ def to_json(report: Report) -> dict[str, Any]:
     results give it. Trackers with incomplete results are left out, and named with the reason under "failures";
     "made_with" is as in `Report`. "not_scored" lists the sequences, objects and frames without known truth, which no
     measure counts. These stand there where they apply: "box_measures" and "mask_measures" by tracker, "stack" with the
-    other numbers that the stack asks for, "notes" with what to know of the numbers.
+    other numbers that the stack asks for, "notes" with what to know of the numbers, "controls" as in `Report`, and
+    "fallbacks" by tracker, as `Fallbacks`.
     """
     document: dict[str, Any] = {
         "trackers": {name: asdict(scores) for name, scores in report.analysis.trackers.items()},
@@ -209,5 +213,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "mask_measures": _mask_rows(report),
         "stack": stack,
         "notes": report.analysis.notes,
+        "controls": report.controls,
+        "fallbacks": {name: told.as_json() for name, told in report.fallbacks.items()},
     }
     return document | {key: value for key, value in further.items() if value}

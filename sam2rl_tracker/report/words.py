@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from sam2rl_tracker.evaluation.fallbacks import Fallbacks
 from sam2rl_tracker.evaluation.intervals import FEW
 from sam2rl_tracker.evaluation.measures import count_overlaps
 from sam2rl_tracker.evaluation.memory import MemoryUse, memory_use
@@ -45,7 +46,8 @@ def summarise(results: Results) -> Summary:
     quality = 100 * results.overall[winner].quality
     seen = ""
     if ranked[0] in trained and winner not in trained:
-        seen = f"; {ranked[0]}, trained on this truth, reaches {100 * results.overall[ranked[0]].quality:.1f} %"
+        best = title(ranked[0], results.namesakes, results.controls)
+        seen = f"; {best}, trained on this truth, reaches {100 * results.overall[ranked[0]].quality:.1f} %"
     setting = [("What was measured", _setting(results))]
     if base is None or len(ranked) == 1:
         return Summary(f"{_name(winner, results)} has the highest quality: {quality:.1f} %{seen}", setting)
@@ -72,17 +74,37 @@ def summarise(results: Results) -> Summary:
             f"can reach on these videos, not how it would do on others. {_beside(results, ranked[0])}"
         )
         gains = [said for what, said in _why(results, ranked[0]) if what == "Largest gain"]
-        told.append((ranked[0], " ".join([text, *(f"Largest gain: {said}" for said in gains)])))
+        said_too = beyond({name: what for name, what in results.controls.items() if name == ranked[0]})
+        told.append((ranked[0], " ".join([text, *said_too, *(f"Largest gain: {said}" for said in gains)])))
+    told += [("Agents", sentence) for sentence in fallen_back(results.fallbacks)]
     return Summary(headline, told + setting)
 
 
-def labelled(tracker: str, trained: Container[str], namesakes: Container[str]) -> str:
+def labelled(
+    tracker: str, trained: Container[str], namesakes: Container[str], controls: Mapping[str, str] | None = None
+) -> str:
     """A tracker's name for pictures, which says so if it is one of those that saw the truth they are scored on.
 
     Args:
         namesakes: As in `title`.
+        controls: As in `title`.
     """
-    return title(tracker, namesakes) + " (trained on this truth)" * (tracker in trained)
+    return title(tracker, namesakes, controls) + " (trained on this truth)" * (tracker in trained)
+
+
+def beyond(controls: Mapping[str, str]) -> list[str]:
+    """What to know of agents that decide more than the paper's, a sentence for each tracker."""
+    return [
+        f"{title(name)} with control={control}: its agents also decide which candidate is the output and whether the "
+        "object is there. Trained on the truth that they are scored on, they can learn that by heart: no part of the "
+        "paper's claim."
+        for name, control in controls.items()
+    ]
+
+
+def fallen_back(fallbacks: Mapping[str, Fallbacks]) -> list[str]:
+    """How many agents fell back to SAM 2's own rule, a sentence for each tracker."""
+    return [f"{title(name)}: {told.sentence()}" for name, told in fallbacks.items()]
 
 
 def legend_label(tracker: str, results: Results) -> str:
@@ -91,7 +113,7 @@ def legend_label(tracker: str, results: Results) -> str:
 
 
 def _name(tracker: str, results: Results) -> str:
-    return labelled(tracker, results.trained, results.namesakes)
+    return labelled(tracker, results.trained, results.namesakes, results.controls)
 
 
 def points(value: float) -> str:

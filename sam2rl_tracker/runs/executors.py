@@ -1,8 +1,8 @@
-"""Running tasks: here, or in processes that end with this one.
+"""Where tasks are worked on: here, or in processes of this machine, each on its device.
 
-Many short tasks share the workers of a `process_pool`, by `run_in_order` or to submit to. Long ones get a process each
-from `run_each`, so that one that dies takes no other along. Tasks and results are pickled: functions of modules,
-dataclasses, arrays, paths.
+An `Executor` is told what to do with tasks, and gives each back when it ends, with its result or with what went wrong.
+Processes get tasks and give results pickled: functions of modules, dataclasses, arrays, paths. Tasks that may leave
+this machine are files instead: see `runs.tasks`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, TypeVar
 
 from sam2rl_tracker.errors import Sam2rlError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Work = Callable[[Task], Result]
+OnWait = Callable[[Sequence[Task]], None]
 
 _POLL = 1.0  # seconds
 
@@ -42,120 +42,194 @@ class Outcome(Generic[Task, Result]):
     result: Result | Sam2rlError
 
 
-def run_here(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Outcome[Task, Result]]:
-    """Work on tasks one after the other, in this process. A task that fails does not stop the others."""
-    for task in tasks:
-        yield Outcome(task, _attempt(work, task))
+def unwatched(running: Sequence[Any]) -> None:
+    """What `on_wait` is where nobody wants to know."""
 
 
-def run_each(
-    work: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    jobs: int,
-    on_wait: Callable[[Sequence[Task]], None] = lambda running: None,
-) -> Iterator[Outcome[Task, Result]]:
-    """Work on tasks in a process each, `jobs` at a time; yields each when it ends.
+class Executor(ABC):
+    """Works on tasks."""
 
-    A task that fails, or whose process dies, does not stop the others. When the caller stops iterating, by Ctrl-C or
-    otherwise, all processes are terminated.
+    @abstractmethod
+    def run(
+        self, work: Work[Task, Result], tasks: Iterable[Task], on_wait: OnWait[Task] = unwatched
+    ) -> Generator[Outcome[Task, Result], None, None]:
+        """Work on tasks; yields each when it ends.
+
+        A task that fails, or whose process dies, does not stop the others. When the caller stops iterating, by Ctrl-C
+        or otherwise, what is under way in processes of this machine ends.
+
+        Args:
+            work: A function of a module; `Here` takes any.
+            tasks: To work on. They are asked for one by one, as there is room for them.
+            on_wait: Is called about once a second with the tasks that are under way; by `Here` never.
+        """
+
+
+class Here(Executor):
+    """One task after the other, in this process."""
+
+    def run(
+        self, work: Work[Task, Result], tasks: Iterable[Task], on_wait: OnWait[Task] = unwatched
+    ) -> Generator[Outcome[Task, Result], None, None]:
+        for task in tasks:
+            yield Outcome(task, _attempt(work, task))
+
+
+HERE = Here()
+
+
+class Processes(Executor):
+    """Processes side by side, each of which works on one task after the other.
+
+    One that dies takes no task along but its own, and another takes its place. All end with this process.
 
     Args:
-        work: A function of a module.
-        on_wait: Is called about once a second, with the tasks that are under way.
+        jobs: How many there are.
     """
-    context = get_context("spawn")
-    waiting = list(tasks)
-    running: dict[Connection, tuple[SpawnProcess, Task]] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                task = waiting.pop(0)
-                receiver, sender = context.Pipe(duplex=False)
-                # Daemons end with their parent.
-                process = context.Process(target=_work, args=(work, task, sender, os.getpid()), daemon=True)
-                process.start()
-                sender.close()  # so that the end of the process ends the connection
-                running[receiver] = process, task
-            ready = wait(list(running), timeout=_POLL)
-            on_wait([task for _, task in running.values()])
-            for receiver in [one for one in running if one in ready]:
-                process, task = running.pop(receiver)
-                yield Outcome(task, _receive(receiver, process))
-    finally:
-        for process, _ in running.values():
-            process.terminate()
+
+    def __init__(self, jobs: int):
+        self._places: list[str | None] = [None] * jobs
+
+    def run(
+        self, work: Work[Task, Result], tasks: Iterable[Task], on_wait: OnWait[Task] = unwatched
+    ) -> Generator[Outcome[Task, Result], None, None]:
+        waiting = iter(tasks)
+        busy: dict[Connection, _Worker] = {}
+        ended: list[_Worker] = []
+
+        def begin(worker: _Worker, task: Task) -> None:
+            busy[worker.connection] = worker
+            worker.begin(task)
+
+        try:
+            for place, task in zip(self._places, waiting, strict=False):
+                begin(_Worker(work, place), task)
+            while busy:
+                ready = wait(list(busy), timeout=_POLL)
+                on_wait([worker.task for worker in busy.values()])
+                for worker in [worker for connection, worker in busy.items() if connection in ready]:
+                    del busy[worker.connection]
+                    outcome = Outcome(worker.task, worker.receive())
+                    for task in waiting:  # at most one; before the caller is at work, so that the worker is too
+                        begin(worker if worker.is_alive else _Worker(work, worker.device), task)
+                        break
+                    else:
+                        ended.append(worker)
+                        worker.dismiss()
+                    yield outcome
+        finally:
+            for worker in busy.values():
+                worker.terminate()
+            for worker in [*busy.values(), *ended]:
+                worker.join()
 
 
-def _work(work: Callable[[Any], Any], task: Any, sender: Connection, parent: int) -> None:
+class Devices(Processes):
+    """Processes side by side, each on one of several devices: see `Processes`.
+
+    Args:
+        devices: Such as "cuda:0". Tasks are put on them by their method `on(device)`.
+        per_device: Processes on each.
+    """
+
+    def __init__(self, devices: Sequence[str], per_device: int = 1):
+        super().__init__(len(devices) * per_device)
+        self._places = [*devices] * per_device  # few tasks are spread over all devices
+
+
+class _Worker:
+    """A process that works on one task after the other.
+
+    Attributes:
+        connection: To it. It is ready to be read when a task has ended, or the process.
+        device: Where its tasks are put.
+        task: The one that it was last given.
+    """
+
+    def __init__(self, work: Work[Any, Any], device: str | None):
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.device = device
+        self.task: Any = None
+        # Daemons end with their parent.
+        self._process = context.Process(target=_serve, args=(work, device, theirs, os.getpid()), daemon=True)
+        self._process.start()
+        theirs.close()  # so that the end of the process ends the connection
+        self.is_alive = True
+
+    def begin(self, task: Any) -> None:
+        self.task = task
+        with suppress(OSError):  # it died meanwhile: `receive` tells
+            self.connection.send(task)
+
+    def receive(self) -> Any:
+        """The result of its task, or what went wrong."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            self.is_alive = False
+            status = self._process.exitcode
+            return Sam2rlError(f"Its worker died (status {status}): it was killed, or memory is short.")
+
+    def dismiss(self) -> None:
+        """There is no task left for it."""
+        self.connection.close()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def join(self) -> None:
+        self._process.join()
+
+
+def _serve(work: Work[Any, Any], device: str | None, connection: Connection, parent: int) -> None:
+    """What a worker does, until its parent closes the connection or ends."""
     _end_with(parent)
-    sender.send(_attempt(work, task))
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(_attempt(work, _placed(task, device)))
 
 
-def _attempt(work: Callable[[Task], Result], task: Task) -> Result | Sam2rlError:
+def _placed(task: Any, device: str | None) -> Any:
+    return task if device is None else task.on(device)
+
+
+def _attempt(work: Work[Task, Result], task: Task) -> Result | Sam2rlError:
     try:
         return work(task)
     except Sam2rlError as error:
         return error
 
 
-def _receive(receiver: Connection, process: SpawnProcess) -> Any:
-    with receiver:
-        try:
-            result = receiver.recv()
-        except EOFError:
-            process.join()
-            return Sam2rlError(f"Its worker died (status {process.exitcode}): it was killed, or memory is short.")
-    process.join()
-    return result
-
-
-def run_in_order(work: Callable[[Task], Result], tasks: Sequence[Task], jobs: int) -> Iterator[Result]:
-    """Results of many short tasks, in their order: here where `jobs` is 1, else by the workers of a `process_pool`.
+def result_of(outcome: Outcome[Any, Result]) -> Result:
+    """What the work returned.
 
     Raises:
-        Sam2rlError: A task failed, or a worker died.
+        Sam2rlError: What went wrong.
     """
-    if jobs == 1:
-        yield from map(work, tasks)
-        return
-    with process_pool(jobs) as pool:
-        for future in [pool.submit(work, task) for task in tasks]:
-            yield future.result()
-
-
-@contextmanager
-def process_pool(jobs: int) -> Iterator[Executor]:
-    """Workers for many short tasks, to `submit` to. On an error, Ctrl-C included, what is under way is terminated.
-
-    Raises:
-        Sam2rlError: A worker died.
-    """
-    others = set(active_children())
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
-    ) as pool:
-        try:
-            yield pool
-        except BaseException as error:
-            for process in set(active_children()) - others:
-                process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise Sam2rlError(
-                    "A worker died: it was killed, or memory is short. Repeat the command; what was finished is kept."
-                ) from error
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    if isinstance(outcome.result, Sam2rlError):
+        raise outcome.result
+    return outcome.result
 
 
 def run_apart(function: Callable[..., Result], *arguments: Any) -> Result:
-    """Call a function in a process of its own, whose memory holds nothing else.
+    """Call a function of a module in a process of its own, whose memory holds nothing else.
 
     Raises:
-        Sam2rlError: The process died.
+        Sam2rlError: It failed, or the process died.
     """
-    with process_pool(1) as pool:
-        return pool.submit(function, *arguments).result()
+    (outcome,) = Processes(1).run(_call, [(function, arguments)])
+    result: Result = result_of(outcome)
+    return result
+
+
+def _call(task: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+    function, arguments = task
+    return function(*arguments)
 
 
 def _end_with(parent: int) -> None:

@@ -39,25 +39,26 @@ def write_json(path: Path, content: Mapping[str, Any], indent: int | None = 2) -
     Raises:
         Sam2rlError: The file cannot be written.
     """
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, path.name)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent))
 
 
 @contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
+def locked(folder: Path, what: str, elsewhere: bool = False) -> Iterator[None]:
     """Make a folder if need be, and work in it as the only process.
 
     Args:
         what: Is at work, for the error, such as "training".
+        elsewhere: Whether other machines may do the same in it at the same time: see `exclusive`.
 
     Raises:
         Sam2rlError: Another process is at work in the folder, or the system refuses to write to it, at the beginning or
             later on.
     """
     try:
-        with exclusive(folder, what):
+        with exclusive(folder, what, elsewhere=elsewhere):
             yield
     except OSError as error:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): what was finished is kept.") from error

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.store import find_agent
+from sam2rl_tracker.control.agent import ControlAgent, load_control_agent, packaged_agent
 from sam2rl_tracker.engine import (
     Engine,
     ExactEngine,
@@ -114,6 +115,7 @@ class Tracker:
         self._non_overlap = non_overlap
         self._num_frames = num_frames
         self._agents = agents
+        self._control: ControlAgent | None = None
         self._objects: list[_Object] = []
         self._removed: set[int] = set()  # ids
         self._past = Hindsight(non_overlap) if rule.revises else None
@@ -132,6 +134,11 @@ class Tracker:
     def frame(self) -> int:
         """The most recent frame, counted from 0."""
         return self._frame
+
+    @property
+    def agents_in_use(self) -> dict[int, Agent]:
+        """{id: the trained agent that decides} of the objects that have one."""
+        return {one.id: agent for one in self._objects if (agent := one.policy.agent_in_use) is not None}
 
     @property
     def network_seconds(self) -> float:
@@ -318,7 +325,8 @@ class Tracker:
             agent = self._find_agent(policy, mask)
             if policy.needs_features:
                 policy.look(0, features)
-            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent, logits))
+            control = self._find_control(policy)
+            policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent, logits, control))
             objects.append(_Object(number, policy, self._frame, record, logits, Conditioning(record)))
         return objects
 
@@ -328,6 +336,14 @@ class Tracker:
             return None
         agents = policy.agent_source or self._agents or os.environ.get(AGENTS_VARIABLE, "")
         return find_agent(agents, self._image, mask, self.model, self._num_frames)
+
+    def _find_control(self, policy: Policy) -> ControlAgent | None:
+        """The agent for any video, if the policy is run by one; read once."""
+        if policy.control_source is None:
+            return None
+        if self._control is None:
+            self._control = load_control_agent(policy.control_source or packaged_agent(self.model))
+        return self._control
 
     def remove(self, id: int) -> None:
         """Stop tracking an object.

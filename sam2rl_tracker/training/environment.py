@@ -16,7 +16,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.agents.action import CAPACITY, Space
 from sam2rl_tracker.engine import Engine, load_model
 from sam2rl_tracker.training.simulator import Rollout, Simulator, State
 from sam2rl_tracker.vot.clips import load_clip
@@ -40,11 +40,18 @@ Reward = Callable[[Simulator, State, State], float]
 """Reward of a step from one state to the next; `step_reward` is the paper's."""
 
 
-class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
+def action_space(space: Space) -> spaces.Space[Any]:
+    """The actions as gymnasium has them: two parts stay two, so that a policy learns each for itself."""
+    return spaces.Discrete(space.size) if len(space.sizes) == 1 else spaces.MultiDiscrete([*space.sizes])
+
+
+class MemoryControlEnv(gymnasium.Env[np.ndarray, Any]):
     """One object in one video: `gymnasium.make("sam2rl/MemoryControl-v0", workspace=W, sequence=S)`.
 
     Observation: MultiBinary(T). Action: Discrete(capacity + 1): 0 = discard the newest frame, k = put it in place of
-    the k-th oldest stored one. `info["quality"]` of the last step is the video's quality.
+    the k-th oldest stored one. With `control="output"` it is Discrete(4), the output of the next frame (see
+    `agents.action`), with `control="both"` MultiDiscrete([capacity + 1, 4]). `info["quality"]` of the last step is the
+    video's quality.
 
     Args:
         workspace: Folder of the VOT workspace; or give a `simulator`.
@@ -53,9 +60,10 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
         model: Which SAM 2, as `load_model` takes it.
         device: Where it runs; None = the best there is.
         capacity: Memories beside the prompted frame, 1 to 6.
-        pointers: Whether object pointers take part.
+        pointers: Whose object pointers take part: see `Simulator`.
         reward: Another one than the paper's.
-        simulator: One of your own, in place of all above but the reward.
+        simulator: One of your own, in place of all others but the reward.
+        control: What actions decide: "memory", as in the paper, "output" or "both".
     """
 
     def __init__(
@@ -66,18 +74,20 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
         model: str = "nano",
         device: str | None = None,
         capacity: int = CAPACITY,
-        pointers: bool = True,
+        pointers: str | bool = True,
         reward: Reward = step_reward,
         simulator: Simulator | None = None,
+        control: str = "memory",
     ):
         if simulator is None:
             if workspace is None or sequence is None:
                 raise ValueError("give a workspace and a sequence, or a simulator")
             clip = load_clip(open_workspace(workspace), sequence, object_id)
-            simulator = Simulator(Engine(load_model(model, device)), clip, capacity, pointers, rows=1, store_mb=128)
+            engine = Engine(load_model(model, device))
+            simulator = Simulator(engine, clip, capacity, pointers, rows=1, store_mb=128, control=control)
         self.simulator = simulator
         self.observation_space = spaces.MultiBinary(len(simulator.clip))
-        self.action_space = spaces.Discrete(simulator.capacity + 1)
+        self.action_space = action_space(simulator.space)
         self._reward = reward
         self._state = simulator.start()
         self._quality = 0.0
@@ -91,8 +101,8 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, np.int64]):
         self._quality = 0.0
         return observe(self.simulator, self._state), {}
 
-    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        (after,) = self.simulator.step([self._state], [int(action)])
+    def step(self, action: np.int64 | np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        (after,) = self.simulator.step([self._state], [int(self.simulator.space.join(np.asarray(action)))])
         reward = self._reward(self.simulator, self._state, after)
         self._quality += step_reward(self.simulator, self._state, after)
         self._state = after
@@ -123,7 +133,7 @@ class MemoryVecEnv(VecEnv):
         self._relative = relative
         self._running: list[Rollout] = []
         self._actions: Sequence[int] = []
-        super().__init__(num_envs, spaces.MultiBinary(len(simulator.clip)), spaces.Discrete(simulator.capacity + 1))
+        super().__init__(num_envs, spaces.MultiBinary(len(simulator.clip)), action_space(simulator.space))
 
     def reset(self) -> np.ndarray:
         start = self.simulator.start()
@@ -132,7 +142,7 @@ class MemoryVecEnv(VecEnv):
         return self._observations()
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = actions.tolist()
+        self._actions = self.simulator.space.join(actions).tolist()
 
     def step_wait(self) -> VecEnvStepReturn:
         before = [rollout.states[-1] for rollout in self._running]

@@ -30,12 +30,11 @@ from sam2rl_tracker.runs.folder import RunFolder, locked
 from sam2rl_tracker.training.cloning import clone
 from sam2rl_tracker.training.environment import MemoryVecEnv, RelativeRewards, observe
 from sam2rl_tracker.training.progress import TrainingProgress, run_folder
-from sam2rl_tracker.training.search import beam_ladder
+from sam2rl_tracker.training.search import first_rollout
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Rollout, Simulator
 
 _FREE = ("iterations", "patience")  # settings that may change from one call to the next
-_OLDER = {"relative": False}  # what trainings did before there was such a setting
 
 
 @dataclass
@@ -71,7 +70,8 @@ def train(
         Sam2rlError: Another training is at work in the folder, it was begun with other settings or on another video,
             truth or model, its checkpoint is damaged, or it cannot be written to.
     """
-    with locked(folder, "training"):
+    # Two machines that train the same go through the same states, and replace whole files by the same ones.
+    with locked(folder, "training", elsewhere=True):
         episodes = -(-settings.samples // simulator.decisions)
         if settings.relative and episodes == 1:
             raise Sam2rlError(
@@ -125,7 +125,7 @@ class _Iterations(BaseCallback):
     def begin(self, model: PPO) -> None:
         """Before a training's first iteration: find a rollout to explore around."""
         if self._settings.imitation and self._progress.iteration == 0:
-            found = beam_ladder(self._simulator, self._settings.beam)
+            found = first_rollout(self._simulator, self._settings.beam)
             self._progress.best, self._trained.best_actions = found.quality, list(found.actions)
             self._clone_best(model)
 
@@ -179,7 +179,7 @@ class _Iterations(BaseCallback):
         actions = self._trained.best_actions
         states = self._simulator.rollout(actions)[:-1]
         seen = np.stack([observe(self._simulator, state) for state in states])
-        clone(model.policy, seen, actions, self._settings.imitation)
+        clone(model.policy, seen, self._simulator.space.parts(np.array(actions)), self._settings.imitation)
 
     def _log(self) -> None:
         # Not by stable-baselines3's formats of its logger: they begin their files anew when a training goes on.
@@ -241,8 +241,9 @@ def _greedy_rollout(simulator: Simulator, model: PPO) -> Rollout:
     for _ in range(simulator.decisions):
         state = rollout.states[-1]
         action, _ = model.predict(observe(simulator, state), deterministic=True)
-        rollout.actions.append(simulator.distinct(state, int(action)))
-        rollout.states.extend(simulator.step([state], [int(action)]))
+        joined = int(simulator.space.join(action))
+        rollout.actions.append(simulator.distinct(state, joined))
+        rollout.states.extend(simulator.step([state], [joined]))
     return rollout
 
 
@@ -267,7 +268,7 @@ def _keep_settings(run: RunFolder, simulator: Simulator, settings: Settings) -> 
         Sam2rlError: It was begun with others.
     """
     decisive = {key: value for key, value in settings.as_json().items() if key not in _FREE}
-    other = run.keep_settings({"subject": simulator.identity, **decisive}, _OLDER)
+    other = run.keep_settings({"subject": simulator.identity, **decisive}, settings.assumed)
     if any(text.startswith("subject=") for text in other):
         raise Sam2rlError(
             f"{run.path} was begun on another video, truth or model: delete the folder to train from the start."

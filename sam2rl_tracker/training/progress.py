@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sam2rl_tracker.runs.folder import RunFolder
+from sam2rl_tracker.runs.folder import PROGRESS, RunFolder
 
 
 @dataclass
@@ -70,8 +70,17 @@ def read_training(folder: Path) -> TrainingProgress | None:
 
 
 def read_curve(folder: Path) -> list[tuple[int, float]]:
-    """(simulated steps, quality of the best policy so far) after every iteration of a folder's training."""
-    columns = run_folder(folder).progress().columns
-    if not {"steps", "best_greedy"} <= columns.keys():
-        return []
-    return list(zip(columns["steps"].astype(int).tolist(), columns["best_greedy"].tolist(), strict=True))
+    """(simulated steps, quality of the best policy so far) after every iteration of a folder's training.
+
+    Where there was a second attempt, in a folder within, its steps come after those of the first.
+    """
+    curve: list[tuple[int, float]] = []
+    for own in (folder, *sorted(path.parent for path in folder.glob(f"*/{PROGRESS}"))):
+        columns = run_folder(own).progress().columns
+        if {"steps", "best_greedy"} <= columns.keys():
+            steps, best = curve[-1] if curve else (0, float("-inf"))
+            curve += [
+                (steps + int(more), max(best, value))
+                for more, value in zip(columns["steps"], columns["best_greedy"].tolist(), strict=True)
+            ]
+    return curve

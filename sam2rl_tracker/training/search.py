@@ -4,7 +4,8 @@ A step is a transition asked of the simulator, whether or not it already knew th
 Only distinct successors are asked for: while the bank is not full, all inserting actions lead to the same state.
 
 A state names all memories that went into it, and by these the actions that led there. So paths that take distinct
-successors never meet: they form a tree, and there is nothing else to merge.
+successors never meet: they form a tree, and there is nothing else to merge. The exception is an output that was not
+remembered, where pointers are those of the stored frames: nothing later depends on it, and the best one is followed.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam2rl_tracker.agents.action import DISCARD
+from sam2rl_tracker.agents.action import DISCARD, Space
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.training.simulator import INSERT, Simulator, State
+from sam2rl_tracker.training.simulator import Simulator, State
 
 CEILING = "ceiling"
 
@@ -42,12 +43,6 @@ class Found:
     actions: tuple[int, ...]
     steps: int
     curve: tuple[tuple[int, float], ...]
-
-
-def successors(simulator: Simulator, state: State) -> list[int]:
-    """One action for each distinct state that can follow."""
-    full = len(simulator.bank(state)) == simulator.capacity
-    return list(range(simulator.capacity + 1)) if full else [DISCARD, INSERT]
 
 
 # ------------------------------------------------------------------------------------------------------------ random
@@ -78,7 +73,7 @@ def random_search(simulator: Simulator, budget: int, seed: int, batch: int = 64)
         for column in draws.T:
             states = [path[-1] for path in paths]
             for state, draw, row in zip(states, column, taken, strict=True):
-                choices = successors(simulator, state)
+                choices = simulator.successors(state)
                 row.append(choices[int(draw * len(choices))])
             for path, state in zip(paths, simulator.step(states, [row[-1] for row in taken]), strict=True):
                 path.append(state)
@@ -116,10 +111,12 @@ def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
     origin: dict[State, tuple[State, int]] = {}  # of the kept states: where each came from, and by which action
     returns = {start: simulator.reward(start)}  # of the current frame, best first
     for _ in range(simulator.decisions):
-        pairs = [(state, action) for state in returns for action in successors(simulator, state)]
+        pairs = [(state, action) for state in returns for action in simulator.successors(state)]
         reached = _step(simulator, pairs)
-        came = dict(zip(reached, pairs, strict=True))
-        totals = {state: returns[came[state][0]] + simulator.reward(state) for state in reached}
+        came: dict[State, tuple[State, int]] = {}
+        for state, pair in zip(reached, pairs, strict=True):
+            came.setdefault(state, pair)  # pairs are in the order of returns: the first is the best way there
+        totals = {state: returns[came[state][0]] + simulator.reward(state) for state in came}
         kept = _ranked(simulator, totals)[:width]
         returns = {state: totals[state] for state in kept}
         origin.update((state, came[state]) for state in kept)
@@ -132,6 +129,13 @@ def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
     return Found(name, quality, tuple(actions[::-1]), steps, ((steps, quality),))
 
 
+def follow(simulator: Simulator, action: int, name: str) -> Found:
+    """Always the same action."""
+    actions = (action,) * simulator.decisions
+    quality = simulator.quality(simulator.rollout(actions))
+    return Found(name, quality, actions, len(actions), ((len(actions), quality),))
+
+
 def beam_for_budget(simulator: Simulator, budget: int) -> Found:
     """The best of a ladder of beams, the widest of which is the largest that is sure to stay in the budget.
 
@@ -140,7 +144,7 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
     """
 
     def cost(width: int) -> int:
-        return sum(most_steps(simulator.decisions, simulator.capacity, each) for each in _ladder(width))
+        return sum(most_steps(simulator.decisions, simulator.space, each) for each in _ladder(width))
 
     widest = bisect_right(range(1, budget + 1), budget, key=cost)
     if not widest:
@@ -163,11 +167,24 @@ def beam_ladder(simulator: Simulator, widest: int) -> Found:
     return Found("beam", best.quality, best.actions, steps, _ended(curve, steps))
 
 
-def most_steps(decisions: int, capacity: int, width: int) -> int:
+def first_rollout(simulator: Simulator, widest: int) -> Found:
+    """What a training begins with: the best of a ladder of beams, and of SAM 2's rule where actions can express it."""
+    found = beam_ladder(simulator, widest)
+    if not simulator.has_sam2:
+        return found
+    rule = follow(simulator, simulator.space.sam2, "SAM 2")
+    steps = found.steps + rule.steps
+    best = max(found, rule, key=lambda one: one.quality)
+    return Found(best.name, best.quality, best.actions, steps, _ended([*found.curve], steps))
+
+
+def most_steps(decisions: int, space: Space, width: int) -> int:
     """Steps that a beam can take at most: all banks fill as early as they can."""
     steps, states = 0, 1
+    outputs = space.size // (space.capacity + 1)  # for each action on the memory, if it is decided
     for stored in range(decisions):
-        states *= 2 if stored < capacity else capacity + 1
+        free = space.control != "output" and stored < space.capacity
+        states *= 2 * outputs if free else space.size
         steps += states
         states = min(states, width)
     return steps

@@ -5,10 +5,11 @@ Settings carry stable-baselines3's names. Users and files may give those that ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from sam2rl_tracker.agents.action import CONTROLS, POINTERS
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.parameters import parse_parameters
 
@@ -18,6 +19,9 @@ OLD_NAMES = {"epochs": "n_epochs", "batch": "batch_size", "clip": "clip_range", 
 Files (`settings.json`, agents' records, a benchmark's plan and document) hold the first names, as they always have: so
 folders and documents of any version can be compared, continued and read by any other.
 """
+
+AUTO = "auto"
+"""Pointers: try what is worth it and keep the better."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ class Settings:
         relative: Whether rewards are relative to the mean of all rollouts: see `RelativeRewards`.
         beam: Width of the widest of the beam searches that give the first rollout to clone; 1 is greedy search. Higher
             values begin with a better rollout, and take more steps to find it.
+        control: What the agent decides: "memory", as in the paper, "output" or "both". See `agents.action.Space`.
+        pointers: Whose object pointers a frame attends to: "stored", those of the stored frames, as in the paper;
+            "recent", those of the last fifteen, as in SAM 2. "auto" takes "stored", and where the agent is below SAM 2
+            also "recent", keeps the better, and falls back to SAM 2's own rule where both are below. For
+            `control="output"`, "auto" is "recent".
     """
 
     iterations: int = 18
@@ -65,6 +74,8 @@ class Settings:
     imitation: float = 0.95
     relative: bool = False
     beam: int = 16
+    control: str = "memory"
+    pointers: str = "auto"
 
     def __post_init__(self) -> None:
         least = {"iterations": 1, "samples": 1, "n_epochs": 1, "hidden": 1, "batch_size": 2, "beam": 1}
@@ -85,6 +96,27 @@ class Settings:
             raise Sam2rlError(f"Setting seed={self.seed} is out of range: give 0 to {2**32 - 1}.")
         if self.patience < 0:
             raise Sam2rlError(f"Setting patience={self.patience} is too small: give 0 or more.")
+        for name, choices in {"control": CONTROLS, "pointers": (AUTO, *POINTERS)}.items():
+            if getattr(self, name) not in choices:
+                raise Sam2rlError(f"Setting {name}={getattr(self, name)} is unknown: give one of {', '.join(choices)}.")
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        """The pointers to train with, one after the other for as long as the agent is below SAM 2."""
+        if self.pointers != AUTO:
+            return (self.pointers,)
+        return ("recent",) if self.control == "output" else POINTERS
+
+    @property
+    def assumed(self) -> dict[str, bool | str]:
+        """What trainings did before there were these settings, as JSON: a folder that lacks them has these."""
+        first = self.pointers if self.attempts[0] == "stored" else "stored"  # they were "auto" without a second attempt
+        return {"relative": False, "control": "memory", "pointers": first}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Settings:
+        """Those that `as_json` gave."""
+        return cls(**{OLD_NAMES.get(name, name): value for name, value in content.items()})
 
     def as_json(self) -> dict[str, Any]:
         """As files hold them: under the names of `OLD_NAMES`."""
@@ -92,7 +124,10 @@ class Settings:
         return {first.get(name, name): value for name, value in asdict(self).items()}
 
 
-PRESETS = {"default": Settings(), "paper": Settings(iterations=150, samples=16384, imitation=0.0, relative=True)}
+PRESETS = {
+    "default": Settings(),
+    "paper": Settings(iterations=150, samples=16384, imitation=0.0, relative=True, pointers="stored"),
+}
 
 
 def parse_settings(preset: str, changes: Sequence[str] = ()) -> Settings:

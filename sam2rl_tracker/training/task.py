@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sam2rl_tracker.agents.agent import Agent, fingerprint
 from sam2rl_tracker.engine import Engine, Model, load_model
+from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies.sam2rl import Sam2Rl
 from sam2rl_tracker.runs.folder import TRAININGS
 from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
+from sam2rl_tracker.runs.tasks import state_of
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.vot.clips import load_clip
@@ -34,6 +36,8 @@ class Task:
         model: Which SAM 2, as `load_model` takes it.
         device: Where it runs; None = the best there is.
         settings: Of the training; searches use its seed.
+        inputs: What the files of the video and of the model's folder were when the task was made: see
+            `runs.tasks.state_of`. Filled in where it is empty.
         rows: States that the simulator computes in one batch. Higher values pad more in a training, to which few states
             of a frame are new.
         store_mb: The simulator's memory for what it may compute again. Higher values compute less again.
@@ -47,11 +51,34 @@ class Task:
     settings: Settings = field(default_factory=Settings)
     rows: int = 8
     store_mb: float = 512
+    inputs: str = ""
+
+    kind: ClassVar[str] = "train"
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            object.__setattr__(self, "inputs", self._state())
+
+    def _state(self) -> str:
+        model = [Path(self.model)] if Path(self.model).is_dir() else []
+        try:
+            return state_of(open_workspace(self.workspace).sequences / self.sequence, *model)
+        except Sam2rlError:  # as whoever works on it will find
+            return "unknown"
 
     @property
     def folder(self) -> Path:
         """Where its training lives: what it needs to go on, and its curves."""
         return self.workspace / TRAININGS / f"{self.sequence}_{self.object_id}_seed{self.settings.seed}"
+
+    @property
+    def result(self) -> Path:
+        """The file that its training leaves."""
+        return self.folder / "result.json"
+
+    def on(self, device: str) -> Task:
+        """The same task, on a device."""
+        return replace(self, device=device)
 
     def load_model(self) -> Model:
         """Its model.
@@ -70,14 +97,33 @@ class Task:
         """
         return fingerprint(clip.images[0], clip.masks[0], model.hash)
 
-    def simulator(self, model: Model) -> Simulator:
+    def clip(self) -> Clip:
+        """Its video and truth.
+
+        Raises:
+            Sam2rlError: See `load_clip`.
+        """
+        return load_clip(open_workspace(self.workspace), self.sequence, self.object_id)
+
+    def simulator(self, model: Model, clip: Clip | None = None, pointers: str | None = None) -> Simulator:
         """A simulator of its clip.
+
+        Args:
+            clip: Its own, where that is loaded already.
+            pointers: By default those that its settings try first.
 
         Raises:
             Sam2rlError: See `load_clip` and `Simulator`.
         """
-        clip = load_clip(open_workspace(self.workspace), self.sequence, self.object_id)
-        return Simulator(Engine(model), clip, rows=self.rows, store_mb=self.store_mb)
+        settings = self.settings
+        return Simulator(
+            Engine(model),
+            clip or self.clip(),
+            pointers=pointers or settings.attempts[0],
+            rows=self.rows,
+            store_mb=self.store_mb,
+            control=settings.control,
+        )
 
 
 def make_agent(
@@ -100,6 +146,14 @@ def make_agent(
         "versions": versions(AGENT_PACKAGES),
         "python": python_version(),
     }
-    agent = Agent(task.fingerprint(model, clip), len(clip), simulator.capacity, tensors, {**about, **record})
+    agent = Agent(
+        task.fingerprint(model, clip),
+        len(clip),
+        simulator.capacity,
+        tensors,
+        {**about, **record},
+        simulator.space.control,
+        simulator.pointers,
+    )
     agent.record["quality"] = evaluate_policy(model, clip, partial(Sam2Rl, agent=agent))
     return agent

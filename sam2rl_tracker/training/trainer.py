@@ -15,18 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from sam2rl_tracker.agents.agent import FALLBACK, Agent
 from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
-from sam2rl_tracker.engine import one_thread
+from sam2rl_tracker.engine import Model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.runs.executors import Outcome, run_each, run_here
-from sam2rl_tracker.training.ppo import train
+from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
+from sam2rl_tracker.runs.tasks import Kind, read_result, run_tasks, work
+from sam2rl_tracker.training.ppo import Trained, train
 from sam2rl_tracker.training.progress import TrainingProgress, read_training
+from sam2rl_tracker.training.search import follow
+from sam2rl_tracker.training.settings import AUTO
+from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task, make_agent
 
 _JSON_NAMES = {"object_id": "object", "best_rollout_evaluated": "best_rollout_replayed"}  # where they differ
+_LATER = {"control": "memory", "pointers": "stored", "fallback": False}  # what results before these fields had
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,9 @@ class TrainingResult:
         iterations: Of the training.
         file: The agent's, where trackers find it if it was published.
         own_file: The agent's in the training's folder.
+        control: What the agent decides: see `agents.action.Space`.
+        pointers: Whose pointers its frames attend to: one of `agents.action.POINTERS`.
+        fallback: Whether the agent plays SAM 2's own rule, as nothing better was found.
     """
 
     sequence: str
@@ -64,6 +73,9 @@ class TrainingResult:
     iterations: int
     file: Path
     own_file: Path
+    control: str = "memory"
+    pointers: str = "stored"
+    fallback: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As `sam2rl train --json` and a benchmark's parts hold it."""
@@ -77,9 +89,30 @@ class TrainingResult:
         Raises:
             KeyError: A field is missing.
         """
-        given = {**content, **{ours: content[theirs] for ours, theirs in _JSON_NAMES.items()}}
+        given = {**_LATER, **content, **{ours: content[theirs] for ours, theirs in _JSON_NAMES.items()}}
         given |= {name: Path(content[name]) for name in ("file", "own_file")}
         return cls(**{name: given[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One training of a task.
+
+    Attributes:
+        simulator: That it was trained on.
+        trained: What came of it.
+        agent: The agent, with its quality through the tracker.
+        best: The best rollout, likewise.
+    """
+
+    simulator: Simulator
+    trained: Trained
+    agent: Agent
+    best: Agent
+
+    @property
+    def quality(self) -> float:
+        return float(self.agent.record["quality"])
 
 
 @one_thread()  # the batches are small, and tasks run side by side
@@ -88,13 +121,61 @@ def train_object(
 ) -> TrainingResult:
     """Train one agent, or continue, and save it in the training's folder.
 
+    Where the settings leave it open whose pointers to attend to, an agent that is below SAM 2 on its own video is
+    trained once more with SAM 2's. Where that one is below, too, the agent is SAM 2's own rule, and its record says so.
+
     Raises:
         Sam2rlError: See `load_clip` and `ppo.train`.
     """
-    model = task.load_model()
-    simulator = task.simulator(model)
-    sam2 = evaluate_policy(model, simulator.clip, make_policy("recency"))
-    trained = train(simulator, task.settings, task.folder, on_iteration, sam2)
+    model, clip = task.load_model(), task.clip()
+    sam2 = evaluate_policy(model, clip, make_policy("recency"))
+    attempts: list[_Attempt] = []
+    for pointers in task.settings.attempts:
+        if attempts and max(attempt.quality for attempt in attempts) >= sam2:
+            break
+        folder = task.folder / pointers if attempts else task.folder
+        simulator = task.simulator(model, clip, pointers)
+        attempts.append(_attempt(task, model, simulator, folder, sam2, on_iteration))
+    kept = max(attempts, key=lambda attempt: attempt.quality)
+    agent, spent = kept.agent, [attempt.trained.progress for attempt in attempts]
+    if task.settings.pointers == AUTO and kept.quality < sam2:
+        agent = _sam2_agent(task, model, attempts[-1].simulator, sam2)
+    agent.record["steps"] = sum(progress.steps for progress in spent)
+    there: TrainingResult | None = read_result(task)
+    if there is not None:  # another machine was faster: its agent stays with its result
+        return there
+    path = save_agent(agent, task.folder)
+    return TrainingResult(
+        sequence=task.sequence,
+        object_id=task.object_id,
+        seed=task.settings.seed,
+        quality=agent.record["quality"],
+        sam2_quality=sam2,
+        batched_quality=agent.record["batched_quality"],
+        best_rollout=kept.trained.progress.best,
+        best_rollout_evaluated=kept.best.record["quality"],
+        steps=agent.record["steps"],
+        evaluated=sum(progress.evaluated for progress in spent),
+        seconds=round(sum(progress.simulating + progress.learning for progress in spent), 1),
+        iterations=kept.trained.progress.iteration,
+        file=path,
+        own_file=path,
+        control=agent.control,
+        pointers=agent.pointers,
+        fallback=agent.fell_back,
+    )
+
+
+def _attempt(
+    task: Task,
+    model: Model,
+    simulator: Simulator,
+    folder: Path,
+    sam2: float,
+    on_iteration: Callable[[TrainingProgress], None],
+) -> _Attempt:
+    """Train on a simulator, in a folder, and evaluate what came of it."""
+    trained = train(simulator, task.settings, folder, on_iteration, sam2)
     progress = trained.progress
     record = {
         "method": "ppo",
@@ -105,55 +186,75 @@ def train_object(
         "sam2_quality": sam2,
     }
     agent = make_agent(task, model, simulator, trained.tensors, record)
-    path = save_agent(agent, task.folder)
+    if agent.plays_sam2():  # it has learned nothing else
+        agent.record[FALLBACK] = True
     best = make_agent(task, model, simulator, {"actions": np.array(trained.best_actions)}, {})
-    return TrainingResult(
-        sequence=task.sequence,
-        object_id=task.object_id,
-        seed=task.settings.seed,
-        quality=agent.record["quality"],
-        sam2_quality=sam2,
-        batched_quality=progress.best_greedy,
-        best_rollout=progress.best,
-        best_rollout_evaluated=best.record["quality"],
-        steps=progress.steps,
-        evaluated=progress.evaluated,
-        seconds=round(progress.simulating + progress.learning, 1),
-        iterations=progress.iteration,
-        file=path,
-        own_file=path,
-    )
+    return _Attempt(simulator, trained, agent, best)
+
+
+def _sam2_agent(task: Task, model: Model, simulator: Simulator, sam2: float) -> Agent:
+    """SAM 2's own rule as an agent, on a simulator that can express it."""
+    rule = follow(simulator, simulator.space.sam2, "SAM 2")
+    record = {
+        "method": "SAM 2's own rule",
+        FALLBACK: True,
+        "settings": task.settings.as_json(),
+        "batched_quality": rule.quality,
+        "sam2_quality": sam2,
+    }
+    return make_agent(task, model, simulator, {"actions": np.array(rule.actions)}, record)
+
+
+def _read(task: Task, content: Mapping[str, Any]) -> TrainingResult | None:
+    """A result from its file, with the paths of today; None where the agent is gone."""
+    result = TrainingResult.from_json(content)
+    file = task.folder / result.own_file.name  # the workspace may have been moved
+    return replace(result, file=file, own_file=file) if file.is_file() else None
+
+
+TRAIN = Kind(Task, train_object, _read)
+"""Trainings, as tasks."""
 
 
 def train_all(
     tasks: Sequence[Task],
-    jobs: int = 1,
+    executor: Executor = HERE,
     on_iteration: Callable[[Task, TrainingProgress], None] = lambda task, progress: None,
     publishing: bool = True,
+    on_wait: Callable[[Sequence[Task]], None] = unwatched,
 ) -> Iterator[Outcome[Task, TrainingResult]]:
-    """Train agents one after the other, or in `jobs` processes that share nothing but files.
+    """Train agents. Trainings share nothing but files.
 
     Args:
-        on_iteration: Is told of each training's progress, more than once of the same where `jobs` is above 1.
+        executor: Where they are trained.
+        on_iteration: Is told of each training's progress, more than once of the same where it is not trained here.
         publishing: The workspace's `agents/` gets the agent of each object, of several seeds or runs the one with the
             best quality.
+        on_wait: See `Executor.run`.
 
     Yields:
         Each task when it ends, with its result or what went wrong; the others go on.
     """
-    tasks = list(dict.fromkeys(tasks))
-    if jobs == 1:
-        outcomes = run_here(lambda task: train_object(task, partial(on_iteration, task)), tasks)
-    else:
 
-        def tell(running: Sequence[Task]) -> None:
-            for task in running:  # what other processes have to say is in their files
-                if (progress := read_training(task.folder)) is not None:
-                    on_iteration(task, progress)
+    def tell(running: Sequence[Task]) -> None:
+        for task in running:  # what other processes have to say is in their files
+            if (progress := _latest(task)) is not None:
+                on_iteration(task, progress)
+        on_wait(running)
 
-        outcomes = run_each(train_object, tasks, jobs, tell)
-    for outcome in outcomes:
+    def train_here(task: Task) -> TrainingResult:
+        result: TrainingResult = work(task, partial(on_iteration, task))
+        return result
+
+    do = train_here if isinstance(executor, Here) else work
+    for outcome in run_tasks(executor, list(dict.fromkeys(tasks)), tell, do):
         yield _published(outcome) if publishing else outcome
+
+
+def _latest(task: Task) -> TrainingProgress | None:
+    """Where a task's training stands: the last attempt's, if there are several."""
+    folders = [task.folder / pointers for pointers in reversed(task.settings.attempts[1:])]
+    return next(filter(None, map(read_training, [*folders, task.folder])), None)
 
 
 def _published(outcome: Outcome[Task, TrainingResult]) -> Outcome[Task, TrainingResult]:

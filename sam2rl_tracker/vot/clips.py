@@ -13,6 +13,7 @@ from sam2rl_tracker.evaluation.clips import FEWEST_FRAMES, Clip
 from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.images import read_image
+from sam2rl_tracker.runs.shards import ALL, Shard
 from sam2rl_tracker.vot.scored import find_scored
 from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import read_sequence
@@ -41,12 +42,15 @@ class Objects:
     not_scored: list[NotScored]
 
 
-def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | None = None) -> Objects:
+def objects_of(
+    folder: StrPath, sequences: Sequence[str] = (), object_id: int | None = None, shard: Shard = ALL
+) -> Objects:
     """The objects of a workspace that can be learned from.
 
     Args:
         sequences: Only these; all of them by default.
         object_id: Only this object of each sequence.
+        shard: Only its part of the sequences; no file of the others is read. It may be empty.
 
     Raises:
         Sam2rlError: A sequence or object that the workspace does not have, one whose truth are boxes, or there is
@@ -57,7 +61,7 @@ def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | 
     for name in sequences:
         if name not in known:
             raise Sam2rlError(f"{workspace.folder} has no sequence {name}: it has {', '.join(known) or 'none'}.")
-    names = list(sequences or known)
+    names = shard.of(list(sequences or known))
     scored = find_scored(workspace, names)
     left_out = scored.left_out()
     found = []
@@ -74,6 +78,8 @@ def objects_of(folder: StrPath, sequences: Sequence[str] = (), object_id: int | 
                 left_out.append(NotScored(name, str(k), _TOO_SHORT))
                 continue
             found.append(SequenceObject(name, k))
+    if shard != ALL:
+        return Objects(found, left_out)
     if names and not found:
         raise Sam2rlError(
             f"{workspace.folder} has nothing to learn from. {' '.join(map(str, left_out[:5]))} Add sequences whose "

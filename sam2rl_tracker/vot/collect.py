@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.boxes import BoxMeasures
 from sam2rl_tracker.evaluation.davis import MaskMeasures
+from sam2rl_tracker.evaluation.fallbacks import AgentsUsed, Fallbacks, beyond_memory
 from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.registry import namesakes, registered, registered_trackers, that_saw_truth
-from sam2rl_tracker.vot.results import Failure, find_failure, made_with, tracked_names
+from sam2rl_tracker.vot.results import Failure, agents_used, find_failure, made_with, tracked_names
 from sam2rl_tracker.vot.scored import find_scored, scored_view
 from sam2rl_tracker.vot.toolkit import Analysis, analyse
 from sam2rl_tracker.vot.workspace import checked_workspace
@@ -31,6 +32,7 @@ class Report:
         boxes: Of each tracker, LaSOT's and GOT-10k's measures over the objects whose truth are boxes, if there are any.
         masks: Of each tracker, DAVIS' measures over the objects whose truth are masks, if there are any.
         namesakes: The trackers that have the name of one of ours and run something else.
+        agents: Of each tracker whose results tell, the agents by which they were made.
     """
 
     analysis: Analysis
@@ -41,6 +43,32 @@ class Report:
     boxes: dict[str, BoxMeasures] = field(default_factory=dict)
     masks: dict[str, MaskMeasures] = field(default_factory=dict)
     namesakes: frozenset[str] = frozenset()
+    agents: dict[str, AgentsUsed] = field(default_factory=dict)
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """What agents decide, of the trackers whose agents decide more than the paper's: see `beyond_memory`."""
+        return beyond_memory(self.agents)
+
+    @property
+    def fallbacks(self) -> dict[str, Fallbacks]:
+        """{tracker: how many of its agents fell back to SAM 2's rule, and the gain with and without them}."""
+        found = {}
+        for name, used in self.agents.items():
+            told = used.fallbacks(_gains(self.analysis, name))
+            if told is not None:
+                found[name] = told
+        return found
+
+
+def _gains(analysis: Analysis, tracker: str) -> dict[str, float]:
+    """{sequence: difference of a tracker's quality to SAM 2's}, where both have one."""
+    pairs = {
+        sequence: (row[tracker].quality, row[REFERENCE].quality)
+        for sequence, row in analysis.sequences.items()
+        if tracker in row and REFERENCE in row
+    }
+    return {name: ours - base for name, (ours, base) in pairs.items() if ours is not None and base is not None}
 
 
 def collect(folder: StrPath) -> Report:
@@ -86,4 +114,5 @@ def collect(folder: StrPath) -> Report:
         made_with={name: made for name in complete if (made := made_with(workspace, name))},
         not_scored=scored.not_scored,
         namesakes=namesakes(workspace, names),
+        agents={name: used for name in complete if (used := agents_used(workspace, name))},
     )

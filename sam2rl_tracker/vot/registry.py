@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.methods import AGENTS, TITLES
+from sam2rl_tracker.evaluation.methods import AGENTS, LEARNED, TITLES
 from sam2rl_tracker.vot.workspace import Workspace
 
 
@@ -70,12 +70,15 @@ def registered(trackers: dict[str, RegisteredTracker], name: str) -> RegisteredT
 def that_saw_truth(workspace: Workspace, trackers: Iterable[str]) -> frozenset[str]:
     """Those whose agents have seen the ground truth that they are scored on: they run the policy `sam2rl`."""
     known = registered_trackers(workspace)
-    return frozenset(
-        name
-        for name in trackers
-        if name.upper().startswith(AGENTS)
-        or ((tracker := registered(known, name)) is not None and tracker.policy == "sam2rl")
-    )
+
+    def saw(name: str) -> bool:
+        tracker = registered(known, name)
+        policy = None if tracker is None else tracker.policy
+        if policy is None:  # SAM2RL-G's agent was learned elsewhere; whatever else is called so may have seen all
+            return name.upper().startswith(AGENTS) and name.partition("@")[0].upper() != LEARNED
+        return policy == "sam2rl" or (name.upper().startswith(AGENTS) and policy != "learned")
+
+    return frozenset(name for name in trackers if saw(name))
 
 
 def namesakes(workspace: Workspace, trackers: Iterable[str]) -> frozenset[str]:

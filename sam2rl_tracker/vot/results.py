@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.fallbacks import AgentsUsed
 from sam2rl_tracker.media.clutter import subfolders
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.vot.regions import read_trajectory
@@ -60,7 +61,11 @@ def evaluated_experiments(workspace: Workspace) -> list[StackExperiment]:
 
 
 def find_failure(
-    workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]] | None = None
+    workspace: Workspace,
+    tracker: str,
+    objects: Mapping[str, Sequence[str]] | None = None,
+    logs: Sequence[Path] | None = None,
+    experiments: Sequence[StackExperiment] | None = None,
 ) -> Failure | None:
     """Check the result files of a tracker; None when every object of every sequence has a complete trajectory.
 
@@ -68,15 +73,19 @@ def find_failure(
         workspace: Where it was evaluated.
         tracker: Its name.
         objects: {sequence: names of the objects to check}; None = all.
+        logs: Of the run that is checked; None = all of the tracker's.
+        experiments: To check; None = `evaluated_experiments`.
     """
     if objects is None:
         objects = {name: object_names(workspace.sequences / name) for name in workspace.names()}
-    problems = dict(_problems(workspace, tracker, objects))  # {sequence: what is wrong}
+    if experiments is None:
+        experiments = evaluated_experiments(workspace)
+    problems = dict(_problems(workspace, tracker, objects, experiments))  # {sequence: what is wrong}
     if not problems:
         return None
     sequence, problem = next(iter(problems.items()))
     # The toolkit stops at a tracker's first failure, so the last log belongs to the first sequence without results.
-    said = _last_words(workspace, tracker)
+    said = _last_words(workspace, tracker, logs_of(workspace, tracker) if logs is None else logs)
     return Failure(
         tracker,
         sequence,
@@ -84,15 +93,44 @@ def find_failure(
     )
 
 
-def _problems(workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+def _problems(
+    workspace: Workspace, tracker: str, objects: Mapping[str, Sequence[str]], experiments: Sequence[StackExperiment]
+) -> Iterator[tuple[str, str]]:
     """(sequence, what is wrong) for the first incomplete object of every incomplete sequence."""
-    for experiment in evaluated_experiments(workspace):
+    for experiment in experiments:
         for name, wanted in objects.items():
             for what, file in _expected(workspace, tracker, experiment, name, wanted).items():
                 problem = _trajectory_problem(file.stem, file.length)
                 if problem:
                     yield name, f"{what} {problem}"
                     break
+
+
+def is_complete(
+    workspace: Workspace, tracker: str, experiment: StackExperiment, sequence: str, folder: str | None = None
+) -> bool | None:
+    """Whether a tracker's results on a sequence are complete in an experiment; None where only the toolkit knows.
+
+    Args:
+        folder: Only those in the result folder of this name; None = all.
+    """
+    expected = _expected(workspace, tracker, experiment, sequence).values()
+    checked = [one for one in expected if folder in (None, one.stem.parent.name)]
+    if not checked or experiment.repetitions > 1:
+        return None
+    return not any(_trajectory_problem(one.stem, one.length) for one in checked)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether each trajectory in a folder of results can be read and has its times: the toolkit writes them last."""
+    files = [file for file in folder.iterdir() if file.suffix in (".bin", ".txt")]
+    return bool(files) and all(_is_timed(file.with_suffix("")) for file in files)
+
+
+def _is_timed(stem: Path) -> bool:
+    file, times = result_file(stem), times_file(stem)
+    timed = len(times.read_text().splitlines()) if times.is_file() else 0
+    return file is not None and _trajectory_problem(stem, timed) is None
 
 
 @dataclass(frozen=True)
@@ -205,6 +243,18 @@ def made_with(workspace: Workspace, tracker: str) -> list[str]:
     return sorted(found - {""})
 
 
+def agents_used(workspace: Workspace, tracker: str) -> AgentsUsed | None:
+    """The agents by which a tracker's results were made, as they tell; None where they tell of none."""
+    kinds: dict[str, list[str]] = {}
+    for experiment in workspace.experiments():
+        for name in workspace.names():
+            for file in _expected(workspace, tracker, experiment, name).values():
+                told = [line for line in property_lines(file.stem, "agent") or () if line.strip()]
+                if told:
+                    kinds.setdefault(name, []).append(told[-1])
+    return AgentsUsed(kinds) if kinds else None
+
+
 def _trajectory_problem(stem: Path, length: int) -> str | None:
     file = result_file(stem)
     if file is None:
@@ -216,9 +266,8 @@ def _trajectory_problem(stem: Path, length: int) -> str | None:
     return None if found == length else f"has {found} frames of {length}, delete {file} and evaluate again"
 
 
-def _last_words(workspace: Workspace, tracker: str) -> str:
-    """The last meaningful line of a tracker's newest log."""
-    logs = logs_of(workspace, tracker)
+def _last_words(workspace: Workspace, tracker: str, logs: Sequence[Path]) -> str:
+    """The last meaningful line of the newest of a tracker's logs."""
     if not logs:
         return ""
     log = max(logs, key=lambda file: file.stat().st_mtime)

@@ -23,6 +23,7 @@ class StackExperiment:
         multiobject: Whether a tracker is given all objects of a sequence at once. Otherwise the toolkit makes a
             sequence of each.
         transformed: Whether it makes sequences of its own from those of the workspace.
+        repetitions: How often a tracker runs on each sequence, at most.
         disturbed: Whether frames are left out in real time, or the tracker is disturbed in another way.
         analyses: How many measures it asks for.
         tags: Tags that choose the frames which its measures count.
@@ -32,6 +33,7 @@ class StackExperiment:
     kind: str
     multiobject: bool
     transformed: bool
+    repetitions: int
     disturbed: bool
     analyses: int
     tags: frozenset[str]
@@ -63,7 +65,7 @@ def read_stack(path: Path) -> list[StackExperiment]:
     try:
         experiments = yaml.safe_load(path.read_text())["experiments"]
         return [_experiment(str(name), entry or {}) for name, entry in experiments.items()]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise Sam2rlError(
             f"{path} is not a stack of experiments ({' '.join(str(error).split())}): copy stack.yaml from a "
             "new workspace, `sam2rl workspace create DIR`."
@@ -77,6 +79,7 @@ def _experiment(name: str, entry: dict[str, Any]) -> StackExperiment:
         kind=str(entry.get("type", "")),
         multiobject=bool(entry.get("multiobject", False)),
         transformed=bool(entry.get("transformers")),
+        repetitions=int(entry.get("repetitions") or 1),
         disturbed=any(entry.get(key) is not None for key in ("realtime", "noise", "inject")),
         analyses=len(analyses),
         tags=frozenset(str(one["filter_tag"]) for one in analyses if one.get("filter_tag")),

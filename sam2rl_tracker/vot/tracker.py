@@ -148,8 +148,10 @@ class Session:
             if mask is not None:
                 masks[number] = mask
         traces = {line.object: line for line in self._tracker.trace_lines()}
+        kinds = {k: agent.kind for k, agent in self._tracker.agents_in_use.items()}
         return [
-            reply(masks.get(k), traces.get(k), self._made_with, form) for k, form in enumerate(self._forms, start=1)
+            reply(masks.get(k), traces.get(k), self._made_with, form, kinds.get(k, ""))
+            for k, form in enumerate(self._forms, start=1)
         ]
 
     def _add(self, region: Any, number: int, size: tuple[int, int], file: Path | None) -> Mask | None:
@@ -218,17 +220,20 @@ def to_mask(region: Any, size: tuple[int, int]) -> Mask:
     return np.zeros(size, dtype=bool)
 
 
-def reply(mask: Mask | None, trace: TraceLine | None, made_with: str = "", form: str = trax.Region.MASK) -> Reply:
+def reply(
+    mask: Mask | None, trace: TraceLine | None, made_with: str = "", form: str = trax.Region.MASK, agent: str = ""
+) -> Reply:
     """What the toolkit is told about one object on one frame.
 
     Args:
         mask: bool [h, w]; None or empty = absent.
         trace: The object's line of the trace; None when it is not tracked.
         form: Of the region: mask, rectangle or polygon, which is a rectangle at any angle.
+        agent: What the object's trained agent is, if it has one: see `Agent.kind`.
 
     Returns:
         A trax region around the object, and properties: predicted IoU, object score, the frames whose memories the
-        prediction attended to, in ascending order and separated by blanks, and what it was made with.
+        prediction attended to, in ascending order and separated by blanks, what it was made with, and the agent.
     """
     properties: dict[str, Any] = {}
     if trace is not None:
@@ -239,6 +244,8 @@ def reply(mask: Mask | None, trace: TraceLine | None, made_with: str = "", form:
             properties["memory_frames"] = " ".join(map(str, frames))
         if made_with:
             properties["made_with"] = made_with
+        if agent:
+            properties["agent"] = agent
     region = None if mask is None else storable(mask)
     box = None if region is None else bounding_box(region)
     if region is None or box is None:

@@ -189,6 +189,8 @@ def read_results(folder: StrPath, report: Report) -> Results:
         disagreements,
         report.not_scored,
         report.namesakes,
+        report.controls,
+        report.fallbacks,
     )
 
 

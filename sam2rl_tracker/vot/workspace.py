@@ -152,12 +152,13 @@ def open_workspace(folder: StrPath) -> Workspace:
     )
 
 
-def checked_workspace(folder: StrPath, truth: bool = True) -> Workspace:
+def checked_workspace(folder: StrPath, truth: bool = True, only: Iterable[str] | None = None) -> Workspace:
     """Open a workspace in which something can be evaluated.
 
     Args:
         folder: The workspace.
         truth: Whether every sequence must have a ground truth, as the toolkit demands where it runs a tracker.
+        only: The sequences to look at; None = all.
 
     Raises:
         Sam2rlError: It is no workspace, lists no sequences, or a sequence has no ground truth.
@@ -169,7 +170,7 @@ def checked_workspace(folder: StrPath, truth: bool = True) -> Workspace:
             f"{workspace.sequences / 'list.txt'} names no sequences: add some with "
             f"`sam2rl workspace generate {workspace.folder}` or `sam2rl workspace import`."
         )
-    for name in names:
+    for name in names if only is None else only:
         folder = workspace.sequences / name
         if not is_sequence(folder):
             raise Sam2rlError(f"{folder} is not a sequence but list.txt names it: delete the line or add the sequence.")

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reference import Video, load_video
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.agents import Agent, find_agent, fingerprint, list_agents, load_agent, publish, save_agent
-from sam2rl_tracker.agents.action import DISCARD, act, make_room
+from sam2rl_tracker.agents.action import DISCARD, OLDEST, Space, act, make_room, output_of
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies.sam2rl import Sam2Rl
@@ -64,6 +65,81 @@ def test_an_agent_acts_on_the_frames_it_knows() -> None:
     assert [agent.action(t, []) for t in range(1, FRAMES)] == [*ACTIONS, DISCARD]
     with pytest.raises(Sam2rlError, match=r"^The agent was trained on a video of 8 frames.*`sam2rl train`\.$"):
         agent.action(FRAMES, [])
+
+
+@pytest.mark.parametrize("control", ["memory", "output", "both"])
+def test_actions_are_numbers_of_decisions(control: str) -> None:
+    space = Space(control, capacity=2)
+    assert space.size == {"memory": 3, "output": 4, "both": 12}[control]
+    actions = np.arange(space.size)
+    assert np.array_equal(space.join(space.parts(actions)), actions)
+    assert [space.action(space.decision(action)) for action in actions] == actions.tolist()
+    memories = {space.decision(action).memory for action in actions}
+    assert memories == ({OLDEST} if control == "output" else {0, 1, 2})
+    assert {space.decision(action).output for action in actions} == ({0} if control == "memory" else {0, 1, 2, 3})
+
+
+def test_outputs_are_relative_to_sam2s_choice() -> None:
+    ious = np.array([0.2, 0.9, 0.5])
+    assert [output_of(ious, 3.0, output) for output in range(4)] == [(1, True), (1, False), (2, True), (0, True)]
+    assert [output_of(ious, -3.0, output) for output in range(4)] == [(1, False), (1, True), (2, True), (0, True)]
+    assert [output_of(ious[:1], 3.0, output)[0] for output in range(4)] == [0, 0, 0, 0]
+
+
+def test_a_network_decides_each_part_for_itself() -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"hidden.weight": (5, FRAMES), "hidden.bias": 5, "output.weight": (7 + 4, 5), "output.bias": 11}
+    tensors = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    both = Agent("", FRAMES, 6, tensors, control="both")
+    parts = {"memory": slice(7), "output": slice(7, 11)}
+
+    def cut(part: slice) -> dict[str, np.ndarray]:
+        return {name: tensor[part] if name.startswith("output") else tensor for name, tensor in tensors.items()}
+
+    for t in range(1, FRAMES - 1):
+        own = {control: Agent("", FRAMES, 6, cut(part), control=control) for control, part in parts.items()}
+        assert both.action(t, []) == 4 * own["memory"].action(t, []) + own["output"].action(t, [])
+
+
+def test_an_agent_that_plays_sam2s_rule_is_seen() -> None:
+    ones = np.ones(8, dtype=int)
+    assert Agent("", 10, 6, {"actions": ones}, pointers="recent").plays_sam2()
+    assert not Agent("", 10, 6, {"actions": ones}).plays_sam2(), "its pointers are others"
+    early = np.array([5, 1, 1, 1, 1, 1, 1, 1])  # any place does while there is a free one
+    assert Agent("", 10, 6, {"actions": early}, pointers="recent").plays_sam2()
+    assert not Agent("", 10, 6, {"actions": early[::-1]}, pointers="recent").plays_sam2()
+    assert Agent("", 10, 6, {"actions": ones * 4}, pointers="recent", control="both").plays_sam2()
+    assert not Agent("", 10, 6, {"actions": ones * 5}, pointers="recent", control="both").plays_sam2()
+
+
+def test_an_extended_agent_is_written_and_read(tmp_path: Path) -> None:
+    plain = Agent("a", FRAMES, 6, {"actions": ACTIONS})
+    both = Agent("b", FRAMES, 6, {"actions": ACTIONS * 20}, {"fallback": True}, "both", "recent")
+    files = [save_agent(agent, tmp_path) for agent in (plain, both)]
+    read = [load_agent(file) for file in files]
+    assert [(agent.control, agent.pointers) for agent in read] == [("memory", "stored"), ("both", "recent")]
+    assert [agent.kind for agent in read] == ["memory", "both fallback"]
+    assert read[1].tensors["actions"].tolist() == (ACTIONS * 20).tolist()
+    # Versions before know nothing of the second kind, and must not play it.
+    formats = []
+    for file in files:
+        with safe_open(file, framework="numpy") as opened:
+            formats.append(json.loads(opened.metadata()["sam2rl"])["format"])
+    assert formats == ["sam2rl-agent-1", "sam2rl-agent-2"]
+    for actions, control in ((ACTIONS * 28, "both"), (ACTIONS, "all")):
+        wrong = Agent("c", FRAMES, 6, {"actions": actions}, control=control)
+        with pytest.raises(Sam2rlError, match="is damaged: its tensors do not fit"):
+            load_agent(save_agent(wrong, tmp_path))
+
+
+def test_the_agent_of_the_last_control_is_published(tmp_path: Path) -> None:
+    """One that decides the output, too, is better by what it learns by heart: it does not stand in another's way."""
+    both = Agent("a", FRAMES, 6, {"actions": ACTIONS}, {"quality": 0.9}, "both")
+    better, worse = (Agent("a", FRAMES, 6, {"actions": ACTIONS}, {"quality": quality}) for quality in (0.6, 0.5))
+    expected = [("both", 0.9), ("memory", 0.5), ("memory", 0.6), ("memory", 0.6), ("both", 0.9)]
+    for agent, kept in zip((both, worse, better, worse, both), expected, strict=True):
+        found = load_agent(publish(agent, tmp_path))
+        assert (found.control, found.record["quality"]) == kept
 
 
 # --------------------------------------------------------------------------------------------- handed to a policy

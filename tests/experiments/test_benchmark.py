@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -198,7 +199,8 @@ def claims_of(agent: float, rule: float, count: int = 20) -> dict[str, Any]:
 
 
 def text_of(claims: dict[str, Any]) -> str:
-    return "\n".join(benchmark_tables._sentences(Claims.from_json(claims)))
+    document: Any = SimpleNamespace(methods={"SAM2RL": SimpleNamespace(control=None)}, fallbacks=None)
+    return "\n".join(benchmark_tables._sentences(document, Claims.from_json(claims)))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import (
@@ -22,10 +23,12 @@ from sam2rl_tracker.media.files import (
     check_output_folder,
     exclusive,
     free_folder,
+    in_turn,
     output_folder,
     refuse_inputs,
     sweep,
     temporary_path,
+    write_once,
 )
 
 FIRST_VERSION = "This folder was written by sam2rl, which may write to it again.\n"
@@ -256,6 +259,77 @@ def test_another_process_is_refused_or_waits(tmp_path):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_the_first_to_write_a_file_writes_it(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "result.json"
+    assert write_once(path, "first")
+    assert not write_once(path, "second")
+    assert path.read_text() == "first"
+    assert write_once(path, "third", stands=lambda: False)  # what is there is no good
+    path.unlink()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert write_once(path, "fourth")
+    assert not write_once(path, "fifth")
+    assert path.read_text() == "fourth"
+    assert [file.name for file in path.parent.iterdir()] == ["result.json"]
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(Sam2rlError, match=r"result\.json cannot be written \(No space left on device\): free"):
+        write_once(tmp_path / "result.json", "x")
+
+
+@pytest.mark.parametrize("error", [NotImplementedError(), OSError(errno.ENOLCK, "No locks available")])
+def test_without_locks_only_what_needs_none_goes_on(tmp_path, monkeypatch, error):
+    def acquire(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with exclusive(tmp_path, "training", elsewhere=True):
+        pass
+    with pytest.raises(Sam2rlError, match=r"without locks: give|No locks available"), exclusive(tmp_path, "test"):
+        pass
+
+
+def test_another_machine_may_do_the_same(tmp_path, monkeypatch):
+    """The system's lock reaches over machines on some file systems."""
+    monkeypatch.setenv("SLURMD_NODENAME", "one")
+    with exclusive(tmp_path, "training", elsewhere=True):
+        with (
+            pytest.raises(Sam2rlError, match="Another training is at work in"),  # on the same machine
+            exclusive(tmp_path, "training", elsewhere=True),
+        ):
+            pass
+        monkeypatch.setenv("SLURMD_NODENAME", "two")
+        with exclusive(tmp_path, "training", elsewhere=True):
+            pass
+        with pytest.raises(Sam2rlError, match="Another test is at work in"), exclusive(tmp_path, "test"):
+            pass
+
+
+def test_a_turn_that_a_dead_machine_left_is_taken_away(tmp_path, monkeypatch):
+    turn = tmp_path / ".turn"
+    turn.touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("sam2rl_tracker.media.files._age", lambda path: 0)  # it is fresh
+        with (
+            pytest.raises(Sam2rlError, match=r"Another test is at work in .*: wait for it, or delete .*\.turn"),
+            in_turn(tmp_path, "test", patience=0.05),
+        ):
+            pass
+    os.utime(turn, (1, 1))
+    with in_turn(tmp_path, "test"):
+        assert turn.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path):

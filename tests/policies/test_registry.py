@@ -102,7 +102,7 @@ def test_each_factory_call_gives_a_fresh_policy() -> None:
     [
         (
             "nonsense",
-            "give one of d4sm, dam4sam, him2sam, mosam, .*recency, sam2, sam2long, sam2rl, sam3, samite, samurai",
+            "give one of d4sm, dam4sam, him2sam, learned, mosam, .*recency, sam2, sam2long, .*sam3, samite, samurai",
         ),
         ("samurai:typo=1", "no parameter 'typo': it takes appear_score=-1.0"),
         ("samurai:stable_frames=many", "stable_frames=many is no int"),

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from sam2rl_tracker.report.words import points, ranges, summarise
+from sam2rl_tracker.evaluation.fallbacks import Fallbacks
+from sam2rl_tracker.report.words import labelled, points, ranges, summarise
 
 
 def test_the_summary_names_winner_place_and_reason(made):
@@ -34,6 +35,20 @@ def test_an_interval_around_zero_is_no_difference(made):
 
 def test_what_rounds_to_nothing_has_no_sign():
     assert [points(value) for value in (0.0123, -0.0004, 0.0, -0.05)] == ["+1.2", "0.0", "0.0", "-5.0"]
+
+
+def test_agents_that_decide_the_output_are_labelled_apart(made):
+    results = replace(
+        made.results,
+        controls={"SAM2RL": "both"},
+        fallbacks={"SAM2RL": Fallbacks(agents=3, fell_back=1, gain=0.4, gain_without=0.5)},
+    )
+    summary = summarise(results)
+    assert "SAM2RL (control=both), trained on this truth, reaches 88.6 %" in summary.headline
+    said = dict(summary.points)
+    assert "no part of the paper's claim" in said["SAM2RL"]
+    assert said["Agents"].startswith("SAM2RL: 1 of 3 agents fell back to SAM 2's own rule.")
+    assert labelled("SAM2RL", {"SAM2RL"}, (), results.controls) == "SAM2RL (control=both) (trained on this truth)"
 
 
 def test_ranges():

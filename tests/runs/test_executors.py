@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.runs.executors import process_pool, run_apart, run_each, run_here, run_in_order
+from sam2rl_tracker.runs.executors import Devices, Here, Processes, result_of, run_apart
 
 
 def work(task: str) -> str:
@@ -33,7 +34,7 @@ def gone() -> bool:
 
 
 def test_here_a_failure_does_not_stop_the_others() -> None:
-    first, second = run_here(work, ["fail", "a"])
+    first, second = Here().run(work, ["fail", "a"])
     assert str(first.result) == "It failed."
     assert (second.task, second.result) == ("a", "A")
 
@@ -41,7 +42,7 @@ def test_here_a_failure_does_not_stop_the_others() -> None:
 def test_each_in_a_process_of_its_own() -> None:
     """One that fails or dies takes no other along."""
     seen: list[Sequence[str]] = []
-    outcomes = run_each(work, ["die", "fail", "a", "large"], 2, seen.append)
+    outcomes = Processes(2).run(work, ["die", "fail", "a", "large"], seen.append)
     results = {outcome.task: outcome.result for outcome in outcomes}
     assert isinstance(results["die"], Sam2rlError)
     assert "Its worker died (status 3)" in str(results["die"])
@@ -51,30 +52,72 @@ def test_each_in_a_process_of_its_own() -> None:
     assert max(map(len, seen)) <= 2
 
 
+def pid(task: str) -> int:
+    """Of the worker; "die" ends it."""
+    if task == "die":
+        os._exit(3)
+    return os.getpid()
+
+
+def test_a_worker_takes_one_task_after_the_other_and_is_replaced_when_it_dies() -> None:
+    outcomes = list(Processes(1).run(pid, ["a", "b", "die", "c", "d"]))
+    assert [outcome.task for outcome in outcomes] == ["a", "b", "die", "c", "d"]
+    first, second, died, third, fourth = (outcome.result for outcome in outcomes)
+    assert first == second != third == fourth
+    assert isinstance(died, Sam2rlError)
+    assert gone()
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A task for a device."""
+
+    name: str
+    device: str = ""
+
+    def on(self, device: str) -> Placed:
+        return replace(self, device=device)
+
+
+def place(task: Placed) -> tuple[str, int]:
+    time.sleep(0.5)  # so that all are at work at once
+    return task.device, os.getpid()
+
+
+def test_tasks_are_spread_over_devices() -> None:
+    """Two small ones at a time on each of two; what comes back is the task as it was given."""
+    tasks = [Placed(str(k)) for k in range(12)]
+    outcomes = list(Devices(["left", "right"], per_device=2).run(place, tasks))
+    assert {outcome.task for outcome in outcomes} == set(tasks)
+    places = [result_of(outcome) for outcome in outcomes]
+    assert sorted(device for device, _ in set(places)) == ["left", "left", "right", "right"]  # four workers
+
+
+def test_workers_are_a_task_ahead_of_the_caller() -> None:
+    asked: list[str] = []
+
+    def tasks() -> Iterator[str]:
+        for name in ("a", "b", "c"):
+            asked.append(name)
+            yield name
+
+    outcomes = Processes(1).run(work, tasks())
+    assert next(outcomes).result == "A"
+    assert asked == ["a", "b"]
+    outcomes.close()
+    assert gone()
+
+
 def test_who_stops_looking_stops_the_processes() -> None:
-    outcomes = run_each(work, ["a", "sleep"], 2)
+    outcomes = Processes(2).run(work, ["a", "sleep"])
     assert next(outcomes).result == "A"
     assert multiprocessing.active_children()
-    outcomes.close()  # type: ignore[attr-defined]  # as Ctrl-C does
+    outcomes.close()  # as Ctrl-C does
     assert gone()
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_in_order(jobs: int) -> None:
-    assert list(run_in_order(work, ["b", "a", "c"], jobs)) == ["B", "A", "C"]
-    with pytest.raises(Sam2rlError, match="It failed"):
-        list(run_in_order(work, ["a", "fail"], jobs))
-
-
-def test_a_pool_ends_what_is_under_way() -> None:
-    def interrupted() -> None:
-        with process_pool(1) as pool:
-            assert pool.submit(work, "a").result() == "A"
-            pool.submit(work, "sleep")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert gone()
-    with pytest.raises(Sam2rlError, match=r"A worker died: .* Repeat the command"):
+def test_apart() -> None:
+    assert run_apart(work, "a") == "A"
+    with pytest.raises(Sam2rlError, match=r"Its worker died \(status 3\)"):
         run_apart(work, "die")
+    assert gone()

@@ -52,7 +52,7 @@ def started(tracker: Tracker, video: Video, frames: int) -> Tracker:
 # ---------------------------------------------------------------------------------------------- under every rule
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "learned"])  # its agent serves nano alone
 def test_one_correction_brings_a_lost_object_back(reference_model: Model, rule: str) -> None:
     """Two trackers of the same object, of which one is corrected once every rule has lost it."""
     lost, frames = 24, 33
@@ -70,6 +70,22 @@ def test_one_correction_brings_a_lost_object_back(reference_model: Model, rule: 
     corrected, left_alone = np.mean(ious[lost:], axis=0)
     assert left_alone < 0.3
     assert corrected > 0.5
+
+
+def test_the_learned_agent_follows_a_correction(nano: Model) -> None:
+    """Told that the object is another one, it tracks that one from there."""
+    scene = generate_scene(32_000_011, frames=9, objects=2)
+    tracker = Tracker(nano, "learned")
+    tracker.initialize(scene.images[0], scene.labels[:1] == 1)
+    for image in scene.images[1:6]:
+        tracker.track(image)
+    other = scene.labels == 2
+    tracker.correct(1, mask=other[5])
+    for t in (6, 7, 8):
+        mask = tracker.track(scene.images[t])[0]
+        assert (mask & other[t]).sum() / (mask | other[t]).sum() > 0.5
+    stored = [frame for frame, slot in tracker.trace()[0]["memories"] if slot != 6]
+    assert all(frame > 5 for frame in stored)  # what came before is forgotten
 
 
 @pytest.mark.parametrize("rule", [*RULES, "sam2long:output=final"])

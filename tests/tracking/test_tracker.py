@@ -321,7 +321,7 @@ def test_misuse_is_explained(nano: Model, video: Video) -> None:
 
 
 def test_unknown_settings_list_what_exists(nano: Model) -> None:
-    with pytest.raises(Sam2rlError, match=r"dam4sam, him2sam, mosam, .*recency, .*samurai"):
+    with pytest.raises(Sam2rlError, match=r"dam4sam, him2sam, learned, mosam, .*recency, .*samurai"):
         Tracker(nano, "nonsense")
     with pytest.raises(Sam2rlError, match="float32, bfloat16"):
         Tracker(nano, dtype="float8")

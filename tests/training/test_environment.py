@@ -50,6 +50,30 @@ def test_observation_and_reward(simulated: Simulator) -> None:
     assert rewards[0] == pytest.approx(simulated.reward(path[0]) + simulated.reward(path[1]))
 
 
+@pytest.mark.parametrize("control", ["output", "both"])
+def test_actions_that_decide_the_output(nano: Model, control: str) -> None:
+    """An action has as many parts as there is to decide, and the reward is that of the output."""
+    video = load_video()
+    clip = Clip(video.images[:5], video.truth[:5], np.ones(5, bool))
+    simulated = Simulator(Engine(nano), clip, rows=4, control=control, pointers="recent")
+    env = gymnasium.make(ENV_ID, simulator=simulated)
+    check_env(env.unwrapped)
+    check_env_sb3(env.unwrapped)
+    vector = MemoryVecEnv(simulated, 2)
+    vector.reset()
+    actions = {"output": [[1, 0], [0, 3], [2, 1]], "both": [[[1, 1], [1, 0]], [[0, 0], [1, 3]], [[3, 2], [0, 1]]]}
+    totals = np.zeros(2)
+    for row in actions[control]:
+        _, rewards, _, _ = vector.step(np.array(row))
+        totals += rewards
+    for index, rollout in enumerate(vector.rollouts):
+        decisions = [simulated.space.decision(action) for action in rollout.actions]
+        given = [row[index] for row in actions[control]]
+        assert [one.output for one in decisions] == (given if control == "output" else [one[1] for one in given])
+        assert totals[index] == pytest.approx(simulated.quality(rollout.states), abs=1e-6)
+    assert totals[0] != totals[1]
+
+
 def test_another_reward(simulated: Simulator) -> None:
     """As a research question would have it: what keeps the bank small?"""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -12,13 +12,15 @@ from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.training.search import (
+    Found,
     beam,
     beam_for_budget,
     compare,
+    first_rollout,
+    follow,
     greedy,
     most_steps,
     random_search,
-    successors,
 )
 from sam2rl_tracker.training.simulator import Simulator
 
@@ -32,10 +34,19 @@ def make(nano: Model, one_thread: None) -> Make:
     """Simulators of a part of a video in which the object is hard to keep."""
     video = load_video()
 
-    def simulator(frames: int = 10, capacity: int = 2, store_mb: float = 64) -> Simulator:
+    def simulator(
+        frames: int = 10,
+        capacity: int = 2,
+        store_mb: float = 64,
+        control: str = "memory",
+        pointers: str = "stored",
+        absent: Sequence[int] = (),
+    ) -> Simulator:
         part = slice(FIRST, FIRST + frames)
-        clip = Clip(video.images[part], video.truth[part], np.ones(frames, dtype=bool))
-        return Simulator(Engine(nano), clip, capacity, rows=8, store_mb=store_mb)
+        truth = video.truth[part].copy()
+        truth[list(absent)] = False
+        clip = Clip(video.images[part], truth, np.ones(frames, dtype=bool))
+        return Simulator(Engine(nano), clip, capacity, pointers, 8, store_mb, control=control)
 
     return simulator
 
@@ -44,7 +55,7 @@ def enumerate_all(simulator: Simulator) -> dict[tuple[int, ...], list[int]]:
     """{actions: states} of every path that takes distinct successors."""
     paths: dict[tuple[int, ...], list[int]] = {(): [simulator.start()]}
     for _ in range(simulator.decisions):
-        longer = [(taken, action) for taken, states in paths.items() for action in successors(simulator, states[-1])]
+        longer = [(taken, action) for taken, states in paths.items() for action in simulator.successors(states[-1])]
         after = simulator.step([paths[taken][-1] for taken, _ in longer], [action for _, action in longer])
         paths = {(*taken, action): [*paths[taken], s] for (taken, action), s in zip(longer, after, strict=True)}
     return paths
@@ -58,10 +69,29 @@ def test_wide_beam_finds_the_best_of_all(make: Make) -> None:
     assert found.quality == pytest.approx(max(qualities.values()), abs=1e-12)
     assert found.quality == qualities[found.actions] > greedy(simulator).quality
     assert (
-        simulator.counters.evaluated
-        == 1 + found.steps
-        < most_steps(simulator.decisions, simulator.capacity, len(paths))
+        simulator.counters.evaluated == 1 + found.steps < most_steps(simulator.decisions, simulator.space, len(paths))
     ), "all states, each once"
+
+
+def test_a_beam_over_outputs_finds_the_best_of_all(make: Make) -> None:
+    """Where ways meet, as after an output that was not remembered, the better one is followed."""
+    simulator = make(frames=5, control="both", absent=[2])
+    qualities = {actions: simulator.quality(states) for actions, states in enumerate_all(simulator).items()}
+    found = beam(simulator, len(qualities))
+    assert found.quality == pytest.approx(max(qualities.values()), abs=1e-12)
+    assert found.quality == qualities[found.actions]
+    kept = {actions: quality for actions, quality in qualities.items() if all(action % 4 == 0 for action in actions)}
+    assert found.quality > max(kept.values()), "SAM 2's own outputs are the best ones here: this test shows nothing"
+
+
+def test_what_a_training_begins_with_is_never_below_sam2s_rule(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulator = make(frames=10, capacity=6, pointers="recent")
+    rule = follow(simulator, simulator.space.sam2, "SAM 2")
+    worst = Found("beam", 0.0, (0,) * simulator.decisions, 5, ((5, 0.0),))
+    monkeypatch.setattr("sam2rl_tracker.training.search.beam_ladder", lambda simulator, widest: worst)
+    found = first_rollout(simulator, 1)
+    assert (found.quality, found.actions, found.steps) == (rule.quality, (1,) * simulator.decisions, 5 + rule.steps)
+    assert first_rollout(make(), 1) == worst, "with the pointers of stored frames there is no such rule"
 
 
 def test_distinct_successors_are_all_states(make: Make) -> None:
@@ -77,10 +107,10 @@ def test_distinct_successors_are_all_states(make: Make) -> None:
 def test_all_inserts_into_a_free_place_are_one_state(make: Make) -> None:
     simulator = make(capacity=4)
     start = simulator.start()
-    assert successors(simulator, start) == [0, 1]
+    assert simulator.successors(start) == [0, 1]
     assert len(set(simulator.step([start] * 4, [1, 2, 3, 4]))) == 1
     full = simulator.rollout([1] * 4)[-1]
-    assert successors(simulator, full) == [0, 1, 2, 3, 4]
+    assert simulator.successors(full) == [0, 1, 2, 3, 4]
     assert len(set(simulator.step([full] * 5, range(5)))) == 5
 
 
@@ -173,7 +203,7 @@ def test_bad_budgets(make: Make) -> None:
     simulator = make()
     with pytest.raises(Sam2rlError, match="budget of 7 steps is less than one rollout: give 8 or more"):
         random_search(simulator, 7, seed=0)
-    least = most_steps(simulator.decisions, simulator.capacity, 1)
+    least = most_steps(simulator.decisions, simulator.space, 1)
     with pytest.raises(Sam2rlError, match=f"give {least} or more"):
         beam_for_budget(simulator, least - 1)
     beam_for_budget(simulator, least)

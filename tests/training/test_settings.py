@@ -31,6 +31,8 @@ def test_settings_from_words() -> None:
         "imitation=0.3": "Setting imitation=0.3 is out of range: give 0, or more than 0.5 and less than 1",
         "learning_rate=inf": "learning_rate=inf is no finite float",
         "entropy=nan": "ent_coef=nan is no finite float",
+        "control=masks": "Setting control=masks is unknown: give one of memory, output, both.",
+        "pointers=all": "Setting pointers=all is unknown: give one of auto, stored, recent.",
         "seed=4294967296": "Setting seed=4294967296 is out of range: give 0 to 4294967295",
     }.items(),
 )
@@ -38,6 +40,18 @@ def test_settings_that_cannot_be(change: str, message: str) -> None:
     with pytest.raises(Sam2rlError) as caught:
         parse_settings("default", [change])
     assert message in str(caught.value)
+
+
+def test_which_pointers_are_tried() -> None:
+    """The paper's are first, and alone where it is the paper's training; a folder of before has tried these."""
+    assert Settings().attempts == ("stored", "recent")
+    assert PRESETS["paper"].attempts == ("stored",)
+    assert parse_settings("default", ["control=output"]).attempts == ("recent",)
+    assert parse_settings("default", ["pointers=recent"]).attempts == ("recent",)
+    assert [Settings(pointers=pointers).assumed["pointers"] for pointers in ("auto", "stored", "recent")] == [
+        *("auto", "stored", "stored")
+    ]
+    assert Settings.from_json(Settings(control="both", n_epochs=3).as_json()) == Settings(control="both", n_epochs=3)
 
 
 def test_an_unknown_preset() -> None:
@@ -55,4 +69,5 @@ def test_the_names_that_settings_had_first() -> None:
     assert list(written) == [
         *("iterations", "samples", "epochs", "hidden", "gamma", "learning_rate", "batch", "gae_lambda", "clip"),
         *("entropy", "seed", "patience", "imitation", "relative", "beam"),
+        *("control", "pointers"),
     ]

@@ -10,12 +10,15 @@ import pytest
 from reference import load_video
 
 from sam2rl_tracker import Tracker
+from sam2rl_tracker.agents import Agent
+from sam2rl_tracker.agents.action import Space
 from sam2rl_tracker.engine import Engine, Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.measures import quality
 from sam2rl_tracker.evaluation.overlaps import frame_overlaps
 from sam2rl_tracker.policies.bank import BankPolicy
+from sam2rl_tracker.policies.sam2rl import Sam2Rl
 from sam2rl_tracker.training.simulator import Simulator
 
 FRAMES = 12
@@ -61,6 +64,84 @@ def test_the_tracker_gives_the_same_masks(nano: Model, clip: Clip, seed: int) ->
         assert tuple(frame for frame, slot in line["memories"] if slot != 6) == simulated.bank(states[t - 1])
         # A batch of one and one of eight rows may differ in last bits, which may flip a pixel on an edge.
         assert np.count_nonzero(mask != simulated.output(states[t - 1])) <= 2
+
+
+KINDS = [("memory", "recent"), ("output", "recent"), ("both", "stored"), ("both", "recent")]
+
+
+@pytest.mark.parametrize(("control", "pointers"), KINDS)
+def test_the_tracker_plays_an_agent_decision_for_decision(nano: Model, clip: Clip, control: str, pointers: str) -> None:
+    """Whatever it decides: memories, pointers, candidate and presence are the simulator's."""
+    simulated = simulator(nano, clip, pointers=pointers, control=control)
+    actions = np.random.default_rng(4).integers(0, simulated.space.size, FRAMES - 2)
+    states = simulated.rollout(actions)
+    agent = Agent("", FRAMES, 6, {"actions": actions}, control=control, pointers=pointers)
+    tracker = Tracker(nano, lambda: Sam2Rl(agent=agent), num_frames=FRAMES)
+    tracker.initialize(clip.images[0], clip.masks[:1])
+    chosen = {simulated.space.decision(action).output for action in actions}
+    assert len(chosen) == 4 or not simulated.space.decides_output, "not all outputs are played"
+    for t in range(1, FRAMES):
+        (mask,) = tracker.track(clip.images[t])
+        (line,) = tracker.trace()
+        stored = simulated.bank(states[t - 1])
+        assert tuple(frame for frame, slot in line["memories"] if slot != 6) == stored
+        newest_first = range(t - 1, 0, -1) if pointers == "recent" else stored[::-1]
+        assert [frame for frame, _ in line["pointers"]] == [0, *newest_first]
+        # A batch of one and one of eight rows may differ in last bits, which may flip a pixel on an edge.
+        assert np.count_nonzero(mask != simulated.output(states[t - 1])) <= 2
+
+
+def test_sam2s_own_rule_is_among_the_actions(nano: Model) -> None:
+    """With the pointers of the last frames: equal to the pixel, beyond the frame on which a pointer leaves."""
+    video = load_video("scene-930014")
+    agent = Agent("", 24, 6, {"actions": np.full(22, Space("both").sam2)}, control="both", pointers="recent")
+    assert agent.plays_sam2()
+    ours = Tracker(nano, lambda: Sam2Rl(agent=agent))
+    sam2 = Tracker(nano, "recency", exact=True)
+    for tracker in (ours, sam2):
+        tracker.initialize(video.images[0], video.truth[:1])
+    for image in video.images[1:20]:
+        assert np.array_equal(ours.track(image), sam2.track(image))
+        told = [{key: tracker.trace()[0][key] for key in ("memories", "pointers")} for tracker in (ours, sam2)]
+        assert told[0] == told[1]
+    assert len(told[0]["pointers"]) == 16
+
+
+def test_the_outputs_of_a_frame_are_one_prediction(nano: Model, clip: Clip) -> None:
+    simulated = simulator(nano, clip, control="both")
+    start = simulated.start()
+    states = simulated.step([start] * 4, [4, 5, 6, 7])
+    assert simulated.counters.evaluated == 2  # frame 1, and frame 2 with frame 1 stored
+    assert len(set(states)) == 4
+    masks = [simulated.output(state) for state in states]
+    said = [bool(mask.any()) for mask in masks]
+    assert said == [True, False, True, True]  # SAM 2's own, absent, the two other candidates
+    assert len({mask.tobytes() for mask in masks}) == 4
+    scored = len(clip) - 2
+    assert [simulated.reward(state) * scored for state in states] == pytest.approx(
+        frame_overlaps(np.stack(masks), np.stack([clip.masks[2]] * 4)), abs=1e-6
+    )
+    # What is remembered, and so what comes next, is the output that was chosen.
+    after = simulated.step(states, [4] * 4)
+    assert len({state // 4 for state in after}) == 4
+    assert len({state // 4 for state in simulated.step(states, [0] * 4)}) == 1  # forgotten: nothing depends on it
+
+
+@pytest.mark.parametrize("pointers", ["stored", "recent"])
+def test_dropped_states_of_any_kind_come_again(nano: Model, clip: Clip, pointers: str) -> None:
+    part = Clip(clip.images[:8], clip.masks[:8], np.ones(8, bool))
+    actions = np.random.default_rng(0).integers(0, 28, (30, 6))
+    plain, small = (simulator(nano, part, control="both", pointers=pointers, store_mb=store) for store in (64, 1.25))
+    assert returns(small, actions, trim=True) == returns(plain, actions)
+    assert small.counters.recomputed > 0, "nothing was dropped: the store is not small enough for this test"
+
+
+def test_pointers_of_the_last_frames_tell_states_apart(nano: Model, clip: Clip) -> None:
+    """Discarding twice or once, the bank is empty both times; where pointers are recent, that is another state."""
+    for pointers, expected in (("stored", 1), ("recent", 2)):
+        simulated = simulator(nano, clip, pointers=pointers, control="both")
+        states = simulated.step([simulated.start()] * 2, [0, 1])  # two outputs of one prediction, not remembered
+        assert len(set(simulated.step(states, [0, 0]))) == expected
 
 
 def test_rewards_sum_to_the_quality(nano: Model, clip: Clip) -> None:
@@ -117,7 +198,7 @@ def test_the_store_is_bounded_within_a_rollout(nano: Model, clip: Clip) -> None:
     states = [simulated.start()] * 48
     for _ in range(simulated.decisions):
         states = simulated.step(states, rng.integers(0, 7, 48).tolist())
-        live = sum(node.record is not None or node.logits is not None for node in simulated._nodes)
+        live = sum(node.kept is not None for node in simulated._nodes)
         assert live <= 2 * simulated._store + 48 * (simulated.capacity + 1)
     assert len(simulated._nodes) > 2 * simulated._store, "all fitted: this test shows nothing"
 
@@ -155,6 +236,8 @@ def test_misuse_is_an_error(nano: Model, clip: Clip) -> None:
 def test_what_cannot_be_simulated(nano: Model, clip: Clip) -> None:
     with pytest.raises(Sam2rlError, match=r"A store of 0\.01 MB is too small for one batch of 8"):
         simulator(nano, clip, store_mb=0.01)
+    with pytest.raises(Sam2rlError, match="Control 'masks' with pointers True cannot be simulated: give one of memory"):
+        simulator(nano, clip, control="masks")
     with pytest.raises(Sam2rlError, match="holds 1 to 6 memories"):
         simulator(nano, clip, capacity=7)
     with pytest.raises(Sam2rlError, match="6 rows would make states depend on their batches"):

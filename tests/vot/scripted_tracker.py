@@ -1,10 +1,11 @@
 """A tracker for tests that knows the ground truth and follows a script; started by the real toolkit.
 
 Modes: `perfect` repeats the truth; `mixed` is right, shifted, elsewhere or silent by turns; `late-death` dies on its
-third frame; `refuse` fails before the handshake.
+third frame; `refuse` fails before the handshake; `slow` repeats the truth and takes its time.
 """
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,8 @@ def main(mode: str) -> None:
         if mode == "late-death" and frame == 2:
             print("about to fail", file=sys.stderr)
             raise ValueError("the memory bank caught fire")
+        if mode == "slow":
+            time.sleep(0.5)
         for region, _ in request.objects or []:
             objects.append(_identify(sequence, to_mask(region, sequence.size), frame))
         masks = [sequence.masks(k)[frame] for k in objects]

@@ -12,10 +12,11 @@ import numpy as np
 
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument, Method
 from sam2rl_tracker.evaluation.curves import mean_curve
+from sam2rl_tracker.evaluation.fallbacks import Fallbacks
 from sam2rl_tracker.evaluation.methods import AGENTS, BASELINES, BEST, REFERENCE, SEARCHES
 from sam2rl_tracker.experiments.benchmark.parts import BaselinesPart, SearchPart, TrainingPart, TransferPart
 from sam2rl_tracker.experiments.benchmark.plan import Plan
-from sam2rl_tracker.experiments.claims import difference, judge, spread, survival
+from sam2rl_tracker.experiments.claims import Gains, difference, judge, spread, survival
 from sam2rl_tracker.experiments.transfer import VARIANTS
 from sam2rl_tracker.report.table import to_json
 from sam2rl_tracker.training.task import Task
@@ -94,6 +95,7 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkD
             steps=float(np.mean(spent)) if spent else None,
             fps=_fps(measured.folder, key, names) if key in plan.trackers else None,
             sees_truth=key in measured.report.trained or key in (*SEARCHES, BEST),
+            control=plan.settings.control if key == AGENTS and plan.settings.control != "memory" else None,
         )
 
     return BenchmarkDocument(
@@ -120,7 +122,13 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkD
             "hashes": {name: _hash(open_workspace(measured.folder).sequences / name) for name in names},
             **settings,
         },
+        fallbacks=_fallbacks(measured, gains[AGENTS]) if plan.with_agents else None,
     )
+
+
+def _fallbacks(measured: Measured, gains: Gains) -> Fallbacks:
+    """How many of the first seed's agents fell back to SAM 2's own rule."""
+    return Fallbacks.of(gains.tolist(), [[measured.trained_on(name).result.fallback] for name in measured.tasks])
 
 
 def _qualities(measured: Measured, sequences: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:

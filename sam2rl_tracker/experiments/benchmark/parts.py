@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sam2rl_tracker.engine import one_thread
 from sam2rl_tracker.errors import Sam2rlError
@@ -18,8 +18,9 @@ from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.evaluation.methods import BASELINES
 from sam2rl_tracker.experiments.transfer import VARIANTS, Transfer, transfer_agent
 from sam2rl_tracker.policies import make_policy
-from sam2rl_tracker.runs.executors import process_pool
+from sam2rl_tracker.runs.executors import Executor
 from sam2rl_tracker.runs.folder import write_json
+from sam2rl_tracker.runs.tasks import Kind, run_tasks
 from sam2rl_tracker.training.progress import TrainingProgress, read_curve
 from sam2rl_tracker.training.search_object import search_object
 from sam2rl_tracker.training.task import Task
@@ -91,18 +92,58 @@ class TransferPart:
     seconds: float
 
 
+@dataclass(frozen=True)
+class PartTask:
+    """A part other than a training.
+
+    Attributes:
+        folder: Of its file.
+        name: What is done: "search", "controls" (the baselines) or "transfer".
+        task: On which object.
+        budget: Of a search, in simulated steps.
+        agent: The file of an agent to transfer.
+    """
+
+    folder: Path
+    name: str
+    task: Task
+    budget: int = 0
+    agent: Path | None = None
+
+    kind: ClassVar[str] = "part"
+
+    @property
+    def result(self) -> Path:
+        """The file that it leaves."""
+        return self.folder / f"{self.name}-{self.task.sequence}.json"
+
+    def on(self, device: str) -> PartTask:
+        """The same task, on a device."""
+        return replace(self, task=self.task.on(device))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What came of one, as its file has it."""
+
+    content: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return self.content
+
+
 class Parts:
     """The parts of one benchmark.
 
     Args:
         folder: Of their files.
-        jobs: Processes that work side by side.
+        executor: Where they are worked on.
         say: Is told what goes on, a line each.
     """
 
-    def __init__(self, folder: Path, jobs: int, say: Say):
+    def __init__(self, folder: Path, executor: Executor, say: Say):
         self.folder = folder
-        self._jobs, self._say = jobs, say
+        self._executor, self._say = executor, say
 
     def train(self, tasks: Sequence[Task]) -> dict[Task, TrainingPart]:
         """Train agents.
@@ -121,7 +162,7 @@ class Parts:
 
         failed = []
         missing = [task for task in tasks if task not in results]
-        for outcome in train_all(missing, self._jobs, on_iteration, publishing=False):
+        for outcome in train_all(missing, self._executor, on_iteration, publishing=False):
             task, result = outcome.task, outcome.result
             if isinstance(result, Sam2rlError):
                 failed.append(f"{task.sequence}: {result}")
@@ -147,64 +188,61 @@ class Parts:
 
     def search(self, budgets: Mapping[Task, int]) -> list[SearchPart]:
         """Search on videos, each within a number of simulated steps."""
-        works = {
-            self.folder / f"search-{task.sequence}.json": (_search, replace(task, rows=_SEARCH_ROWS), budget)
+        tasks = [
+            PartTask(self.folder, "search", replace(task, rows=_SEARCH_ROWS), budget=budget)
             for task, budget in budgets.items()
-        }
+        ]
         return [
             SearchPart(content["spent"], content["curves"], content["replayed"], content["seconds"])
-            for content in self._once(works, "searching")
+            for content in self._once(tasks, "searching")
         ]
 
     def evaluate_baselines(self, tasks: Sequence[Task]) -> list[BaselinesPart]:
         """Evaluate the baselines on videos."""
-        works = {self.folder / f"controls-{task.sequence}.json": (_evaluate_baselines, task) for task in tasks}
+        parts = [PartTask(self.folder, "controls", task) for task in tasks]
         return [
             BaselinesPart({name: content[name] for name in BASELINES}, content["seconds"])
-            for content in self._once(works, "evaluating baselines")
+            for content in self._once(parts, "evaluating baselines")
         ]
 
     def transfer(self, agents: Mapping[Task, Path]) -> list[TransferPart]:
         """Evaluate agents, by their files, on changed versions of their videos."""
-        works = {
-            self.folder / f"transfer-{task.sequence}.json": (_transfer, task, agent) for task, agent in agents.items()
-        }
+        tasks = [PartTask(self.folder, "transfer", task, agent=agent) for task, agent in agents.items()]
         return [
             TransferPart({name: Transfer(**content[name]) for name in VARIANTS}, content["seconds"])
-            for content in self._once(works, "evaluating on changed videos")
+            for content in self._once(tasks, "evaluating on changed videos")
         ]
 
-    def _once(self, works: Mapping[Path, tuple[Any, ...]], what: str) -> list[dict[str, Any]]:
+    def _once(self, tasks: Sequence[PartTask], what: str) -> list[dict[str, Any]]:
         """Contents of parts' files, in their order.
-
-        Args:
-            works: {file: a function that gives its content, and the function's arguments}.
 
         Raises:
             Sam2rlError: Of the first part that failed; all others are done.
         """
-        missing = {file: work for file, work in works.items() if not file.is_file()}
-        done = len(works) - len(missing)
-        self._say(f"{what}: {done} of {len(works)}")
+        found: dict[PartTask, dict[str, Any]] = {}
         failed = []
-        with process_pool(self._jobs) as pool:
-            for future in [pool.submit(_work, file, *work) for file, work in missing.items()]:
-                try:
-                    future.result()
-                except Sam2rlError as error:  # the others are worth having
-                    failed.append(error)
-                    continue
-                done += 1
-                self._say(f"{what}: {done} of {len(works)}")
+        self._say(f"{what}: {sum(task.result.is_file() for task in tasks)} of {len(tasks)}")
+        for outcome in run_tasks(self._executor, tasks):
+            if isinstance(outcome.result, Sam2rlError):  # the others are worth having
+                failed.append(outcome.result)
+                continue
+            found[outcome.task] = outcome.result.content
+            self._say(f"{what}: {len(found)} of {len(tasks)}")
         if failed:
             raise failed[0]
-        return [json.loads(file.read_text()) for file in works]
+        return [found[task] for task in tasks]
 
 
-def _work(file: Path, function: Callable[..., dict[str, Any]], *arguments: Any) -> None:
+def _work(part: PartTask) -> _Part:
     started = time.perf_counter()
-    content = function(*arguments)
-    write_json(file, {**content, "seconds": round(time.perf_counter() - started, 1)})
+    if part.name == "search":
+        content = _search(part.task, part.budget)
+    elif part.name == "controls":
+        content = _evaluate_baselines(part.task)
+    else:
+        assert part.agent is not None
+        content = _transfer(part.task, part.agent)
+    return _Part({**content, "seconds": round(time.perf_counter() - started, 1)})
 
 
 def _search(task: Task, budget: int) -> dict[str, Any]:
@@ -212,7 +250,7 @@ def _search(task: Task, budget: int) -> dict[str, Any]:
 
 
 @one_thread()
-def _evaluate_baselines(task: Task) -> dict[str, float]:
+def _evaluate_baselines(task: Task) -> dict[str, Any]:
     model = task.load_model()
     clip = load_clip(open_workspace(task.workspace), task.sequence, task.object_id)
     return {name: evaluate_policy(model, clip, make_policy(policy)) for name, policy in BASELINES.items()}
@@ -220,3 +258,11 @@ def _evaluate_baselines(task: Task) -> dict[str, float]:
 
 def _transfer(task: Task, agent: Path) -> dict[str, Any]:
     return {name: asdict(one) for name, one in transfer_agent(task, agent).items()}
+
+
+def _read(part: PartTask, content: Mapping[str, Any]) -> _Part:
+    return _Part(dict(content))
+
+
+PART = Kind(PartTask, _work, _read, by_name=True)
+"""Parts, as tasks. All files of a benchmark's folder are of its plan."""

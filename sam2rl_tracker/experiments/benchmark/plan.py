@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.agents.action import Space
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.methods import AGENTS, TRACKERS
 from sam2rl_tracker.runs.folder import write_json
@@ -70,7 +70,7 @@ class Plan:
             raise Sam2rlError(
                 f"Videos of {self.frames} frames are too short: every second frame must be 3, give 5 at least."
             )
-        least = most_steps(self.frames - 2, CAPACITY, 1)
+        least = most_steps(self.frames - 2, Space(self.settings.control), 1)
         steps = self.settings.samples if self.control_steps is None else self.control_steps
         if steps < least:
             raise Sam2rlError(
@@ -138,7 +138,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _compare(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    before, now = _flat(begun), _flat(wanted)
+    assumed = {f"--set {key}": value for key, value in Settings.from_json(wanted["settings"]).assumed.items()}
+    before, now = {**assumed, **_flat(begun)}, _flat(wanted)
     other = [
         f"{key}={before.get(key)}, not {value}"
         for key, value in now.items()

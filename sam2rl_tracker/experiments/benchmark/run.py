@@ -20,6 +20,8 @@ from sam2rl_tracker.media.files import atomic_path, sweep
 from sam2rl_tracker.report.benchmark_plots import plot_gains, plot_steps
 from sam2rl_tracker.report.benchmark_tables import make_tables, write_csv
 from sam2rl_tracker.report.table import to_json
+from sam2rl_tracker.runs.devices import list_devices, local_executor
+from sam2rl_tracker.runs.executors import Executor
 from sam2rl_tracker.runs.folder import locked, write_json
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
@@ -38,14 +40,17 @@ def run_benchmark(
     jobs: int = 1,
     device: str | None = None,
     say: Callable[[str], None] = lambda text: None,
+    executor: Executor | None = None,
 ) -> BenchmarkDocument:
     """Generate videos, train agents, search, evaluate all trackers by the VOT toolkit, compare.
 
     Args:
         folder: New, or that of a benchmark of the same plan, which goes on. It is a VOT workspace. Trackers of the plan
             are added to those that it has.
-        jobs: Processes that train and search side by side.
+        jobs: Processes that train, search and track side by side.
+        device: Where they run; several, separated by commas, are shared among them.
         say: Is told what goes on, a line each.
+        executor: Where agents are trained and searches run; None = `jobs` processes of this machine.
 
     Returns:
         What is written to `benchmark.json`. There are also `benchmark.csv` (a line per video and method),
@@ -58,7 +63,9 @@ def run_benchmark(
     folder = folder.resolve()
     parts = folder / "benchmark"
     plan.check()
-    model = load_model(plan.model, device)
+    devices = list_devices(device) if device else []
+    model = load_model(plan.model, devices[0] if devices else None)
+    executor = executor or local_executor(jobs, device)
     if not (parts / "plan.json").is_file() and not _is_fresh(folder):
         raise Sam2rlError(f"{folder} is not empty: give a new folder, or that of a benchmark.")
     workspace = open_or_create(folder)
@@ -70,7 +77,7 @@ def run_benchmark(
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
         machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
         names = _generate(workspace, plan, say)
-        measured = _measure(folder, plan, names, model, Parts(parts, jobs, say), jobs, say)
+        measured = _measure(folder, plan, names, model, Parts(parts, executor, say), jobs, devices, say)
         settings = {**Provenance.of(model).as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
         return _write(folder, make_document(measured, settings))
 
@@ -113,6 +120,7 @@ def _measure(
     model: Model,
     parts: Parts,
     jobs: int,
+    devices: Sequence[str],
     say: Callable[[str], None],
 ) -> Measured:
     """All parts, and the toolkit's evaluation of the trackers."""
@@ -130,7 +138,7 @@ def _measure(
         "OMP_NUM_THREADS": "1",  # agents and published rules run on one thread: so do all, for their speeds' sake
     }
     discard_broken(folder, plan.trackers)
-    failures = evaluate(folder, plan.trackers, environment, jobs)
+    failures = evaluate(folder, plan.trackers, environment, jobs, devices)
     if failures:
         raise Sam2rlError(join_sentences(failures))
     say("vot analysis")

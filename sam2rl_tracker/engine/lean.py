@@ -1,0 +1,131 @@
+"""The same network with less work: what batched mode computes in the place of two of SAM 2's modules.
+
+Nothing is approximated, but sums are taken in another order, so last bits differ from the stock modules'. Exact mode
+uses those. `docs/speed.md` says what each of these is worth.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.memory_encoder import CXBlock, MemoryEncoder
+from sam2.modeling.sam.transformer import RoPEAttention
+from sam2.modeling.sam2_utils import LayerNorm2d
+from torch import Tensor, nn
+
+_SCORES = 1 << 22
+"""Attention scores computed at once: about what a processor's cache holds."""
+
+_FEWEST = 64
+"""Queries computed at once, at least: with fewer, the keys would be read too often."""
+
+_CHANNELS = 16
+"""Channels from which on maps are kept place by place (channels last). Convolutions of fewer gain nothing by it."""
+
+
+class LeanAttention:
+    """Attention to a bank, with its values as they are stored instead of as they are projected.
+
+    Attention's weights sum to 1, and so the projection of the values and that of the output are one linear map on
+    what was attended to: `out(sum(w v(m))) = (out v)(sum(w m)) + constant`. A stored memory is a quarter as wide as its
+    projection, so the values are never projected, and the sum is a quarter of the work.
+
+    Args:
+        attention: Of a layer of memory attention, with a single head.
+    """
+
+    def __init__(self, attention: RoPEAttention):
+        out, values = attention.out_proj, attention.v_proj
+        self._weight = out.weight @ values.weight  # [C, D]
+        self._bias = F.linear(values.bias, out.weight, out.bias)
+
+    @staticmethod
+    def suits(attention: RoPEAttention, device: torch.device) -> bool:
+        """Whether it is faster: on a GPU, fused kernels are, which want values as wide as keys."""
+        return device.type == "cpu" and attention.num_heads == 1
+
+    def __call__(self, q: Tensor, k: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend, and project the output.
+
+        Args:
+            q: [1 or rows, tokens, c].
+            k: [rows, n, c].
+            values: [rows, n, D], as stored.
+            mask: bool [rows, n], True = attend; None = attend to all.
+
+        Returns:
+            [rows, tokens, C].
+        """
+        rows, n, width = k.shape
+        q, keys = (q * width**-0.5).expand(rows, -1, -1), k.transpose(1, 2)
+        bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)[:, None]
+        parts = []
+        for part in q.split(max(_FEWEST, _SCORES // (rows * n)), dim=1):
+            scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
+            parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
+        attended = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return F.linear(attended, self._weight, self._bias)
+
+
+class LeanMemoryEncoder:
+    """SAM 2's memory encoder on maps that are stored place by place.
+
+    Normalisation over channels is then one operation instead of eight, and convolutions of one place are products of
+    matrices.
+    """
+
+    def __init__(self, module: MemoryEncoder):
+        self._module = module
+
+    def __call__(self, maps: Tensor, masks: Tensor) -> Tensor:
+        """Encode masks.
+
+        Args:
+            maps: [rows or 1, C, h, w] top features of the images.
+            masks: [rows, 1, S, S], scaled as the encoder expects them.
+
+        Returns:
+            [rows, h*w, D].
+        """
+        module = self._module
+        x = masks
+        for layer in module.mask_downsampler.encoder:
+            if x.shape[1] >= _CHANNELS:
+                x = x.contiguous(memory_format=torch.channels_last)
+            x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else _apply(layer, x)
+        x = x.permute(0, 2, 3, 1) + _pointwise(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
+        x = _pointwise(module.fuser.proj, x)
+        for block in module.fuser.layers:
+            x = _fuse(block, x)
+        return _pointwise(module.out_proj, x).flatten(1, 2)
+
+
+def _fuse(block: CXBlock, x: Tensor) -> Tensor:
+    """`CXBlock.forward` on [rows, h, w, C]."""
+    y = block.dwconv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    y = F.layer_norm(y, y.shape[-1:], block.norm.weight, block.norm.bias, block.norm.eps)
+    y = block.pwconv2(block.act(block.pwconv1(y)))
+    return x + y if block.gamma is None else torch.addcmul(x, y, block.gamma)
+
+
+def _normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
+    """`LayerNorm2d.forward`, as one operation where the channels of a place lie side by side."""
+    if x.shape[1] < _CHANNELS:
+        return norm(x)
+    places = x.permute(0, 2, 3, 1)
+    return F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
+
+
+def _apply(layer: nn.Module, x: Tensor) -> Tensor:
+    """A layer on [rows, channels, h, w]; one that looks at single places as a product of matrices."""
+    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and x.shape[1] >= _CHANNELS:
+        return _pointwise(layer, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return layer(x)
+
+
+def _pointwise(layer: nn.Module, places: Tensor) -> Tensor:
+    """A convolution of single places, or nothing at all, on [rows, h, w, channels]."""
+    if isinstance(layer, nn.Identity):
+        return places
+    assert isinstance(layer, nn.Conv2d)
+    return F.linear(places, layer.weight[:, :, 0, 0], layer.bias)

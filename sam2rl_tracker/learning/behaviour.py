@@ -1,0 +1,61 @@
+"""How rows behave while data is gathered: rules and agents, and chance, so that many states are seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.control.decide import Decision, worth_showing
+from sam2rl_tracker.control.network import ControlNetwork, Judgement
+from sam2rl_tracker.control.observation import View
+from sam2rl_tracker.control.state import State
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Rows of different behaviour, as `Decide`.
+
+    Attributes:
+        network: The agent; None = SAM 2's output everywhere.
+        asked: bool [rows] whose output is the agent's; that of the others is SAM 2's.
+        stride: int64 [rows] every n-th frame replaces the oldest; 0 = any action by chance.
+        gate: [rows] least presence x quality of a frame that is remembered.
+        noise: [rows] share of the frames on which chance picks candidate or presence.
+        chance: Its source.
+    """
+
+    network: ControlNetwork | None
+    asked: Tensor
+    stride: Tensor
+    gate: Tensor
+    noise: Tensor
+    chance: torch.Generator
+
+    def __call__(self, seen: View, state: State) -> Decision:
+        rows = len(self.asked)
+        index = torch.arange(rows, device=seen.ious.device)
+        picks, visible = seen.ious.argmax(dim=1), seen.object_scores > 0
+        presence, quality = seen.object_scores.sigmoid(), seen.ious
+        if self.network is not None:
+            judged = self.network(seen.observation)
+            own_picks, own_visible = decide_output(judged)
+            picks = torch.where(self.asked, own_picks, picks)
+            visible = torch.where(self.asked, own_visible, visible)
+            presence, quality = judged.presence.sigmoid(), judged.quality.sigmoid()
+        moved = torch.rand(rows, generator=self.chance) < self.noise
+        picks = torch.where(moved, torch.randint(seen.ious.shape[1], (rows,), generator=self.chance), picks)
+        visible = visible ^ (torch.rand(rows, generator=self.chance) < self.noise / 2)
+        quality = quality[index, picks]
+        good = presence * quality >= self.gate
+        due = torch.where(self.stride > 0, state.since_stored + 1 >= self.stride, True)
+        random = torch.randint(CAPACITY + 1, (rows,), generator=self.chance)
+        action = torch.where(self.stride > 0, (due & good & visible).long(), random)
+        return Decision(picks, visible, presence, quality, action)
+
+
+def decide_output(judged: Judgement) -> tuple[Tensor, Tensor]:
+    picks = judged.quality.argmax(dim=1)
+    return picks, worth_showing(judged.presence.sigmoid(), judged.quality.sigmoid().amax(dim=1))

@@ -1,0 +1,326 @@
+"""Learning an agent for any video: gather and fit in rounds, compare the memory's actions, improve them by PPO, choose.
+
+Every stage leaves files in the run's folder, and is skipped where they are: a learning that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from sam2rl_tracker.control.agent import ControlAgent, load_control_agent, look_size_of, save_control_agent
+from sam2rl_tracker.control.network import ControlNetwork
+from sam2rl_tracker.control.observation import GROUPS
+from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.learning import seeds
+from sam2rl_tracker.learning.environment import MemoryOfManyVideos
+from sam2rl_tracker.learning.fit import fit, losses_of, new_network
+from sam2rl_tracker.learning.forks import Forks, advantage_loss
+from sam2rl_tracker.learning.gather import PART, Part, Trial, encode_each, fork_part, gather_part, try_part
+from sam2rl_tracker.learning.ppo import improve_memory
+from sam2rl_tracker.learning.samples import Samples, read_rows
+from sam2rl_tracker.learning.settings import LearnSettings
+from sam2rl_tracker.learning.sources import Source, draw, refuse_overlap, sources_of
+from sam2rl_tracker.learning.videos import Video
+from sam2rl_tracker.runs.executors import HERE, Executor
+from sam2rl_tracker.runs.folder import SETTINGS, locked, write_json
+from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+VALIDATION = 64
+"""Generated videos to choose by; of a workspace, all."""
+
+_FORK_EPOCHS = 3
+_PPO_VIDEOS, _PPO_COPIES = 8, 4
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What came of a learning.
+
+    Attributes:
+        agent: The file.
+        chosen: The stage that it was taken from.
+        validation: {stage: mean quality on the validation's videos}.
+        videos: That were learned from.
+        samples: {stage: frames that were fitted, moments that were compared, or frames of PPO's}.
+        sees_absence: Whether there were frames without the object; without them presence cannot be learned.
+    """
+
+    agent: Path
+    chosen: str
+    validation: dict[str, float]
+    videos: int
+    samples: dict[str, int]
+    sees_absence: bool
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "agent": str(self.agent)}
+
+
+def learn(
+    train: Sequence[str],
+    validate: str,
+    out: Path,
+    model: str = "nano",
+    device: str | None = None,
+    settings: LearnSettings | None = None,
+    executor: Executor = HERE,
+    report: Callable[[str], None] = lambda text: None,
+) -> Learning:
+    """Learn an agent, or go on with a learning that was interrupted.
+
+    Args:
+        train: Workspaces, or `generated[:PRESET]`.
+        validate: One of these, of other videos.
+        out: The agent's file. The run's folder lies beside it, with `.run` at the end.
+        model: Which SAM 2, as `load_model` takes it.
+        device: Where it runs; None = the best there is.
+        settings: Of the learning; None = the defaults.
+        executor: Where videos are tracked.
+        report: Is called with a line of text per stage.
+
+    Raises:
+        Sam2rlError: Nothing to learn from, a validation that overlaps it, or the folder is of other settings.
+    """
+    settings = settings or LearnSettings()
+    loaded = load_model(model, device)
+    size = loaded.network.image_size
+    shift = settings.seed * 100_003 % 900_000  # other seeds learn from other scenes
+    sources = sources_of(train, seeds.TRAIN + shift, size)
+    judges = sources_of([validate], seeds.VALIDATE, size)
+    refuse_overlap(sources, judges)
+    folder = out.with_name(f"{out.name}.run")
+    with locked(folder, "learning"):
+        _keep_settings(folder, {"train": list(train), "validate": validate, "model": loaded.hash, **settings.as_json()})
+        run = _Run(loaded, model, device, tuple(sources), judges[0], folder, settings, executor, report)
+        return run.learn(out)
+
+
+def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    path = folder / SETTINGS
+    if not path.exists():
+        write_json(path, settings)
+        return
+    begun = json.loads(path.read_text())
+    different = [f"{key}={begun.get(key)}" for key in settings if begun.get(key) != settings[key]]
+    if different:
+        raise Sam2rlError(
+            f"{folder} was begun with {', '.join(different)}: repeat that, give another --out, or delete the folder."
+        )
+
+
+@dataclass(frozen=True)
+class _Run:
+    loaded: Model
+    model: str
+    device: str | None
+    sources: tuple[Source, ...]
+    judge: Source
+    folder: Path
+    settings: LearnSettings
+    executor: Executor
+    report: Callable[[str], None]
+
+    @one_thread()
+    def learn(self, out: Path) -> Learning:
+        settings = self.settings
+        stages: dict[str, Path] = {}
+        gathered: list[Path] = []
+        agent = None
+        with SummaryWriter(str(self.folder)) as board:
+            for number in range(settings.rounds):
+                gathered += self._gather(number, agent)
+                agent = stages[f"round {number + 1}"] = self._fit(number, gathered, board)
+            assert agent is not None
+            if settings.forks and settings.control != "output":
+                agent = stages["forks"] = self._compare(agent, gathered, board)
+            if settings.iterations and settings.control != "output":
+                stages["ppo"] = self._improve(agent)
+            validation = {name: self._validate(path, board, name) for name, path in stages.items()}
+        chosen = max(validation, key=lambda name: validation[name])
+        best = load_control_agent(stages[chosen])
+        sees_absence = bool(best.network.sees_absence)
+        samples = best.record["samples"]
+        videos = settings.videos * settings.rounds
+        result = Learning(out, chosen, validation, videos, samples, sees_absence)
+        record = {**best.record, "chosen": chosen, "validation": validation, "videos": videos}
+        save_control_agent(replace(best, record=record), out)
+        return result
+
+    # ------------------------------------------------------------------------------------------------ the stages
+
+    def _parts(self, name: str, first: int, videos: int, agent: Path | None) -> list[Part]:
+        folder = self.folder / name
+        return [
+            Part(
+                self.model,
+                self.device,
+                self.sources,
+                first + start,
+                self.settings,
+                agent,
+                folder / f"{start:06d}.safetensors",
+            )
+            for start in range(0, videos, PART)
+        ]
+
+    def _gather(self, number: int, agent: Path | None) -> list[Path]:
+        videos = self.settings.videos
+        parts = self._parts(f"round-{number + 1}", number * videos, videos, agent)
+        return self._work(gather_part, parts, f"round {number + 1} of {self.settings.rounds}: gathering")
+
+    def _work(self, work: Callable[[Part], Path], parts: list[Part], what: str) -> list[Path]:
+        for count, _ in enumerate(self._results(work, parts), start=1):
+            self.report(f"{what}, {count} of {len(parts)} parts")
+        return [part.out for part in parts]
+
+    def _results(self, work: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> Iterator[tuple[_Task, _Result]]:
+        """Tasks with their results, as they end. Raises: Sam2rlError: One failed."""
+        for outcome in self.executor.run(work, tasks):
+            if isinstance(outcome.result, Sam2rlError):
+                raise outcome.result
+            yield outcome.task, outcome.result
+
+    def _fit(self, number: int, gathered: Sequence[Path], board: SummaryWriter) -> Path:
+        path = self.folder / f"round-{number + 1}.safetensors"
+        if path.exists():
+            return path
+        settings = self.settings
+        torch.manual_seed(settings.seed + number)
+        samples = read_rows(Samples, gathered)
+        network = new_network(look_size_of(self.loaded), samples, settings)
+        absent = bool((samples.present < 0.5).any())
+        network.sees_absence.fill_(absent)
+        if not absent:
+            self.report("no frame without the object: presence cannot be learned, and SAM 2's is taken")
+
+        def tell(epoch: int, losses: dict[str, float]) -> None:
+            for name, value in losses.items():
+                board.add_scalar(f"fit {number + 1}/{name}", value, epoch)
+            said = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            self.report(f"round {number + 1}: epoch {epoch + 1} of {settings.epochs}, {said}")
+
+        fit(network, samples, settings, tell)
+        self._save(network, path, {f"round {number + 1}": len(samples)})
+        return path
+
+    def _compare(self, agent: Path, gathered: Sequence[Path], board: SummaryWriter) -> Path:
+        """Teach the memory by what its actions gave."""
+        path = self.folder / "forks.safetensors"
+        settings = self.settings
+        moments = max(settings.frames // 12 - 1, 1)
+        videos = -(-settings.forks // (moments * PART)) * PART
+        parts = self._parts("forks", settings.rounds * settings.videos, videos, agent)
+        files = self._work(fork_part, parts, "comparing what the memory's actions give")
+        if path.exists():
+            return path
+        torch.manual_seed(settings.seed)
+        loaded = load_control_agent(agent)
+        forks = read_rows(Forks, files)
+        samples = read_rows(Samples, gathered[-len(files) :])
+        teach_by_forks(
+            loaded.network, forks, samples, settings, lambda step, loss: board.add_scalar("forks", loss, step)
+        )
+        self._save(loaded.network, path, {**loaded.record["samples"], "forks": len(forks.returns)})
+        return path
+
+    def _improve(self, agent: Path) -> Path:
+        """PPO on the memory's actions."""
+        path = self.folder / "ppo.safetensors"
+        if path.exists():
+            return path
+        loaded = load_control_agent(agent)
+        engine = Engine(self.loaded)
+        settings = self.settings
+        first = settings.rounds * settings.videos + 500_000
+        numbers = iter(range(first, first + 10**6, _PPO_VIDEOS))
+
+        def videos() -> list[Video]:
+            start = next(numbers)
+            return encode_each(engine, draw(self.sources, range(start, start + _PPO_VIDEOS), settings.frames))
+
+        environment = MemoryOfManyVideos(engine, videos, loaded.network, _PPO_COPIES)
+        self.report(f"PPO on the memory's actions, {settings.iterations} iterations")
+        steps = environment.frames - 1
+        improve_memory(environment, loaded.network, settings.iterations, steps, settings.seed, str(self.folder))
+        self._save(loaded.network, path, {**loaded.record["samples"], "ppo": settings.iterations * steps})
+        return path
+
+    def _validate(self, agent: Path, board: SummaryWriter, name: str) -> float:
+        path = agent.with_suffix(".json")
+        if not path.exists():
+            videos = len(self.judge.objects) if self.judge.preset is None else VALIDATION
+            settings = self.settings
+            trials = [
+                Trial(Part(self.model, self.device, (self.judge,), first, settings, agent, path), settings.control)
+                for first in range(0, videos, PART)
+            ]
+            found = {}
+            for trial, some in self._results(try_part, trials):
+                found[trial] = some
+                self.report(f"validating {name}, {len(found)} of {len(trials)} parts")
+            values = [value for trial in trials for value in found[trial]][:videos]
+            write_json(path, {"quality": float(np.mean(values)), "videos": values})
+        quality = float(json.loads(path.read_text())["quality"])
+        self.report(f"{name}: quality {quality:.4f} on the validation's videos")
+        board.add_scalar("validation", quality, list(self._names()).index(name))
+        return quality
+
+    def _names(self) -> Iterator[str]:
+        yield from (f"round {number + 1}" for number in range(self.settings.rounds))
+        yield from ("forks", "ppo")
+
+    def _save(self, network: ControlNetwork, path: Path, samples: dict[str, int]) -> None:
+        record = {
+            "model": self.loaded.name,
+            "train": [source.text for source in self.sources],
+            "first_seed": self.sources[0].first,
+            "validate": self.judge.text,
+            "settings": self.settings.as_json(),
+            "samples": samples,
+            "blind_to": list(GROUPS.get(self.settings.leave_out, ())),
+            "versions": versions(AGENT_PACKAGES),
+            "python": python_version(),
+        }
+        save_control_agent(ControlAgent(network.eval(), self.loaded.hash, record), path)
+
+
+def teach_by_forks(
+    network: ControlNetwork,
+    forks: Forks,
+    samples: Samples,
+    settings: LearnSettings,
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Move the memory's heads towards the actions that gave more, in place; elsewhere they stay with their teacher.
+
+    Args:
+        samples: Frames on which the teacher's word counts.
+    """
+    heads = [parameter for head in (network.replace, network.discard) for parameter in head.parameters()]
+    optimiser = torch.optim.Adam(heads, lr=3e-4)
+    batch, step = min(256, len(forks.returns)), 0
+    for _ in range(_FORK_EPOCHS):
+        order = torch.randperm(len(forks.returns))
+        for start in range(0, len(order) - batch + 1, batch):
+            some = torch.randint(len(samples), (batch,))
+            loss = advantage_loss(network, forks.take(order[start : start + batch].tolist()))
+            loss = loss + losses_of(network, samples.take(some.tolist()), settings).memory
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(heads, 1.0)
+            optimiser.step()
+            step += 1
+            on_step(step, float(loss.detach()))
