@@ -63,11 +63,15 @@ class Engine:
     # ---------------------------------------------------------------------------------------------- images
 
     @torch.inference_mode()
-    def encode_image(self, image: np.ndarray) -> Features:
-        """Encode one RGB image, uint8 [height, width, 3], at any size."""
+    def encode_image(self, image: np.ndarray, resampled: np.ndarray | None = None) -> Features:
+        """Encode one RGB image, uint8 [height, width, 3], at any size.
+
+        Args:
+            resampled: What `resample` made of it, if that was called before.
+        """
         network = self._network
         with self._autocast():
-            out = network.forward_image(self.preprocess(image)[None])
+            out = network.forward_image(self.preprocess(image if resampled is None else resampled)[None])
             maps = out["backbone_fpn"]  # levels of [1, ., ., .], finest first
             top = maps[-1]
             with self._attention_kernel():
@@ -78,12 +82,17 @@ class Engine:
 
     def preprocess(self, image: np.ndarray) -> Tensor:
         """Resampling and normalisation of SAM 2's own loader: uint8 [H, W, 3] -> float32 [3, S, S] on the device."""
-        if image.shape[:2] != (self.input_size, self.input_size):
-            image = np.array(Image.fromarray(image).resize((self.input_size, self.input_size)))
+        image = self.resample(image)
         # It travels to the device as bytes, a quarter of what the numbers take.
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)
         pixels = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         return self._normalise(pixels)
+
+    def resample(self, image: np.ndarray) -> np.ndarray:
+        """An image at the model's input size, uint8 [H, W, 3] -> [S, S, 3]. Any thread may call it."""
+        if image.shape[:2] == (self.input_size, self.input_size):
+            return image
+        return np.array(Image.fromarray(image).resize((self.input_size, self.input_size)))
 
     # --------------------------------------------------------------------------------------------- predict
 

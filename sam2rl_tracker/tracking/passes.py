@@ -70,6 +70,12 @@ class Pass:
         self._numbers = array("q")  # of the tracker's frames, in the order that it got them
         self._prompted: dict[int, _Prompted] = {}
 
+    def expect(self, frames: Iterable[NumberedFrame]) -> Iterator[NumberedFrame]:
+        """The frames for `track`, each made ready; another thread may take them."""
+        for number, frame in frames:
+            self._tracker.expect(frame.image)
+            yield number, frame
+
     def track(self, frames: Iterable[NumberedFrame]) -> Iterator[Tracked]:
         """Every frame, as the tracker sees it when it comes."""
         for number, (name, image, time) in frames:
@@ -213,7 +219,7 @@ class Backward:
             return
         back = Pass(tracker, self._plan, backwards=True)
         seen: list[NumberedFrame] = []  # without the images, which nobody looks at again
-        with read_ahead(self._frames.backwards(self.length, scratch)) as frames:
+        with read_ahead(back.expect(self._frames.backwards(self.length, scratch))) as frames:
             for tracked in back.track(frames):
                 self._keep(tracked)
                 yield tracked

@@ -8,6 +8,7 @@ let each policy choose its mask and say how to remember it; encode the memories;
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from sam2rl_tracker.tracking.hindsight import Hindsight, Revised
 from sam2rl_tracker.tracking.stopwatch import Stopwatch
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line
 
+_EXPECTED = 4  # images that are remembered; more would take memory
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -121,6 +123,7 @@ class Tracker:
         self._image = np.zeros((0, 0, 3), dtype=np.uint8)
         self._frame = 0
         self._network = Stopwatch()
+        self._expected: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_EXPECTED)  # images, and resampled
 
     @property
     def ids(self) -> list[int]:
@@ -178,8 +181,8 @@ class Tracker:
         self._objects, self._removed = [], set()
         self._past = None if self._past is None else Hindsight(self._non_overlap)
         self._frame = 0
-        with self._threads(), self._network:
-            self._features, self._image = self._engine.encode_image(image), image
+        with self._threads():
+            self._encode(image)
         if masks is None and boxes is None and points is None:
             return np.zeros((0, *image.shape[:2]), dtype=bool)
         return self.add(masks, ids, boxes, points)
@@ -372,10 +375,23 @@ class Tracker:
         checks.check_image(image)
         checks.check_size(image, previous.video_size, self._frame + 1)
         with self._threads():
-            with self._network:
-                self._features, self._image = self._engine.encode_image(image), image
+            self._encode(image)
             self._frame += 1
             return self._track(self._features) if self._objects else self._track_nothing(image)
+
+    def expect(self, image: np.ndarray) -> None:
+        """Do what can be done for an image that `initialize` or `track` is given soon; another thread may call this.
+
+        That is to resample it to the model's input size. The last few images that were expected are remembered, by
+        identity: nobody may change them meanwhile.
+        """
+        checks.check_image(image)
+        self._expected.append((image, self._engine.resample(image)))
+
+    def _encode(self, image: np.ndarray) -> None:
+        resampled = next((ready for expected, ready in tuple(self._expected) if expected is image), None)
+        with self._network:
+            self._features, self._image = self._engine.encode_image(image, resampled), image
 
     def _track(self, features: Features) -> np.ndarray:
         engine = self._engine

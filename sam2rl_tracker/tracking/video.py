@@ -232,7 +232,7 @@ class _Run:
 
     def go_forwards(self, on_tracked: Callable[[Tracked], bool]) -> None:
         """To the last frame, or to that of which `on_tracked` says that it is the last."""
-        with _read(self._frames) as frames:
+        with self._read() as frames:
             for tracked in self._forward.track(frames):
                 self._outputs.write(self._back.join(tracked), last_word=not self.tracker.revises)
                 self.tiny += _tiny(tracked, self.tracker.model.network.image_size)
@@ -240,6 +240,11 @@ class _Run:
                 self._step()
                 if not on_tracked(tracked):
                     break
+
+    def _read(self) -> AbstractContextManager[Iterator[NumberedFrame]]:
+        """The frames, read in a thread while those before are tracked; a live source has a thread of its own."""
+        frames = self._frames.numbered()
+        return nullcontext(frames) if self._frames.is_live else read_ahead(self._forward.expect(frames))
 
     def revise(self) -> None:
         """Write the frames again, as the policy sees them now, if it is one that revises."""
@@ -252,11 +257,6 @@ class _Run:
     def _step(self) -> None:
         self._told += 1
         self._tell(self._told, self._total)
-
-
-def _read(frames: FrameSource) -> AbstractContextManager[Iterator[NumberedFrame]]:
-    """The frames, read in a thread while the one before is tracked; a live source has a thread of its own."""
-    return nullcontext(frames.numbered()) if frames.is_live else read_ahead(frames.numbered())
 
 
 def _stoppable(video: FrameSource) -> AbstractContextManager[None]:

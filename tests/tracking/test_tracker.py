@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+from PIL import Image
 from reference import Video, load_video
 
 from sam2rl_tracker import Tracker
@@ -18,6 +21,7 @@ from sam2rl_tracker.engine import Candidates, Features, FrameRecord, MemorySelec
 from sam2rl_tracker.engine.types import Prompt
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, Start, policy_by_name
+from sam2rl_tracker.tracking.steps import Drawn, separate
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +87,49 @@ def test_non_overlap_gives_each_pixel_to_one_object(nano: Model, video: Video) -
         assert disjoint.sum(axis=0).max() <= 1
         assert np.array_equal(disjoint.any(axis=0), found.any(axis=0))  # memories, and so the union, are unaffected
     assert overlapped, "the masks no longer overlap: this test shows nothing"
+
+
+def test_of_masks_that_meet_the_highest_logit_gets_the_pixel() -> None:
+    """Also where hypotheses that are no output lie between, and where two logits are equal: then the first object."""
+    logits = torch.randn(5, 20, 30, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    masks = (logits > 0).numpy()
+    outputs = [0, 2, 4]
+    winners = logits[outputs].argmax(dim=0).numpy()
+    expected = masks[outputs] & (winners == np.arange(3)[:, None, None])
+    before = masks.copy()
+    found = separate(Drawn(None, logits, masks), outputs)  # type: ignore[arg-type]
+    assert np.array_equal(found, expected)
+    assert np.array_equal(masks, before)  # what memories and hindsight are made of
+    assert (masks[outputs].sum(axis=0) > 1).any()
+
+
+def test_an_image_that_was_expected_is_not_resampled_again(
+    nano: Model, video: Video, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [np.asarray(Image.fromarray(image).resize((200, 150))) for image in video.images[:6]]
+    mask = np.asarray(Image.fromarray(video.truth[0]).resize((200, 150)))[None]
+    plain, ready = Tracker(nano), Tracker(nano)
+    expected = [plain.initialize(images[0], mask), *map(plain.track, images[1:])]
+    for image in images[:2]:
+        ready.expect(image)
+    found = [ready.initialize(images[0], mask)]
+    for image, later in zip(images[1:], [*images[2:], images[0]], strict=True):
+        ready.expect(later)
+        monkeypatch.setattr(PIL.Image.Image, "resize", None)  # cannot be called
+        found.append(ready.track(image))
+        monkeypatch.undo()
+    assert np.array_equal(np.stack(found), np.stack(expected))
+    assert np.array_equal(ready.track(images[3].copy()), plain.track(images[3]))  # not expected: another array
+
+
+def test_the_networks_time_is_a_part_of_all(nano: Model, video: Video) -> None:
+    tracker = Tracker(nano)
+    assert tracker.network_seconds == 0
+    began = time.perf_counter()
+    tracker.initialize(video.images[0], video.truth[:1])
+    first = tracker.network_seconds
+    tracker.track(video.images[1])
+    assert 0 < first < tracker.network_seconds < time.perf_counter() - began
 
 
 def test_a_box_finds_the_object(nano: Model, video: Video) -> None:
