@@ -22,7 +22,8 @@ from sam2rl_tracker.training.progress import read_training
 
 pytestmark = pytest.mark.slow
 
-QUICK = ("--set", "hidden=16", "--set", "beam=1", "--set", "imitation=0")
+# One training each: `pointers=auto` may train twice.
+QUICK = ("--set", "hidden=16", "--set", "beam=1", "--set", "imitation=0", "--set", "pointers=stored")
 STARTED: list[subprocess.Popen[str]] = []
 SMALL = (*QUICK, "--samples", 16)
 
