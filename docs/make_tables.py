@@ -348,8 +348,8 @@ def baselines() -> list[str]:
 
 def unseen(group: str = "default") -> list[str]:
     """Every policy on generated videos that nothing was trained on."""
-    own = read("unseen")["groups"][group]
-    rows = sorted(own["rows"], key=lambda row: row["quality"])
+    (own,) = (row for row in read("unseen")["rows"] if row["group"] == group)
+    rows = sorted(own["policies"], key=lambda row: row["quality"])
     return table(
         ["Policy", "Videos", "Quality", "Difference to SAM 2", "`learned` beside it"],
         (
@@ -368,11 +368,9 @@ def unseen(group: str = "default") -> list[str]:
 def unseen_others() -> list[str]:
     """SAM 2, the best rules and the learned agent on other videos."""
     rows = []
-    for group, own in read("unseen")["groups"].items():
-        if group == "default":
-            continue
-        for row in own["rows"]:
-            name = f"{group} ({own['videos']})"
+    for own in read("unseen")["rows"]:
+        for row in own["policies"] if own["group"] != "default" else ():
+            name = f"{own['group']} ({own['videos']})"
             rows.append([name, f"`{row['policy']}`", percent(row["quality"]), _paired(row, "to_sam2")])
     return table(["Videos", "Policy", "Quality", "Difference to SAM 2"], rows)
 
@@ -391,7 +389,8 @@ def unseen_calibration() -> list[str]:
 
 
 def _gain_of_learned() -> str:
-    rows = {row["policy"]: row for row in read("unseen")["groups"]["default"]["rows"]}
+    (own,) = (row for row in read("unseen")["rows"] if row["group"] == "default")
+    rows = {row["policy"]: row for row in own["policies"]}
     middle, low, high = (100 * value for value in rows["learned"]["to_sam2"])
     return f"{middle:.1f} points of Quality (95 % interval {low:.1f} to {high:.1f})"
 

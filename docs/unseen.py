@@ -101,7 +101,7 @@ def table(files: list[Path], out: Path, calibration: Path | None) -> None:
             group = line["preset"] if line["objects"] == 1 else f"{line['preset']}, {line['objects']} objects"
             scores[group][line["policy"]][line["seed"]] = float(np.mean(line["quality"]))
     document = json.loads(out.read_text()) if out.exists() else {}
-    document["groups"] = {group: _compare(policies) for group, policies in scores.items()}
+    document["rows"] = [{"group": group, **_compare(policies)} for group, policies in scores.items()]
     if calibration is not None:
         document["calibration"] = json.loads(calibration.read_text())
     out.write_text(json.dumps(document, indent=2) + "\n")
@@ -118,7 +118,7 @@ def _compare(policies: dict[str, dict[int, float]]) -> dict[str, Any]:
                 row[name] = [float(difference.mean()), *bootstrap_interval(difference)]
         rows.append(row)
     seeds = sorted(set().union(*policies.values()))
-    return {"videos": len(seeds), "first": seeds[0], "last": seeds[-1], "rows": rows}
+    return {"videos": len(seeds), "first": seeds[0], "last": seeds[-1], "policies": rows}
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -110,7 +110,8 @@ def fork_part(part: Part) -> Path:
     network = network_of(part.agent, engine.model)
     assert network is not None
     rollouts = Rollouts(engine, encode_each(engine, part.clips()))
-    offset = int(torch.randint(_APART, (1,), generator=part.chance()))
+    first = max(min(_APART, rollouts.frames - 3), 1)  # so that a short video has a moment, too
+    offset = int(torch.randint(first, (1,), generator=part.chance()))
     moments = range(2 + offset, rollouts.frames, _APART)
     write_rows(gather_forks(rollouts, network, moments, part.settings.horizon, part.chance()), part.out)
     return part.out

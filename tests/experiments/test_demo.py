@@ -43,6 +43,6 @@ def test_all_trackers_on_one_video(tmp_path: Path) -> None:
     with av.open(str(video)) as container:
         frame = next(container.decode(video=0))
     assert (frame.width, frame.height) == (4 * 260, 3 * 282)
-    assert Image.open(video.with_suffix(".png")).size == (11 * 260, 5 * 282)
+    assert Image.open(video.with_suffix(".png")).size == (12 * 260, 5 * 282)
     with pytest.raises(Sam2rlError, match="is not empty"):
         run_demo(tmp_path / "demo", Console(file=said))
