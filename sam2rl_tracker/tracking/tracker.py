@@ -375,9 +375,9 @@ class Tracker:
         checks.check_image(image)
         checks.check_size(image, previous.video_size, self._frame + 1)
         with self._threads():
-            self._encode(image)
+            features = self._encode(image)
             self._frame += 1
-            return self._track(self._features) if self._objects else self._track_nothing(image)
+            return self._track(features) if self._objects else self._track_nothing(image)
 
     def expect(self, image: np.ndarray) -> None:
         """Do what can be done for an image that `initialize` or `track` is given soon; another thread may call this.
@@ -388,10 +388,12 @@ class Tracker:
         checks.check_image(image)
         self._expected.append((image, self._engine.resample(image)))
 
-    def _encode(self, image: np.ndarray) -> None:
+    def _encode(self, image: np.ndarray) -> Features:
         resampled = next((ready for expected, ready in tuple(self._expected) if expected is image), None)
         with self._network:
-            self._features, self._image = self._engine.encode_image(image, resampled), image
+            features = self._engine.encode_image(image, resampled)
+        self._features, self._image = features, image
+        return features
 
     def _track(self, features: Features) -> np.ndarray:
         engine = self._engine
