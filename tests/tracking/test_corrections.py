@@ -202,7 +202,7 @@ def test_memory_stays_flat(video: Video, monkeypatch: pytest.MonkeyPatch) -> Non
     tracker = Tracker(nano_of(32), lambda: next(fresh)())
     tracker.initialize(images[0], np.stack([mask] * len(makers)))
     features = {id(image): tracker._engine.encode_image(image) for image in images}
-    monkeypatch.setattr(tracker._engine, "encode_image", lambda image: features[id(image)])
+    monkeypatch.setattr(tracker._engine, "encode_image", lambda image, resampled=None: features[id(image)])
     seen: list[weakref.ref[FrameRecord]] = []
     for t in range(1, 2001):
         tracker.track(images[t % 80])
