@@ -59,6 +59,7 @@ class ControlNetwork(nn.Module):
         look: L, the length of a look.
         width: Of the hidden layers.
         dropout: While training, of hidden units.
+        narrow: Of what looks are compared by; narrow, or it learns the training's videos by heart.
     """
 
     def __init__(self, look: int, width: int = 96, dropout: float = 0.1, narrow: int = 24):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.control.decide import Decision, worth_showing
-from sam2rl_tracker.control.network import ControlNetwork, Judgement
+from sam2rl_tracker.control.network import ControlNetwork
 from sam2rl_tracker.control.observation import View
 from sam2rl_tracker.control.state import State
 
@@ -41,21 +41,17 @@ class Mixture:
         presence, quality = seen.object_scores.sigmoid(), seen.ious
         if self.network is not None:
             judged = self.network(seen.observation)
-            own_picks, own_visible = decide_output(judged)
-            picks = torch.where(self.asked, own_picks, picks)
-            visible = torch.where(self.asked, own_visible, visible)
             presence, quality = judged.presence.sigmoid(), judged.quality.sigmoid()
-        moved = torch.rand(rows, generator=self.chance) < self.noise
-        picks = torch.where(moved, torch.randint(seen.ious.shape[1], (rows,), generator=self.chance), picks)
-        visible = visible ^ (torch.rand(rows, generator=self.chance) < self.noise / 2)
+            picks = torch.where(self.asked, quality.argmax(dim=1), picks)
+            visible = torch.where(self.asked, worth_showing(presence, quality.amax(dim=1)), visible)
+        device = picks.device  # chance is the same on all of them
+        moved = torch.rand(rows, generator=self.chance).to(device) < self.noise
+        others = torch.randint(seen.ious.shape[1], (rows,), generator=self.chance).to(device)
+        picks = torch.where(moved, others, picks)
+        visible = visible ^ (torch.rand(rows, generator=self.chance).to(device) < self.noise / 2)
         quality = quality[index, picks]
         good = presence * quality >= self.gate
         due = torch.where(self.stride > 0, state.since_stored + 1 >= self.stride, True)
-        random = torch.randint(CAPACITY + 1, (rows,), generator=self.chance)
+        random = torch.randint(CAPACITY + 1, (rows,), generator=self.chance).to(device)
         action = torch.where(self.stride > 0, (due & good & visible).long(), random)
         return Decision(picks, visible, presence, quality, action)
-
-
-def decide_output(judged: Judgement) -> tuple[Tensor, Tensor]:
-    picks = judged.quality.argmax(dim=1)
-    return picks, worth_showing(judged.presence.sigmoid(), judged.quality.sigmoid().amax(dim=1))

@@ -101,7 +101,7 @@ class TrackingControlEnv(gymnasium.Env[Seen, np.ndarray]):
         return self._predict(), {}
 
     def step(self, action: np.ndarray) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
-        candidate, visible, memory = (torch.tensor([int(part)]) for part in action)
+        candidate, visible, memory = (torch.tensor([int(part)], device=self._engine.device) for part in action)
         view = self._rollouts.view
         presence = view.object_scores.sigmoid()
         quality = view.ious[:, candidate[0]]
@@ -161,7 +161,7 @@ class MemoryOfManyVideos(VecEnv):
         return self._observation
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = torch.from_numpy(np.asarray(actions)).long()
+        self._actions = torch.from_numpy(np.asarray(actions)).long().to(self._engine.device)
 
     def step_wait(self) -> VecEnvStepReturn:
         judged = self._judged
@@ -171,7 +171,7 @@ class MemoryOfManyVideos(VecEnv):
         reward = self._rollouts.decide(decision).reward.nan_to_num(0.0)
         self._rewards.append(reward)
         grouped = reward.view(-1, self._copies)
-        relative = (grouped - grouped.mean(dim=1, keepdim=True)).flatten().numpy()
+        relative = (grouped - grouped.mean(dim=1, keepdim=True)).flatten().cpu().numpy()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = self._rollouts.done
         if done:

@@ -20,8 +20,6 @@ _WARM_UP = 200  # steps
 _BLIND = 1e30  # a spread beside which nothing can be seen
 _SCALED_BY = 20_000  # frames
 _SINCE = FRAME.index("since_stored")
-_SCORE = FRAME.index("object_score")
-_IOU = CANDIDATE.index("iou")
 
 
 @dataclass(frozen=True)

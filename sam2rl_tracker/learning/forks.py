@@ -75,7 +75,7 @@ def _fork(
     chance: torch.Generator,
 ) -> Forks:
     rows = len(rollouts.videos)
-    other = torch.randint(2, CAPACITY + 1, (rows,), generator=chance)
+    other = torch.randint(2, CAPACITY + 1, (rows,), generator=chance).to(decision.action.device)
     actions = torch.stack([torch.full_like(other, DISCARD), torch.full_like(other, OLDEST), other], dim=1)
     count = actions.shape[1]
     apart = rollouts.copy([row for row in range(rows) for _ in range(count)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,6 +54,10 @@ class Part:
     def clips(self) -> list[Clip]:
         return draw(self.sources, range(self.first, self.first + PART), self.settings.frames)
 
+    def on(self, device: str) -> Part:
+        """The same part, on a device."""
+        return replace(self, device=device)
+
     def chance(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.first * 1009 + self.settings.seed)
 
@@ -87,10 +91,10 @@ def gather_part(part: Part) -> Path:
 
     mixture = Mixture(
         network,
-        asked=torch.rand(rows, generator=chance) < (0.75 if network is not None else 0.0),
-        stride=_STRIDES[torch.randint(len(_STRIDES), (rows,), generator=chance)],
-        gate=some(0.8, 0.8),
-        noise=some(0.5, 0.1),
+        asked=(torch.rand(rows, generator=chance) < (0.75 if network is not None else 0.0)).to(engine.device),
+        stride=_STRIDES[torch.randint(len(_STRIDES), (rows,), generator=chance)].to(engine.device),
+        gate=some(0.8, 0.8).to(engine.device),
+        noise=some(0.5, 0.1).to(engine.device),
         chance=chance,
     )
     rollouts = Rollouts(engine, [video for video in videos for _ in range(settings.rows)])
@@ -128,6 +132,10 @@ class Trial:
 
     part: Part
     control: str
+
+    def on(self, device: str) -> Trial:
+        """The same trial, on a device."""
+        return replace(self, part=self.part.on(device))
 
 
 @one_thread()

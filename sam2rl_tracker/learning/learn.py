@@ -54,7 +54,7 @@ class Learning:
         chosen: The stage that it was taken from.
         validation: {stage: mean quality on the validation's videos}.
         videos: That were learned from.
-        samples: {stage: frames that were fitted, moments that were compared, or frames of PPO's}.
+        samples: {stage: frames that were fitted, moments that were compared, decisions of PPO}.
         sees_absence: Whether there were frames without the object; without them presence cannot be learned.
     """
 
@@ -242,6 +242,7 @@ class _Run:
         if path.exists():
             return path
         loaded = load_control_agent(agent)
+        loaded.network.to(self.loaded.device)
         engine = Engine(self.loaded)
         settings = self.settings
         first = settings.rounds * settings.videos + 500_000
@@ -255,7 +256,11 @@ class _Run:
         self.report(f"PPO on the memory's actions, {settings.iterations} iterations")
         steps = environment.frames - 1
         improve_memory(environment, loaded.network, settings.iterations, steps, settings.seed, str(self.folder))
-        self._save(loaded.network, path, {**loaded.record["samples"], "ppo": settings.iterations * steps})
+        self._save(
+            loaded.network,
+            path,
+            {**loaded.record["samples"], "ppo": settings.iterations * steps * environment.num_envs},
+        )
         return path
 
     def _validate(self, agent: Path, board: SummaryWriter, name: str) -> float:
@@ -269,9 +274,9 @@ class _Run:
             ]
             found = {}
             for trial, some in self._results(try_part, trials):
-                found[trial] = some
+                found[trial.part.first] = some
                 self.report(f"validating {name}, {len(found)} of {len(trials)} parts")
-            values = [value for trial in trials for value in found[trial]][:videos]
+            values = [value for trial in trials for value in found[trial.part.first]][:videos]
             write_json(path, {"quality": float(np.mean(values)), "videos": values})
         quality = float(json.loads(path.read_text())["quality"])
         self.report(f"{name}: quality {quality:.4f} on the validation's videos")

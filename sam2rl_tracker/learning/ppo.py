@@ -79,7 +79,7 @@ def improve_memory(
         gae_lambda=0.95,
         ent_coef=0.0,
         seed=seed,
-        device="cpu",
+        device=next(network.parameters()).device,
         tensorboard_log=tensorboard,
         policy_kwargs={"network": network},
     )

@@ -167,15 +167,3 @@ def stack(features: Sequence[Features]) -> Features:
         query=torch.cat([one.query for one in features]),
         high_res=tuple(torch.cat(level) for level in zip(*(one.high_res for one in features), strict=True)),
     )
-
-
-def sam2_decision(seen: View, action: Tensor) -> Decision:
-    """SAM 2's output, with an action on the memory."""
-    rows = torch.arange(len(seen.ious), device=seen.ious.device)
-    picks = seen.ious.argmax(dim=1)
-    return Decision(picks, seen.object_scores > 0, seen.object_scores.sigmoid(), seen.ious[rows, picks], action)
-
-
-def every(state: State, stride: Tensor | int) -> Tensor:
-    """The action of `policies.baselines.Stride`: every n-th frame in the place of the oldest; int64 [rows]."""
-    return (state.t % stride == 0).long()

@@ -14,7 +14,6 @@ from sam2rl_tracker.control.looks import look_at
 from sam2rl_tracker.control.state import Seen, only, see
 from sam2rl_tracker.engine import Engine, Features, FrameRecord
 from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.synthetic import generate_scene
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,6 @@ class Video:
         truth: bool [T, S, S] on the model's device, at its input size.
         known: bool [T], False where nobody knows the truth.
         ignored: bool [T, S, S], pixels that do not count; None = all count.
-        weight: float [T], of a frame's quality in the video's; 0 on the prompted frame and on unknown ones.
         prompted: What the prompted frame left behind.
         first: What it shows.
     """
@@ -69,15 +67,6 @@ def encode(engine: Engine, clips: Sequence[Clip]) -> list[Video]:
             )
         )
     return videos
-
-
-def generated(
-    seed: int, frames: int = 80, size: int = 128, objects: int = 1, preset: str = "default", clutter: int | None = None
-) -> list[Clip]:
-    """The objects of a generated scene."""
-    scene = generate_scene(seed, frames, size, objects, preset=preset)
-    known = np.ones(frames, dtype=bool)
-    return [Clip(list(scene.images), scene.labels == k, known) for k in range(1, objects + 1)]
 
 
 def _at_input_size(engine: Engine, masks: np.ndarray) -> Tensor:
