@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention
+from sam2rl_tracker.engine.bfloat16 import make_coarse
 from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.lean import LeanMemoryEncoder
 from sam2rl_tracker.engine.model import Model
@@ -35,7 +36,7 @@ class Engine:
 
     Args:
         model: The loaded network.
-        dtype: float32, or bfloat16 to run under autocast, which is faster and coarser.
+        dtype: float32; or bfloat16, which is coarser: on a CPU as in `engine.bfloat16`, elsewhere under autocast.
         compiled: Whether the network's steps are compiled first.
 
     Shapes: S = the model's input size, h = w = S / 16, C = model width, D = memory width, K = 3 candidates.
@@ -49,12 +50,15 @@ class Engine:
         self.device = model.device
         self.dtype = dtype
         self.compiled = compiled
+        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
         with torch.inference_mode():
             positions = fix_positions(model.network)
             self._network = network = positions.network
-            self._image_pos, self._memory_pos = positions.image, positions.memory
+            self._image_pos, self._memory_pos = positions.image, self._hold(positions.memory)
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
+            if self._coarse:
+                make_coarse(network)
             self._attention = BankAttention(network.memory_attention, self.exact)
         self.input_size: int = network.image_size
         self._side = self.input_size // network.backbone_stride
@@ -75,6 +79,7 @@ class Engine:
         with self._autocast():
             out = network.forward_image(self.preprocess(image if resampled is None else resampled)[None])
             maps = out["backbone_fpn"]  # levels of [1, ., ., .], finest first
+            maps = [self._hold(level) for level in maps]
             top = maps[-1]
             with self._attention_kernel():
                 query = self._attention.self_attend(to_tokens(top), self._image_pos.to(top.dtype))
@@ -359,19 +364,24 @@ class Engine:
         else:
             sparse, dense = self._embed_prompts(prompts)
         logits, ious, tokens, scores = self._network.sam_mask_decoder(
-            image_embeddings=maps,
-            image_pe=self._image_pe,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
+            image_embeddings=self._hold(maps),
+            image_pe=self._hold(self._image_pe),
+            sparse_prompt_embeddings=self._hold(sparse),
+            dense_prompt_embeddings=self._hold(dense),
             multimask_output=self._multimask if multimask is None else multimask,
             repeat_image=False,
             high_res_features=[level.expand(rows, -1, -1, -1) for level in features.high_res] or None,
         )
         tokens = tokens.expand(-1, logits.shape[1], -1)  # models without a token per candidate share one
-        return Candidates(logits.float(), ious.float(), tokens, scores[:, 0].float())
+        return Candidates(logits.float(), ious.float(), tokens.float(), scores[:, 0].float())
+
+    def _hold(self, values: Tensor) -> Tensor:
+        """Values as what is behind the image encoder takes them."""
+        return values.to(torch.bfloat16) if self._coarse else values
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        enabled = self.dtype == torch.bfloat16 and not self._coarse
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def _attention_kernel(self) -> AbstractContextManager[None]:
         """What restricts the kernels by which PyTorch may compute attention behind the image encoder."""

@@ -19,7 +19,7 @@ _SCORES = 1 << 22
 _FEWEST = 64
 """Queries computed at once, at least: with fewer, the keys would be read too often."""
 
-_CHANNELS = 16
+CHANNELS = 16
 """Channels from which on maps are kept place by place (channels last). Convolutions of fewer gain nothing by it."""
 
 
@@ -36,8 +36,9 @@ class LeanAttention:
 
     def __init__(self, attention: RoPEAttention):
         out, values = attention.out_proj, attention.v_proj
-        self._weight = out.weight @ values.weight  # [C, D]
-        self._bias = F.linear(values.bias, out.weight, out.bias)
+        weight = out.weight.float() @ values.weight.float()  # [C, D]
+        bias = F.linear(values.bias.float(), out.weight.float(), out.bias.float())
+        self._weight, self._bias = weight.to(out.weight.dtype), bias.to(out.weight.dtype)
 
     @staticmethod
     def suits(attention: RoPEAttention, device: torch.device) -> bool:
@@ -56,15 +57,19 @@ class LeanAttention:
         Returns:
             [rows, tokens, C].
         """
-        rows, n, width = k.shape
-        q, keys = (q * width**-0.5).expand(rows, -1, -1), k.transpose(1, 2)
-        bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)[:, None]
-        parts = []
-        for part in q.split(max(_FEWEST, _SCORES // (rows * n)), dim=1):
-            scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
-            parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
-        attended = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return F.linear(attended, self._weight, self._bias)
+        return F.linear(attend(q, k, values, mask), self._weight, self._bias)
+
+
+def attend(q: Tensor, k: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention of one head, by products of matrices; arguments as above, with values of any width."""
+    rows, n, width = k.shape
+    q, keys = (q * width**-0.5).expand(rows, -1, -1), k.transpose(1, 2)
+    bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)[:, None]
+    parts = []
+    for part in q.split(max(_FEWEST, _SCORES // (rows * n)), dim=1):
+        scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
+        parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 class LeanMemoryEncoder:
@@ -90,7 +95,9 @@ class LeanMemoryEncoder:
         module = self._module
         x = masks
         for layer in module.mask_downsampler.encoder:
-            if x.shape[1] >= _CHANNELS:
+            if isinstance(layer, nn.Conv2d):
+                x = x.to(layer.weight.dtype)  # in bfloat16, the first ones are in float32
+            if x.shape[1] >= CHANNELS:
                 x = x.contiguous(memory_format=torch.channels_last)
             x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else _apply(layer, x)
         x = x.permute(0, 2, 3, 1) + _pointwise(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
@@ -110,7 +117,7 @@ def _fuse(block: CXBlock, x: Tensor) -> Tensor:
 
 def _normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
     """`LayerNorm2d.forward`, as one operation where the channels of a place lie side by side."""
-    if x.shape[1] < _CHANNELS:
+    if x.shape[1] < CHANNELS:
         return norm(x)
     places = x.permute(0, 2, 3, 1)
     return F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
@@ -118,7 +125,7 @@ def _normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
 
 def _apply(layer: nn.Module, x: Tensor) -> Tensor:
     """A layer on [rows, channels, h, w]; one that looks at single places as a product of matrices."""
-    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and x.shape[1] >= _CHANNELS:
+    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and x.shape[1] >= CHANNELS:
         return _pointwise(layer, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return layer(x)
 

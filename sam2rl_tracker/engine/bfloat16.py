@@ -1,0 +1,144 @@
+"""bfloat16 on a CPU, from one end of a batched step to the other.
+
+PyTorch's autocast casts weights and activations at every operation, and some of its operations are slower in bfloat16
+than in float32. Here the weights are bfloat16 once and for all, activations stay so between operations, and modules
+with slow operations are replaced by others that compute the same. `docs/speed.md` says what that gives and costs.
+
+What decides stays in float32: the heads that predict IoUs and object scores, pointers, and positions. So do the first
+layers that a mask goes through, which have few channels and little to gain.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.sam.transformer import Attention, RoPEAttention
+from sam2.modeling.sam2_utils import LayerNorm2d
+from torch import Tensor, nn
+
+from sam2rl_tracker.engine.attention import rotate
+from sam2rl_tracker.engine.lean import CHANNELS, attend
+from sam2rl_tracker.engine.model import Network
+
+_PRECISE = ("iou_prediction_head", "pred_obj_score_head", "conv_s0", "conv_s1")
+"""Parts of the mask decoder that stay in float32. The last two belong to the image's features."""
+
+
+def make_coarse(network: Network) -> None:
+    """Make what a network has behind its image encoder compute in bfloat16, in place.
+
+    Args:
+        network: A twin whose modules are its own (see `positions`). The weights that it shares stay as they are.
+    """
+    decoder, encoder = network.sam_mask_decoder, network.memory_encoder
+    precise = {name: module for name, module in decoder.named_children() if name in _PRECISE}
+    for part in (network.memory_attention, decoder, encoder):
+        _cast(part, set(precise.values()))
+    for layer in network.memory_attention.layers:
+        layer.self_attn = _SelfAttention(layer.self_attn)
+    for name in precise.keys() - {"conv_s0", "conv_s1"}:
+        setattr(decoder, name, _InFloat32(precise[name]))
+    _replace(decoder, Attention, _PlainAttention)
+    _replace(decoder, LayerNorm2d, _ChannelNorm)
+    _replace(decoder, nn.ConvTranspose2d, _Upsampling)
+
+
+def _cast(module: nn.Module, precise: set[nn.Module]) -> None:
+    few = isinstance(module, nn.Conv2d) and module.in_channels < CHANNELS and module.groups == 1
+    if module in precise or few or isinstance(module, LayerNorm2d):
+        return
+    module._parameters = {
+        name: None if weight is None else nn.Parameter(weight.to(torch.bfloat16), requires_grad=False)
+        for name, weight in module._parameters.items()
+    }
+    for child in module.children():
+        _cast(child, precise)
+
+
+def _replace(module: nn.Module, kind: type[nn.Module], other: type[nn.Module]) -> None:
+    """Put another module, made of the first, in the place of every one of a kind."""
+    for name, child in module.named_children():
+        if isinstance(child, kind):
+            setattr(module, name, other(child))
+        else:
+            _replace(child, kind, other)
+
+
+class _InFloat32(nn.Module):
+    """A module that gets its input in float32."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self._module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._module(x.float())
+
+
+class _PlainAttention(nn.Module):
+    """SAM 2's attention as products of matrices: PyTorch's fused kernel is slower in bfloat16 than in float32."""
+
+    def __init__(self, attention: Attention):
+        super().__init__()
+        self._attention = attention
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        attention = self._attention
+        projected = (attention.q_proj(q), attention.k_proj(k), attention.v_proj(v))
+        q, k, v = (attention._separate_heads(x, attention.num_heads) for x in projected)
+        return attention.out_proj(attention._recombine_heads(_attend_heads(q, k, v)))
+
+
+class _SelfAttention(nn.Module):
+    """The same with rotary encoding, of an image to itself."""
+
+    def __init__(self, attention: RoPEAttention):
+        super().__init__()
+        self._attention = attention
+        self._rotation: Tensor | None = None
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        attention = self._attention
+        projected = (attention.q_proj(q), attention.k_proj(k), attention.v_proj(v))
+        q, k, v = (attention._separate_heads(x, attention.num_heads) for x in projected)
+        if self._rotation is None:
+            side = round(q.shape[-2] ** 0.5)
+            self._rotation = attention.compute_cis(end_x=side, end_y=side)
+        q, k = rotate(q, self._rotation), rotate(k, self._rotation)
+        return attention.out_proj(attention._recombine_heads(_attend_heads(q, k, v)))
+
+
+def _attend_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """[rows, heads, queries, c] and twice [rows, heads, n, c] -> [rows, heads, queries, c]."""
+    attended = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), None)
+    return attended.unflatten(0, q.shape[:2])
+
+
+class _ChannelNorm(nn.Module):
+    """`LayerNorm2d` as one operation on [rows, channels, h, w], in float32: few channels are slow in bfloat16."""
+
+    def __init__(self, norm: LayerNorm2d):
+        super().__init__()
+        self._norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm, places = self._norm, x.permute(0, 2, 3, 1).float()
+        normalised = F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps)
+        return normalised.to(x.dtype).permute(0, 3, 1, 2)
+
+
+class _Upsampling(nn.Module):
+    """A transposed convolution that makes 2 x 2 places of each, as a product of matrices."""
+
+    def __init__(self, module: nn.ConvTranspose2d):
+        super().__init__()
+        assert module.kernel_size == module.stride == (2, 2)
+        self._weight = module.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [2 * 2 * channels, channels before]
+        self._bias = None if module.bias is None else module.bias.repeat(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = F.linear(x.permute(0, 2, 3, 1), self._weight, self._bias)
+        rows, h, w, _ = places.shape
+        parts = places.view(rows, h, w, 2, 2, -1).transpose(2, 3)
+        return parts.reshape(rows, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
+
