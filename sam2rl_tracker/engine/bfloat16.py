@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from sam2.modeling.sam.transformer import Attention, RoPEAttention
+from sam2.modeling.sam.transformer import Attention, RoPEAttention, TwoWayTransformer
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
 
 from sam2rl_tracker.engine.attention import rotate
 from sam2rl_tracker.engine.lean import CHANNELS, attend
 from sam2rl_tracker.engine.model import Network
+from sam2rl_tracker.engine.operations import to_tokens
 
 _PRECISE = ("iou_prediction_head", "pred_obj_score_head", "conv_s0", "conv_s1")
 """Parts of the mask decoder that stay in float32. The last two belong to the image's features."""
@@ -39,6 +40,7 @@ def make_coarse(network: Network) -> None:
     for name in precise.keys() - {"conv_s0", "conv_s1"}:
         setattr(decoder, name, _InFloat32(precise[name]))
     _replace(decoder, Attention, _PlainAttention)
+    decoder.transformer = _Transformer(decoder.transformer)
     _replace(decoder, LayerNorm2d, _ChannelNorm)
     _replace(decoder, nn.ConvTranspose2d, _Upsampling)
 
@@ -75,6 +77,23 @@ class _InFloat32(nn.Module):
         return self._module(x.float())
 
 
+class _Transformer(nn.Module):
+    """SAM 2's `TwoWayTransformer`, with positions that are one row and lie place by place, as the image does."""
+
+    def __init__(self, transformer: TwoWayTransformer):
+        super().__init__()
+        self._transformer = transformer
+
+    def forward(self, image: Tensor, image_pe: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        transformer = self._transformer
+        places = to_tokens(image_pe[:1]).contiguous()
+        queries, keys = points, to_tokens(image).contiguous()
+        for layer in transformer.layers:
+            queries, keys = layer(queries, keys, points, places)
+        attended = transformer.final_attn_token_to_image(q=queries + points, k=keys + places, v=keys)
+        return transformer.norm_final_attn(queries + attended), keys
+
+
 class _PlainAttention(nn.Module):
     """SAM 2's attention as products of matrices: PyTorch's fused kernel is slower in bfloat16 than in float32."""
 
@@ -104,14 +123,20 @@ class _SelfAttention(nn.Module):
         if self._rotation is None:
             side = round(q.shape[-2] ** 0.5)
             self._rotation = attention.compute_cis(end_x=side, end_y=side)
-        q, k = rotate(q, self._rotation), rotate(k, self._rotation)
+        q, k = (rotate(x, self._rotation, x.shape[-2]) for x in (q, k))
         return attention.out_proj(attention._recombine_heads(_attend_heads(q, k, v)))
 
 
 def _attend_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """[rows, heads, queries, c] and twice [rows, heads, n, c] -> [rows, heads, queries, c]."""
-    attended = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), None)
-    return attended.unflatten(0, q.shape[:2])
+    rows, heads, queries, width = q.shape
+    q, k, v = (x.flatten(0, 1) for x in (q, k, v))
+    if k.shape[1] < queries:  # over few keys, softmax is faster along another dimension than the last
+        scores = torch.bmm(k * width**-0.5, q.transpose(1, 2)).softmax(dim=1)
+        attended = torch.bmm(scores.transpose(1, 2), v)
+    else:
+        attended = attend(q, k, v, None)
+    return attended.unflatten(0, (rows, heads))
 
 
 class _ChannelNorm(nn.Module):

@@ -84,6 +84,8 @@ class Engine:
             with self._attention_kernel():
                 query = self._attention.self_attend(to_tokens(top), self._image_pos.to(top.dtype))
         high_res = maps[:-1] if network.use_high_res_features_in_sam else []
+        if self._coarse:
+            high_res = [level.contiguous(memory_format=torch.channels_last) for level in high_res]
         # Convolutions round by layout, and stock SAM 2 has the contiguous one.
         return Features(top.contiguous(), self._image_pos, query, tuple(high_res), (image.shape[0], image.shape[1]))
 
