@@ -21,6 +21,7 @@ from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.lean import LeanMemoryEncoder
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, encode_memory, resize, to_tokens
+from sam2rl_tracker.engine.packed import can_pack, pack_linears
 from sam2rl_tracker.engine.positions import fix_positions
 from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection, Prompt
 
@@ -50,6 +51,8 @@ class Engine:
         with torch.inference_mode():
             positions = fix_positions(model.network)
             self._network = network = positions.network
+            if not self.exact and can_pack(self.device):
+                pack_linears(network)
             self._image_pos, self._memory_pos = positions.image, positions.memory
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
