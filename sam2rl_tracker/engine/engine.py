@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention
+from sam2rl_tracker.engine.decoder import lighten
 from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.lean import LeanMemoryEncoder
 from sam2rl_tracker.engine.model import Model
@@ -51,8 +52,10 @@ class Engine:
         with torch.inference_mode():
             positions = fix_positions(model.network)
             self._network = network = positions.network
-            if not self.exact and can_pack(self.device):
-                pack_linears(network)
+            if not self.exact and self.device.type == "cpu":
+                lighten(network.sam_mask_decoder)
+                if can_pack(self.device):
+                    pack_linears(network)
             self._image_pos, self._memory_pos = positions.image, positions.memory
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
