@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention
 from sam2rl_tracker.engine.gather import gather
+from sam2rl_tracker.engine.heap import keep_freed_memory
 from sam2rl_tracker.engine.lean import LeanMemoryEncoder
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, encode_memory, resize, to_tokens
@@ -47,6 +48,8 @@ class Engine:
         self.model = model
         self.device = model.device
         self.dtype = dtype
+        if self.device.type == "cpu":
+            keep_freed_memory()
         with torch.inference_mode():
             positions = fix_positions(model.network)
             self._network = network = positions.network
