@@ -19,6 +19,7 @@ from torch import Tensor
 from sam2rl_tracker.engine.attention import BankAttention
 from sam2rl_tracker.engine.decoder import lighten
 from sam2rl_tracker.engine.gather import gather
+from sam2rl_tracker.engine.heap import keep_freed_memory
 from sam2rl_tracker.engine.lean import LeanMemoryEncoder
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, encode_memory, resize, to_tokens
@@ -49,6 +50,8 @@ class Engine:
         self.model = model
         self.device = model.device
         self.dtype = dtype
+        if self.device.type == "cpu":
+            keep_freed_memory()
         with torch.inference_mode():
             positions = fix_positions(model.network)
             self._network = network = positions.network
