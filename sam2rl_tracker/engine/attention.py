@@ -95,8 +95,8 @@ class BankAttention:
         q = attention._separate_heads(attention.q_proj(query), attention.num_heads)  # [1 or rows, heads, tokens, c]
         k = attention._separate_heads(attention.k_proj(keys), attention.num_heads)  # [rows, heads, n, c]
         tokens, rotated = q.shape[-2], bank.rotated
-        q = rotate(q, self._rotation(attention, tokens, 1), tokens)
-        k = rotate(k, self._rotation(attention, tokens, rotated // tokens), rotated)
+        rotate(q, self._rotation(attention, tokens, 1))
+        rotate(k[:, :, :rotated], self._rotation(attention, tokens, rotated // tokens))
         if layer in self._lean:
             return self._lean[layer](q[:, 0], k[:, 0], bank.values, bank.mask)
         v = attention._separate_heads(attention.v_proj(bank.values), attention.num_heads)
@@ -115,8 +115,10 @@ class BankAttention:
         return rotation
 
 
-def rotate(x: Tensor, rotation: Tensor, count: int) -> Tensor:
-    """Rotary encoding of the first of [rows, heads, n, c] by complex factors [count, c/2]; float32 is overwritten."""
-    full = x.float()
-    torch.view_as_complex(full[:, :, :count].unflatten(-1, (-1, 2))).mul_(rotation)
-    return full.type_as(x)
+def rotate(x: Tensor, rotation: Tensor) -> None:
+    """Rotary encoding of [rows, heads, n, c], in place, by complex factors [n, c/2]."""
+    pairs = x.unflatten(-1, (-1, 2))
+    full = pairs.float()
+    torch.view_as_complex(full).mul_(rotation)
+    if full is not pairs:
+        pairs.copy_(full)

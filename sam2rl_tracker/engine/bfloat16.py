@@ -11,7 +11,6 @@ layers that a mask goes through, which have few channels and little to gain.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from sam2.modeling.sam.transformer import Attention, RoPEAttention, TwoWayTransformer
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
@@ -39,10 +38,12 @@ def make_coarse(network: Network) -> None:
         layer.self_attn = _SelfAttention(layer.self_attn)
     for name in precise.keys() - {"conv_s0", "conv_s1"}:
         setattr(decoder, name, _InFloat32(precise[name]))
-    _replace(decoder, Attention, _PlainAttention)
-    decoder.transformer = _Transformer(decoder.transformer)
-    _replace(decoder, LayerNorm2d, _ChannelNorm)
-    _replace(decoder, nn.ConvTranspose2d, _Upsampling)
+    transformer = decoder.transformer
+    for block in transformer.layers:
+        block.self_attn = _PlainAttention(block.self_attn)
+        block.cross_attn_token_to_image = _PlainAttention(block.cross_attn_token_to_image)
+    transformer.final_attn_token_to_image = _PlainAttention(transformer.final_attn_token_to_image)
+    decoder.transformer = _Transformer(transformer)
 
 
 def _cast(module: nn.Module, precise: set[nn.Module]) -> None:
@@ -55,15 +56,6 @@ def _cast(module: nn.Module, precise: set[nn.Module]) -> None:
     }
     for child in module.children():
         _cast(child, precise)
-
-
-def _replace(module: nn.Module, kind: type[nn.Module], other: type[nn.Module]) -> None:
-    """Put another module, made of the first, in the place of every one of a kind."""
-    for name, child in module.named_children():
-        if isinstance(child, kind):
-            setattr(module, name, other(child))
-        else:
-            _replace(child, kind, other)
 
 
 class _InFloat32(nn.Module):
@@ -83,6 +75,7 @@ class _Transformer(nn.Module):
     def __init__(self, transformer: TwoWayTransformer):
         super().__init__()
         self._transformer = transformer
+        self.layers = transformer.layers  # for `lighten`
 
     def forward(self, image: Tensor, image_pe: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         transformer = self._transformer
@@ -123,47 +116,12 @@ class _SelfAttention(nn.Module):
         if self._rotation is None:
             side = round(q.shape[-2] ** 0.5)
             self._rotation = attention.compute_cis(end_x=side, end_y=side)
-        q, k = (rotate(x, self._rotation, x.shape[-2]) for x in (q, k))
+        for x in (q, k):
+            rotate(x, self._rotation)
         return attention.out_proj(attention._recombine_heads(_attend_heads(q, k, v)))
 
 
 def _attend_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """[rows, heads, queries, c] and twice [rows, heads, n, c] -> [rows, heads, queries, c]."""
-    rows, heads, queries, width = q.shape
-    q, k, v = (x.flatten(0, 1) for x in (q, k, v))
-    if k.shape[1] < queries:  # over few keys, softmax is faster along another dimension than the last
-        scores = torch.bmm(k * width**-0.5, q.transpose(1, 2)).softmax(dim=1)
-        attended = torch.bmm(scores.transpose(1, 2), v)
-    else:
-        attended = attend(q, k, v, None)
-    return attended.unflatten(0, (rows, heads))
-
-
-class _ChannelNorm(nn.Module):
-    """`LayerNorm2d` as one operation on [rows, channels, h, w], in float32: few channels are slow in bfloat16."""
-
-    def __init__(self, norm: LayerNorm2d):
-        super().__init__()
-        self._norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        norm, places = self._norm, x.permute(0, 2, 3, 1).float()
-        normalised = F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps)
-        return normalised.to(x.dtype).permute(0, 3, 1, 2)
-
-
-class _Upsampling(nn.Module):
-    """A transposed convolution that makes 2 x 2 places of each, as a product of matrices."""
-
-    def __init__(self, module: nn.ConvTranspose2d):
-        super().__init__()
-        assert module.kernel_size == module.stride == (2, 2)
-        self._weight = module.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [2 * 2 * channels, channels before]
-        self._bias = None if module.bias is None else module.bias.repeat(4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        places = F.linear(x.permute(0, 2, 3, 1), self._weight, self._bias)
-        rows, h, w, _ = places.shape
-        parts = places.view(rows, h, w, 2, 2, -1).transpose(2, 3)
-        return parts.reshape(rows, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
-
+    attended = attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), None)
+    return attended.unflatten(0, q.shape[:2])

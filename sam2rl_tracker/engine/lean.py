@@ -6,12 +6,16 @@ uses those. `docs/speed.md` says what each of these is worth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from sam2.modeling.memory_encoder import CXBlock, MemoryEncoder
 from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
+
+from sam2rl_tracker.engine.packed import product
 
 _SCORES = 1 << 22
 """Attention scores computed at once: about what a processor's cache holds."""
@@ -38,7 +42,7 @@ class LeanAttention:
         out, values = attention.out_proj, attention.v_proj
         weight = out.weight.float() @ values.weight.float()  # [C, D]
         bias = F.linear(values.bias.float(), out.weight.float(), out.bias.float())
-        self._weight, self._bias = weight.to(out.weight.dtype), bias.to(out.weight.dtype)
+        self._project = product(weight.to(out.weight.dtype), bias.to(out.weight.dtype))
 
     @staticmethod
     def suits(attention: RoPEAttention, device: torch.device) -> bool:
@@ -57,7 +61,7 @@ class LeanAttention:
         Returns:
             [rows, tokens, C].
         """
-        return F.linear(attend(q, k, values, mask), self._weight, self._bias)
+        return self._project(attend(q, k, values, mask))
 
 
 def attend(q: Tensor, k: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -81,6 +85,11 @@ class LeanMemoryEncoder:
 
     def __init__(self, module: MemoryEncoder):
         self._module = module
+        self._pointwise: dict[nn.Module, Callable[[Tensor], Tensor]] = {
+            layer: product(layer.weight[:, :, 0, 0].contiguous(), layer.bias)
+            for layer in module.modules()
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+        }
 
     def __call__(self, maps: Tensor, masks: Tensor) -> Tensor:
         """Encode masks.
@@ -99,12 +108,22 @@ class LeanMemoryEncoder:
                 x = x.to(layer.weight.dtype)  # in bfloat16, the first ones are in float32
             if x.shape[1] >= CHANNELS:
                 x = x.contiguous(memory_format=torch.channels_last)
-            x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else _apply(layer, x)
-        x = x.permute(0, 2, 3, 1) + _pointwise(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
-        x = _pointwise(module.fuser.proj, x)
+            x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else self._apply(layer, x)
+        x = x.permute(0, 2, 3, 1) + self._at_places(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
+        x = self._at_places(module.fuser.proj, x)
         for block in module.fuser.layers:
             x = _fuse(block, x)
-        return _pointwise(module.out_proj, x).flatten(1, 2)
+        return self._at_places(module.out_proj, x).flatten(1, 2)
+
+    def _apply(self, layer: nn.Module, x: Tensor) -> Tensor:
+        """A layer on [rows, channels, h, w]; one that looks at single places as a product of matrices."""
+        if layer in self._pointwise and x.shape[1] >= CHANNELS:
+            return self._at_places(layer, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return layer(x)
+
+    def _at_places(self, layer: nn.Module, places: Tensor) -> Tensor:
+        """A convolution of single places, or nothing at all, on [rows, h, w, channels]."""
+        return places if isinstance(layer, nn.Identity) else self._pointwise[layer](places)
 
 
 def _fuse(block: CXBlock, x: Tensor) -> Tensor:
@@ -121,18 +140,3 @@ def _normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
         return norm(x)
     places = x.permute(0, 2, 3, 1)
     return F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
-
-
-def _apply(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer on [rows, channels, h, w]; one that looks at single places as a product of matrices."""
-    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and x.shape[1] >= CHANNELS:
-        return _pointwise(layer, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    return layer(x)
-
-
-def _pointwise(layer: nn.Module, places: Tensor) -> Tensor:
-    """A convolution of single places, or nothing at all, on [rows, h, w, channels]."""
-    if isinstance(layer, nn.Identity):
-        return places
-    assert isinstance(layer, nn.Conv2d)
-    return F.linear(places, layer.weight[:, :, 0, 0], layer.bias)
