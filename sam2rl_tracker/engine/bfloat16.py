@@ -21,23 +21,27 @@ from sam2rl_tracker.engine.model import Network
 from sam2rl_tracker.engine.operations import to_tokens
 
 _PRECISE = ("iou_prediction_head", "pred_obj_score_head", "conv_s0", "conv_s1")
-"""Parts of the mask decoder that stay in float32. The last two belong to the image's features."""
+"""Parts of the mask decoder that stay in float32: what predicts, and what projects the image's finer features."""
 
 
 def make_coarse(network: Network) -> None:
-    """Make what a network has behind its image encoder compute in bfloat16, in place.
+    """Make a network compute in bfloat16, in place.
 
     Args:
         network: A twin whose modules are its own (see `positions`). The weights that it shares stay as they are.
     """
-    decoder, encoder = network.sam_mask_decoder, network.memory_encoder
+    decoder, trunk, encoder = network.sam_mask_decoder, network.image_encoder.trunk, network.memory_encoder
     precise = {name: module for name, module in decoder.named_children() if name in _PRECISE}
-    for part in (network.memory_attention, decoder, encoder):
-        _cast(part, set(precise.values()))
+    convolutions = [one for one in encoder.mask_downsampler.modules() if isinstance(one, nn.Conv2d)]
+    kept = {*precise.values(), *(one for one in convolutions if one.out_channels < CHANNELS)}
+    for part in (network.image_encoder, network.memory_attention, decoder, encoder):
+        _cast(part, kept)
+    for name, module in precise.items():
+        setattr(decoder, name, _InFloat32(module))
+    positions = trunk._get_pos_embed(None).to(torch.bfloat16)  # fixed: see `positions`
+    trunk._get_pos_embed = lambda grid: positions
     for layer in network.memory_attention.layers:
         layer.self_attn = _SelfAttention(layer.self_attn)
-    for name in precise.keys() - {"conv_s0", "conv_s1"}:
-        setattr(decoder, name, _InFloat32(precise[name]))
     transformer = decoder.transformer
     for block in transformer.layers:
         block.self_attn = _PlainAttention(block.self_attn)
@@ -46,16 +50,16 @@ def make_coarse(network: Network) -> None:
     decoder.transformer = _Transformer(transformer)
 
 
-def _cast(module: nn.Module, precise: set[nn.Module]) -> None:
-    few = isinstance(module, nn.Conv2d) and module.in_channels < CHANNELS and module.groups == 1
-    if module in precise or few or isinstance(module, LayerNorm2d):
+def _cast(module: nn.Module, kept: set[nn.Module]) -> None:
+    """Cast a module's weights but those that are kept, and those of what normalises channels in float32."""
+    if module in kept or isinstance(module, LayerNorm2d):
         return
     module._parameters = {
         name: None if weight is None else nn.Parameter(weight.to(torch.bfloat16), requires_grad=False)
         for name, weight in module._parameters.items()
     }
     for child in module.children():
-        _cast(child, precise)
+        _cast(child, kept)
 
 
 class _InFloat32(nn.Module):

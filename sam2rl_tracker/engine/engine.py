@@ -86,7 +86,8 @@ class Engine:
         """
         network = self._network
         with self._autocast():
-            out = network.forward_image(self.preprocess(image if resampled is None else resampled)[None])
+            pixels = self.preprocess(image if resampled is None else resampled)[None]
+            out = network.forward_image(self._hold(pixels))
             maps = out["backbone_fpn"]  # levels of [1, ., ., .], finest first
             maps = [self._hold(level) for level in maps]
             top = maps[-1]
@@ -387,7 +388,7 @@ class Engine:
         return Candidates(logits.float(), ious.float(), tokens.float(), scores[:, 0].float())
 
     def _hold(self, values: Tensor) -> Tensor:
-        """Values as what is behind the image encoder takes them."""
+        """Values as the network takes them and holds them between operations."""
         return values.to(torch.bfloat16) if self._coarse else values
 
     def _autocast(self) -> torch.autocast:
