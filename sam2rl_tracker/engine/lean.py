@@ -154,8 +154,7 @@ def _pair_up(layers: nn.Sequential) -> list[nn.Module]:
     paired: list[nn.Module] = []
     for layer in layers:
         before = paired[-1] if paired else None
-        few = isinstance(before, nn.Conv2d) and before.out_channels < CHANNELS
-        if few and isinstance(layer, LayerNorm2d):
+        if isinstance(layer, LayerNorm2d) and isinstance(before, nn.Conv2d) and before.out_channels < CHANNELS:
             paired[-1] = NormalisedConvolution(before, layer)
         else:
             paired.append(layer)
