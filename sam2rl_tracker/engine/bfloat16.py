@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sam2rl_tracker.engine.attention import rotate
 from sam2rl_tracker.engine.lean import CHANNELS, attend
 from sam2rl_tracker.engine.model import Network
-from sam2rl_tracker.engine.operations import to_tokens
+from sam2rl_tracker.engine.operations import resize, to_tokens
 
 _PRECISE = ("iou_prediction_head", "pred_obj_score_head", "conv_s0", "conv_s1")
 """Parts of the mask decoder that stay in float32: what predicts, and what projects the image's finer features."""
@@ -60,6 +60,23 @@ def _cast(module: nn.Module, kept: set[nn.Module]) -> None:
     }
     for child in module.children():
         _cast(child, kept)
+
+
+class Enlargement:
+    """Bilinear resampling of square maps as two products of matrices, whose weights bfloat16 holds exactly.
+
+    Args:
+        before: Side of the maps.
+        after: Side of the result, a power of 2 times as long.
+    """
+
+    def __init__(self, before: int, after: int):
+        each = torch.eye(before)[None, None]
+        self._weights = resize(each, (after, before))[0, 0].to(torch.bfloat16)  # [after, before]
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """float32 [rows, before, before] -> float32 [rows, after, after]"""
+        return (self._weights @ maps.to(torch.bfloat16) @ self._weights.T).float()
 
 
 class _InFloat32(nn.Module):

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention
-from sam2rl_tracker.engine.bfloat16 import make_coarse
+from sam2rl_tracker.engine.bfloat16 import Enlargement, make_coarse
 from sam2rl_tracker.engine.decoder import lighten
 from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.heap import keep_freed_memory
@@ -73,6 +73,7 @@ class Engine:
         self._side = self.input_size // network.backbone_stride
         self._normalise = Normalisation(self.device)
         self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
+        self._enlarge = Enlargement(4 * self._side, self.input_size) if self._coarse else None
         self._multimask = network.multimask_output_in_sam and network.multimask_output_for_tracking
 
     # ---------------------------------------------------------------------------------------------- images
@@ -270,6 +271,8 @@ class Engine:
         """
         if masks.input_logits is not None:
             logits = masks.input_logits[:, None]  # [rows, 1, S, S]
+        elif self._enlarge is not None:
+            logits = self._enlarge(masks.logits)[:, None]
         else:
             logits = resize(masks.logits[:, None], self.input_size)
         if all(binarise):
