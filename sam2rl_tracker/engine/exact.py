@@ -36,6 +36,8 @@ class ExactEngine(Engine):
     def __init__(self, model: Model, dtype: torch.dtype = torch.float32, math_attention: bool = False):
         super().__init__(model, dtype)
         self._math_attention = math_attention
+        if math_attention:
+            self.encodes_beside = False  # PyTorch restricts kernels for all threads at once
 
     @torch.inference_mode()
     def predict(
