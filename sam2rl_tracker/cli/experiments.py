@@ -192,11 +192,11 @@ def bench_predict(
 @bench_app.command("track")
 def bench_track(
     case: Annotated[
-        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x101, 5x101 and 1x2001.")
+        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x301, 5x301 and 1x2001.")
     ] = None,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x101."),
+        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x301."),
     ] = None,
     model: Model = "nano",
     device: Device = None,
