@@ -20,10 +20,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from sam2rl_tracker import __version__
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import machine_name, write_once
 from sam2rl_tracker.runs.executors import Executor, Outcome, unwatched
+from sam2rl_tracker.version import __version__
 
 if TYPE_CHECKING:
     from typing_extensions import Self
