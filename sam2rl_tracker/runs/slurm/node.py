@@ -46,26 +46,35 @@ class NodeWork:
     """The work of one job, as submitit takes it: an object that it calls, and asks what is to be called next time."""
 
     def __call__(self, folder: str, index: int) -> None:
-        signal.signal(
-            signal.SIGTERM, _end
-        )  # submitit leaves it unheard, and the workers would die of it as of an error
+        # submitit leaves it unheard, and the workers would die of it as of an error.
+        signal.signal(signal.SIGTERM, _end)
         try:
             work_on(Path(folder), index)
         except _Ended:
-            self._wait_for_the_end(Path(folder))
+            self._wait_for_the_end(Path(folder), index)
             sys.exit(1)
 
-    def _wait_for_the_end(self, folder: Path) -> None:
-        """Give submitit's own signal the time to come, by which it queues the job again; a cancelled one just ends."""
+    def _wait_for_the_end(self, folder: Path, index: int) -> None:
+        """Give submitit's own signal the time to come, by which it queues the job again.
+
+        One that is cancelled, or has nothing left to do, just ends.
+        """
         end = time.monotonic() + _GRACE
-        while time.monotonic() < end and not is_cancelled(folder):
+        while time.monotonic() < end and not is_cancelled(folder) and _has_tasks(folder, index):
             time.sleep(0.2)
 
     def checkpoint(self, folder: str, index: int) -> DelayedSubmission:
         """What to queue when this job is ended: the same. All that was reached is in files."""
         from submitit.helpers import DelayedSubmission
 
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it when submitit queues; submitit ends by itself
         return DelayedSubmission(self, folder, index)
+
+
+def _has_tasks(folder: Path, index: int) -> bool:
+    """Whether nothing has come yet of some task of a job."""
+    report = read_report(folder, index) or Report()
+    return len(report.done) + len(report.failed) < len(read_chunk(folder, index).tasks)
 
 
 class _Ended(BaseException):
