@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import torch
 
-from sam2rl_tracker.engine import Model
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Model
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.experiments.timing import measured_model, wait
@@ -132,6 +132,7 @@ def bench_track(
     random_weights: bool = False,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
+    arithmetic: Arithmetic = PLAIN,
 ) -> TrackSpeeds:
     """Track the same generated video with every policy and with stock SAM 2, in turns of 20 frames.
 
@@ -151,6 +152,7 @@ def bench_track(
         random_weights: Build a named hub model with random weights: its speed without its download.
         seed: Of the generated video, and of random weights.
         report: Is called with one line of text per step.
+        arithmetic: What our trackers compute in; stock SAM 2 computes in float32, uncompiled.
 
     Raises:
         Sam2rlError: See `measured_model`; or a policy is unknown.
@@ -163,13 +165,13 @@ def bench_track(
     for case, named in plan:
         title = f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames"
         report(f"{title}: speed")
-        times = _interleaved(loaded, dict.fromkeys([*named, REFERENCE_POLICY]), case, seed)
+        times = _interleaved(loaded, dict.fromkeys([*named, REFERENCE_POLICY]), case, seed, arithmetic)
         stock = times[STOCK]
         endured = dict.fromkeys([*named, STOCK], _Endurance())
         if case.frames > 2 * SETTLED:
             for name in endured:
                 report(f"{title}: memory, {name}")
-                endured[name] = run_apart(_endure, name, model, device, random_weights, case, seed)
+                endured[name] = run_apart(_endure, name, model, device, random_weights, case, seed, arithmetic)
         lines += [
             TrackSpeed(
                 policy=policy,
@@ -186,12 +188,14 @@ def bench_track(
             )
             for policy in named
         ]
-    return TrackSpeeds(tuple(lines), Provenance.of(loaded), seed)
+    return TrackSpeeds(tuple(lines), Provenance.of(loaded, arithmetic), seed)
 
 
-def _interleaved(model: Model, policies: Iterable[str], case: Case, seed: int) -> dict[str, list[float]]:
+def _interleaved(
+    model: Model, policies: Iterable[str], case: Case, seed: int, arithmetic: Arithmetic
+) -> dict[str, list[float]]:
     """Seconds per turn of every policy and of stock."""
-    runs = {name: _begin(name, model, case, seed) for name in (*policies, STOCK)}
+    runs = {name: _begin(name, model, case, seed, arithmetic) for name in (*policies, STOCK)}
     times = _in_turns(list(runs.values()), case.frames // TURN, model.device)
     return {name: seconds[min(WARM_UP, len(seconds) - 1) :] for name, seconds in zip(runs, times, strict=True)}
 
@@ -234,16 +238,24 @@ def _in_turns(runs: Sequence[_Run], turns: int, device: torch.device) -> list[li
     return times
 
 
-def _endure(name: str, model_name: str, device: str | None, random_weights: bool, case: Case, seed: int) -> _Endurance:
+def _endure(
+    name: str,
+    model_name: str,
+    device: str | None,
+    random_weights: bool,
+    case: Case,
+    seed: int,
+    arithmetic: Arithmetic,
+) -> _Endurance:
     model = measured_model(model_name, device, random_weights, seed)
     extra = 10 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
     with torch.inference_mode():
-        long = _begin(name, model, Case(case.objects, case.frames + extra), seed)
+        long = _begin(name, model, Case(case.objects, case.frames + extra), seed, arithmetic)
         long.advance(SETTLED)
         settled = _memory_mb(model.device)
         long.advance(case.frames - 1 - SETTLED)
         growth = _memory_mb(model.device) - settled
-        fresh = _begin(name, model, Case(case.objects, SETTLED + extra + 1), seed)
+        fresh = _begin(name, model, Case(case.objects, SETTLED + extra + 1), seed, arithmetic)
         fresh.advance(SETTLED)
     late, early = _in_turns([long, fresh], extra // TURN, model.device)
     return _Endurance(round(growth, 1), round(_ratio(late, early), 3))
@@ -254,7 +266,7 @@ def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
-def _begin(name: str, model: Model, case: Case, seed: int) -> _Run:
+def _begin(name: str, model: Model, case: Case, seed: int, arithmetic: Arithmetic) -> _Run:
     """A video to be tracked by a policy or by `STOCK`."""
     size = model.network.image_size
     scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
@@ -264,7 +276,7 @@ def _begin(name: str, model: Model, case: Case, seed: int) -> _Run:
     masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
     if name == STOCK:
         return _Run(_stock_frames(model, images, masks))
-    tracker, admitted = Tracker(model, name), threading.Semaphore(0)
+    tracker, admitted = Tracker(model, name, **asdict(arithmetic)), threading.Semaphore(0)
     return _Run(_our_frames(tracker, images, masks, admitted), tracker.threads, admitted)
 
 

@@ -76,6 +76,16 @@ def test_track_exact_is_the_trackers_exact_mode(run: Run, clip: Path, video: Vid
     assert [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()] == trace
 
 
+def test_track_says_what_it_computed_in(run: Run, clip: Path) -> None:
+    track = ("track", clip, "--init", "init.png", "--out", "masks", "--device", "cpu", "--dtype", "bfloat16", "--json")
+    status, printed, said = run(*track)
+    assert status == 0, said
+    summary = json.loads(printed)
+    assert (summary["dtype"], summary["compile"]) == ("bfloat16", False)
+    status, _, said = run(*track, "--exact")
+    assert (status, "Exact mode computes in float32 and uncompiled: leave out exact" in said) == (2, True)
+
+
 def test_track_writes_the_last_word(run: Run, clip: Path, video: Video, nano: Model) -> None:
     """A policy that looks back: masks, overlay and trace are those of the end, also of a video that breaks off."""
     spec = "sam2long:uncertainty=1000,output=2"
