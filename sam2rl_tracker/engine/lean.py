@@ -138,8 +138,9 @@ class NormalisedConvolution(nn.Module):
     def __init__(self, layer: nn.Conv2d, norm: LayerNorm2d):
         super().__init__()
         self._layer, self._norm = layer, norm
-        self._weight = layer.weight - layer.weight.mean(dim=0)
-        self._bias = None if layer.bias is None else layer.bias - layer.bias.mean()
+        weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+        self._weight = weight - weight.mean(dim=0)
+        self._bias = None if bias is None else bias - bias.mean()
 
     def forward(self, x: Tensor) -> Tensor:
         """[rows, channels before, h, w] -> [rows, channels, h, w]"""
