@@ -64,9 +64,9 @@ class Engine:
         self.device = model.device
         self.dtype = dtype
         self.compiled = compiled
-        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
         self.input_size: int = model.network.image_size
         self.small = self.encodes_beside = suits_one_thread(self.device, self.input_size)
+        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode():
@@ -82,10 +82,10 @@ class Engine:
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
             self._attention = BankAttention(network.memory_attention, self.exact)
+            self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
         self._encoder = Encoder(network, _RECORD_AFTER if self.small else None)
         self._side = self.input_size // network.backbone_stride
         self._normalise = Normalisation(self.device)
-        self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
         self._enlarge = Enlargement(4 * self._side, self.input_size) if self._coarse else None
         self._multimask = network.multimask_output_in_sam and network.multimask_output_for_tracking
 
