@@ -249,17 +249,18 @@ def bench_cluster(
     frames: Annotated[int, typer.Option(min=3, help="Of each video.")] = 30,
     nodes: Annotated[int, typer.Option(min=2, help="Jobs at a time, beside one.")] = 2,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md, such as iterations=80; repeat it."),
     ] = None,
     slurm_set: SlurmSet = None,
     model: Model = "nano",
     as_json: Json = False,
 ) -> None:
-    """The same trainings here, on one node of a Slurm cluster and on several: what they give, what a task costs."""
+    """The same trainings on one node of a Slurm cluster and on several: what they give, what a task costs."""
     from sam2rl_tracker.experiments import cluster_speed
     from sam2rl_tracker.training.settings import parse_settings
 
-    chosen = parse_settings("default", settings or [])
+    chosen = parse_settings("default", [*cluster_speed.SETTINGS, *(settings or [])])
     with console.status("Measuring") as status:
         result = cluster_speed.bench_cluster(
             folder, chosen, count, frames, nodes, model, slurm_set or (), say=status.update
@@ -268,11 +269,15 @@ def bench_cluster(
         print_json(result.as_json())
         return
     table = Table("", "seconds", "trainings a minute")
-    rows = (("a process here", result.here_seconds), ("one job at a time", result.one_seconds))
-    for name, seconds in (*rows, (f"{nodes} jobs at a time", result.all_seconds)):
+    for name, seconds in (
+        ("one job at a time", result.one_seconds),
+        (f"{nodes} jobs at a time", result.all_seconds),
+        ("of one iteration, one job at a time", result.short_seconds),
+        ("of one iteration, in a process here", result.short_here_seconds),
+    ):
         table.add_row(name, f"{seconds:.1f}", f"{60 * count / seconds:.2f}")
     Console().print(table)
-    say(f"{nodes} nodes give {result.ratio:.2f} times one's trainings; jobs cost {result.overhead:.2f} s a training")
+    say(f"{nodes} nodes give {result.ratio:.2f} times one's trainings; jobs cost {result.overhead:.2f} s each")
     _say_settings(result.as_json())
 
 
