@@ -29,6 +29,7 @@ from sam2rl_tracker.cli.options import (
     Model,
     PerDevice,
     Preset,
+    choose_arithmetic,
     console,
     print_json,
     say,
@@ -93,7 +94,6 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.evaluation.methods import REFERENCE
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.benchmark_tables import make_tables
@@ -116,7 +116,7 @@ def benchmark(
         searched=plan.searched if searched is None else searched,
         seeds=seeds,
         trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
-        arithmetic=Arithmetic(dtype, compile),
+        arithmetic=choose_arithmetic(dtype, compile, device),
     )
     with detaching(cluster, folder), console.status("Starting") as status:
 
@@ -147,12 +147,19 @@ def bench_simulate(
     as_json: Json = False,
 ) -> None:
     """Simulated frames per second: stock SAM 2 rollout by rollout, batched, and memoised over a training."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import simulation_speed
 
     with console.status("Measuring") as status:
         result = simulation_speed.bench_simulate(
-            model, device, frames, rows, iterations, samples, seed, status.update, Arithmetic(dtype, compile)
+            model,
+            device,
+            frames,
+            rows,
+            iterations,
+            samples,
+            seed,
+            status.update,
+            choose_arithmetic(dtype, compile, device),
         )
     if as_json:
         print_json(result.as_json())
@@ -181,10 +188,9 @@ def bench_predict(
     as_json: Json = False,
 ) -> None:
     """What a simulated step costs under a full bank, by batch size, beside the machine's product of matrices."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import prediction_speed
 
-    arithmetic = Arithmetic("bfloat16" if bfloat16 else dtype, compile)
+    arithmetic = choose_arithmetic("bfloat16" if bfloat16 else dtype, compile, device)
     with console.status("Measuring") as status:
         result = prediction_speed.bench_predict(
             model, device, random_weights, input_size, rows or (1, 4, 16, 64), arithmetic, status.update
@@ -220,13 +226,19 @@ def bench_track(
     as_json: Json = False,
 ) -> None:
     """Speed and growth of memory beside stock SAM2VideoPredictor, and what policies cost, in turns in one run."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import tracking_speed
 
     cases = [tracking_speed.Case.parse(text) for text in case or []]
     with console.status("Measuring") as status:
         result = tracking_speed.bench_track(
-            cases, model, policy or (), device, random_weights, seed, status.update, Arithmetic(dtype, compile)
+            cases,
+            model,
+            policy or (),
+            device,
+            random_weights,
+            seed,
+            status.update,
+            choose_arithmetic(dtype, compile, device),
         )
     if as_json:
         print_json(result.as_json())
