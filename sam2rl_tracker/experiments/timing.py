@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import torch
 
-from sam2rl_tracker.engine import HUB_MODELS, Model, load_model, random_model
+from sam2rl_tracker.engine import HUB_MODELS, PLAIN, Arithmetic, Model, load_model, random_model
 from sam2rl_tracker.errors import Sam2rlError
 
 REPEATS = 3
+ARITHMETICS = (PLAIN, Arithmetic("bfloat16"), Arithmetic(compile=True), Arithmetic("bfloat16", compile=True))
 
 
 def measured_model(
@@ -52,3 +53,10 @@ def median_seconds(run: Callable[[], object], device: torch.device) -> float:
         if turn >= 2:
             times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def matrix_ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """TFLOP/s of a product of large matrices: what can be reached at best."""
+    side = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / median_seconds(lambda: a @ b, device) / 1e12
