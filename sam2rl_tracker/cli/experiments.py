@@ -271,7 +271,9 @@ def bench_all(
     if as_json:
         print_json(result.as_json())
         return
-    table = Table("Part", "", "frames/s", "ratio to stock", "of the ceiling", "peak, MB")
+    heads = ("frames/s", "ratio", "of ceiling", "MB")
+    table = Table(*(Column(head, overflow="fold") for head in ("Part", "")), *(Column(h, no_wrap=True) for h in heads))
+    table.caption = "ratio: to stock SAM 2; of ceiling: TFLOP/s beside a product of matrices; MB: a GPU's peak"
     for line in result.lines():
         share = "-" if line.of_ceiling is None else f"{line.of_ceiling:.0%}"
         numbers = ["-" if number is None else f"{number:g}" for number in (line.fps, line.ratio, line.peak_mb)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -24,6 +24,7 @@ from sam2rl_tracker.experiments.tracking_speed import Case, bench_track
 from sam2rl_tracker.experiments.variant_speed import bench_variants
 from sam2rl_tracker.runs.folder import locked, write_json
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, machine, python_version, versions
+from sam2rl_tracker.training.settings import Settings
 
 DOCUMENT = "bench.json"
 SETTINGS = "settings.json"
@@ -73,18 +74,27 @@ REAL_SIZES = (Subject("sam2.1_hiera_large", 512), Subject("sam2.1_hiera_large", 
 """What a GPU is measured with, beside the given model."""
 
 
+class Simulated(NamedTuple):
+    """Arguments of `bench_simulate`."""
+
+    frames: int = 80
+    rows: int = 32
+    iterations: int = Settings.iterations
+    samples: int = Settings.samples
+
+
 @dataclass(frozen=True)
 class Extent:
     """How much is measured."""
 
-    rows: tuple[int, ...]
-    turns: int
-    simulated: dict[str, int]
-    cases: tuple[Case, ...]
+    rows: tuple[int, ...]  # batch sizes of predictions
+    turns: int  # of tracking in every arithmetic
+    simulated: Simulated
+    cases: tuple[Case, ...]  # of `bench_track`, or its defaults
 
 
-FULL = Extent((1, 2, 4, 8, 16, 32, 64), 8, {}, ())
-QUICK = Extent((1, 4), 1, {"frames": 12, "rows": 4, "iterations": 2, "samples": 24}, (Case(1, 41),))
+FULL = Extent((1, 2, 4, 8, 16, 32, 64), 8, Simulated(), ())
+QUICK = Extent((1, 4), 1, Simulated(12, 4, 2, 24), (Case(1, 41),))
 
 
 @dataclass(frozen=True)
@@ -182,17 +192,19 @@ def plan_parts(
     """What is measured on a device, the short parts first."""
     extent, place = QUICK if quick else FULL, str(device)
     subjects = [Subject(model), *(REAL_SIZES if device.type == "cuda" else ())]
+    if quick:
+        arithmetics = [one for one in arithmetics if not one.compile]  # stock SAM 2's compilation takes minutes
     parts = []
     for subject in subjects:
         random, size = subject.input_size is not None, subject.input_size
         for one in arithmetics:
-            call = partial(bench_predict, subject.model, place, random, size, extent.rows, one)
-            parts.append(Part(f"predict-{subject.title}-{_title(one)}", random, call))
+            predict = partial(bench_predict, subject.model, place, random, size, extent.rows, one)
+            parts.append(Part(f"predict-{subject.title}-{_title(one)}", random, predict))
         for objects in (1, 5):
-            call = partial(bench_variants, subject.model, place, random, size, objects, extent.turns, arithmetics)
-            parts.append(Part(f"variants-{subject.title}-{objects}", random, call))
+            vary = partial(bench_variants, subject.model, place, random, size, objects, extent.turns, arithmetics)
+            parts.append(Part(f"variants-{subject.title}-{objects}", random, vary))
     for one in arithmetics:
-        simulate = partial(bench_simulate, model, place, **extent.simulated, arithmetic=one)
+        simulate = partial(bench_simulate, model, place, arithmetic=one, **extent.simulated._asdict())
         parts.append(Part(f"simulate-{subjects[0].title}-{_title(one)}", False, _reporting(simulate)))
     track = partial(bench_track, extent.cases, model, device=place)
     return [*parts, Part(f"track-{subjects[0].title}", False, _reporting(track))]

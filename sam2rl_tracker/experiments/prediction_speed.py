@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from sam2rl_tracker.engine import (
     MAX_POINTERS,
@@ -21,7 +20,7 @@ from sam2rl_tracker.engine import (
     FrameRecord,
     Model,
 )
-from sam2rl_tracker.experiments.timing import matrix_ceiling, measured_model, median_seconds
+from sam2rl_tracker.experiments.timing import count_flops, matrix_ceiling, measured_model, median_seconds
 from sam2rl_tracker.policies.bank import bank_selection
 from sam2rl_tracker.runs.provenance import Provenance
 
@@ -97,9 +96,7 @@ def bench_predict(
         Sam2rlError: See `measured_model`.
     """
     loaded = measured_model(model, device, random_weights, input_size=input_size)
-    with FlopCounterMode(display=False) as counter:  # which sees nothing of compiled code
-        _full_bank(Engine(loaded), loaded)(1)
-    flops = counter.get_total_flops()
+    flops = count_flops(partial(_full_bank(Engine(loaded), loaded), 1))
     engine = arithmetic.engine(loaded)
     step = _full_bank(engine, loaded)
     report("ceiling")

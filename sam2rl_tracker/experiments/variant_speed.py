@@ -7,16 +7,16 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from sam2rl_tracker.engine import PLAIN, Arithmetic, Model
 from sam2rl_tracker.engine.arithmetic import DTYPES
 from sam2rl_tracker.errors import first_line
-from sam2rl_tracker.experiments.timing import ARITHMETICS, matrix_ceiling, measured_model
+from sam2rl_tracker.experiments.timing import ARITHMETICS, count_flops, matrix_ceiling, measured_model
 from sam2rl_tracker.experiments.tracking_speed import (
     REFERENCE_POLICY,
     STOCK,
@@ -195,9 +195,7 @@ def _flops(who: str, model: Model, objects: int) -> int:
     """Of a frame under a full bank. Nothing is compiled: the counter sees nothing of compiled code."""
     frames = track_frames(who, model, Case(objects, WARM_UP * TURN + 2))
     _skip(frames, WARM_UP * TURN)
-    with FlopCounterMode(display=False) as counter:
-        next(frames)
-    return int(counter.get_total_flops())
+    return count_flops(partial(next, frames))
 
 
 @torch.inference_mode()
