@@ -51,6 +51,7 @@ WARM_UP = 1  # turns
 MATRICES = "product of matrices"
 SHARED = "encode the image"  # once for all rows of a simulation: not of its steps
 WHOLE = "the whole frame"
+BESIDE = "write the mask's file"  # in a thread of its own: not of the frame
 Parts = dict[str, Callable[[], object]]
 
 
@@ -115,7 +116,8 @@ def _lines(parts: Parts, seconds: dict[str, float], rows: int, whole: str | None
         flops = count_flops(run)
         with torch.inference_mode(), _Bytes() as moved:
             run()
-        share = seconds[name] / step if whole or name != SHARED else None
+        apart = name == (BESIDE if whole else SHARED)
+        share = None if apart else seconds[name] / step
         lines.append(
             {
                 "rows": rows,
@@ -217,7 +219,7 @@ def _frame(moment: _Moment, folder: Path) -> Parts:
         "decode masks": lambda: moment.decode(maps),
         "choose, and draw at the video's size": draw,
         "encode the memory": lambda: moment.encode_memory(chosen),
-        "write the mask's file, beside tracking": lambda: write_index_mask(folder / "0.png", moment.mask[0]),
+        BESIDE: lambda: write_index_mask(folder / "0.png", moment.mask[0]),
     }
 
 
