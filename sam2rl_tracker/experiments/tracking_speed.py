@@ -268,6 +268,17 @@ def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
+def generated_video(model: Model, case: Case, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+    """Images of the model's size, uint8 [h, w, 3] each, and the objects' masks on the first, bool [objects, h, w]."""
+    size = model.network.image_size
+    scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
+    # Long videos run the scene forwards and backwards: motion stays continuous.
+    there_and_back = [*range(len(scene.images)), *range(len(scene.images) - 2, 0, -1)]
+    images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
+    masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
+    return images, masks
+
+
 def begin_tracking(name: str, model: Model, case: Case, seed: int = 0, arithmetic: Arithmetic = PLAIN) -> Run:
     """A generated video to be tracked.
 
@@ -275,12 +286,7 @@ def begin_tracking(name: str, model: Model, case: Case, seed: int = 0, arithmeti
         name: A policy, or `STOCK`.
         arithmetic: Of either. Stock SAM 2 is compiled as by its own `vos_optimized`.
     """
-    size = model.network.image_size
-    scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
-    # Long videos run the scene forwards and backwards: motion stays continuous.
-    there_and_back = [*range(len(scene.images)), *range(len(scene.images) - 2, 0, -1)]
-    images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
-    masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
+    images, masks = generated_video(model, case, seed)
     if name == STOCK:
         return Run(_stock_frames(model, images, masks, arithmetic))
     tracker, admitted = Tracker(model, name, **asdict(arithmetic)), threading.Semaphore(0)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import torch
@@ -21,14 +20,17 @@ from sam2rl_tracker.experiments.tracking_speed import (
     REFERENCE_POLICY,
     STOCK,
     TURN,
-    WARM_UP,
     Case,
+    Run,
+    begin_tracking,
+    generated_video,
     in_turns,
-    track_frames,
 )
 from sam2rl_tracker.runs.provenance import Provenance
+from sam2rl_tracker.tracking.tracker import Tracker
 
-TURNS = 8
+TURNS = 6
+FIRST = 20  # frames, after which bank and pointers are full
 
 
 @dataclass(frozen=True)
@@ -92,16 +94,16 @@ class VariantSpeeds:
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class _Begun:
     """A way that has tracked the first frames.
 
     Attributes:
-        frames: The next ones.
+        run: Tracks the next ones.
         peak_mb: While it tracked the first.
         seconds: That these took.
     """
 
-    frames: Iterator[None]
+    run: Run
     peak_mb: int | None
     seconds: float
 
@@ -116,7 +118,7 @@ def bench_variants(
     arithmetics: Sequence[Arithmetic] = ARITHMETICS,
     report: Callable[[str], None] = lambda text: None,
 ) -> VariantSpeeds:
-    """Track a generated video by SAM 2's rule and by stock SAM 2 in each arithmetic, in turns of 5 frames.
+    """Track a generated video by SAM 2's rule and by stock SAM 2 in each arithmetic, in turns of 20 frames.
 
     Each way first tracks 20 frames alone, which compile it, fill its bank and show what memory it takes. A way that
     fails then is left out, and says why. Stock SAM 2 gets its images resized and loaded beforehand, and that time is
@@ -136,7 +138,7 @@ def bench_variants(
         Sam2rlError: See `measured_model`.
     """
     loaded = measured_model(model, device, random_weights, input_size=input_size)
-    case = Case(objects, 1 + (WARM_UP + turns) * TURN)
+    case = Case(objects, 1 + FIRST + turns * TURN)
     ways = [
         (who, arithmetic) for arithmetic in dict.fromkeys([PLAIN, *arithmetics]) for who in (REFERENCE_POLICY, STOCK)
     ]
@@ -145,7 +147,7 @@ def bench_variants(
         report(f"counting the work of {who}")
         flops[who] = _flops(who, loaded, objects)
     ceilings = {one.dtype: matrix_ceiling(loaded.device, DTYPES[one.dtype]) for _, one in ways}
-    runs: dict[tuple[str, Arithmetic], _Run] = {}
+    runs: dict[tuple[str, Arithmetic], _Begun] = {}
     failed: dict[tuple[str, Arithmetic], str] = {}
     for way in ways:
         report(f"{objects} objects: first frames of {_name(*way)}")
@@ -154,7 +156,7 @@ def bench_variants(
         except Exception as error:  # compilers and devices raise what they like, and the other ways can do without
             failed[way] = first_line(error)
     report(f"{objects} objects: {len(runs)} ways in turns")
-    seconds = dict(zip(runs, in_turns([run.frames for run in runs.values()], turns, loaded.device), strict=True))
+    seconds = dict(zip(runs, in_turns([begun.run for begun in runs.values()], turns, loaded.device), strict=True))
     lines = []
     for who, arithmetic in ways:
         if (who, arithmetic) in failed:
@@ -192,37 +194,39 @@ def _name(who: str, arithmetic: Arithmetic) -> str:
 
 @torch.inference_mode()
 def _flops(who: str, model: Model, objects: int) -> int:
-    """Of a frame under a full bank. Nothing is compiled: the counter sees nothing of compiled code."""
-    frames = track_frames(who, model, Case(objects, WARM_UP * TURN + 2))
-    _skip(frames, WARM_UP * TURN)
-    return count_flops(partial(next, frames))
+    """Of a frame under a full bank, as it is without compiling. All is done in this thread, where the counter is."""
+    if who == STOCK:
+        run = begin_tracking(STOCK, model, Case(objects, FIRST + 2))
+        run.advance(FIRST)
+        return count_flops(partial(run.advance, 1))
+    images, masks = generated_video(model, Case(objects, FIRST + 2))
+    tracker = Tracker(model, who)
+    tracker.initialize(images[0], masks)
+    for image in images[1:-1]:
+        tracker.track(image)
+    return count_flops(partial(tracker.track, images[-1]))
 
 
 @torch.inference_mode()
-def _begin(who: str, arithmetic: Arithmetic, model: Model, case: Case) -> _Run:
+def _begin(who: str, arithmetic: Arithmetic, model: Model, case: Case) -> _Begun:
     device = model.device
     gc.collect()
-    frames = track_frames(who, model, case, arithmetic=arithmetic)
+    run = begin_tracking(who, model, case, arithmetic=arithmetic)
     before = 0
     if device.type == "cuda":
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated(device)
     start = time.perf_counter()
-    next(frames)
+    run.advance(1)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)  # what it took to make ready does not count
-    _skip(frames, WARM_UP * TURN - 1)
+    run.advance(FIRST - 1)
     seconds = time.perf_counter() - start
     if device.type != "cuda":
-        return _Run(frames, None, seconds)
+        return _Begun(run, None, seconds)
     peak = torch.cuda.max_memory_allocated(device) - before
     if who == STOCK:  # it has the images of the whole video there, and weights of its own
         peak -= case.frames * 3 * model.network.image_size**2 * 4
     else:
         peak += sum(one.nbytes for one in model.network.state_dict().values())
-    return _Run(frames, round(peak / 2**20), seconds)
-
-
-def _skip(frames: Iterator[None], count: int) -> None:
-    for _ in islice(frames, count):
-        pass
+    return _Begun(run, round(peak / 2**20), seconds)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from commands import Run, commands
+from commands import Run as Command
+from commands import commands
 
 from sam2rl_tracker.engine import PLAIN, Arithmetic
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.experiments import everything, variant_speed
 from sam2rl_tracker.experiments.everything import Part, Report, bench_all, plan_parts
 from sam2rl_tracker.experiments.prediction_speed import bench_predict
+from sam2rl_tracker.experiments.tracking_speed import Run
 from sam2rl_tracker.experiments.variant_speed import bench_variants
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     monkeypatch.chdir(tmp_path)
     return commands(monkeypatch, capsys)
 
@@ -109,7 +110,7 @@ def test_numbers_of_other_settings_are_not_mixed(tmp_path: Path, measurements: M
         bench_all(tmp_path / "b", device="cpu")
 
 
-def test_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """One real part: its progress is said, its document is printed alone, its table has its numbers."""
 
     def measure(report: Report) -> Any:
@@ -130,14 +131,14 @@ def test_the_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_every_way_is_measured_in_turns_and_one_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    track_frames = variant_speed.track_frames
+    begin_tracking = variant_speed.begin_tracking
 
-    def fails_compiled(*given: Any, arithmetic: Arithmetic = PLAIN) -> Iterator[None]:
+    def fails_compiled(*given: Any, arithmetic: Arithmetic = PLAIN) -> Run:
         if arithmetic.compile:
             raise RuntimeError("There is no compiler.\nMore.")
-        return track_frames(*given, arithmetic=arithmetic)
+        return begin_tracking(*given, arithmetic=arithmetic)
 
-    monkeypatch.setattr(variant_speed, "track_frames", fails_compiled)
+    monkeypatch.setattr(variant_speed, "begin_tracking", fails_compiled)
     result = bench_variants(device="cpu", turns=1, arithmetics=(Arithmetic(compile=True),))
     ours, stock, compiled, _ = result.lines
     assert [(line.who, line.compile) for line in (ours, stock)] == [("recency", False), ("stock SAM 2", False)]
