@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from sam2rl_tracker.cli.cluster import (
@@ -251,6 +252,46 @@ def bench_track(
         table.add_row(escape(line.policy), f"{line.objects}x{line.frames}", *cells)
     table.caption = "cost: time over recency's; + MB, late: growth of memory and of a frame's time after frame 200"
     Console().print(table)
+    _say_settings(result.as_json())
+
+
+@bench_app.command("all")
+def bench_all(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, or an earlier run's, which then goes on.")] = Path(
+        "sam2rl-bench"
+    ),
+    model: Model = "nano",
+    device: Device = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The least of everything, to see that it works.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Everything on the device that is there, saved part by part; on a GPU with SAM 2.1 Hiera-L's real sizes, too."""
+    from sam2rl_tracker.experiments import everything
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("Starting", total=None)
+
+        def on_part(done: int, total: int, text: str) -> None:
+            progress.update(bar, completed=done, total=total, description=escape(text))
+            if not console.is_terminal and text:  # a log has no bar
+                say(f"{done}/{total} {text}")
+
+        result = everything.bench_all(folder, model, device, quick, on_part=on_part)
+    for name, why in result.failed.items():
+        say(f"{name} could not be measured: {why}")
+    if as_json:
+        print_json(result.as_json())
+        return
+    heads = ("frames/s", "ratio", "of ceiling", "MB")
+    table = Table(*(Column(head, overflow="fold") for head in ("Part", "")), *(Column(h, no_wrap=True) for h in heads))
+    table.caption = "ratio: to stock SAM 2; of ceiling: TFLOP/s beside a product of matrices; MB: a GPU's peak"
+    for line in result.lines():
+        share = "-" if line.of_ceiling is None else f"{line.of_ceiling:.0%}"
+        numbers = ["-" if number is None else f"{number:g}" for number in (line.fps, line.ratio, line.peak_mb)]
+        table.add_row(escape(line.part), escape(line.what), *numbers[:2], share, numbers[2])
+    Console().print(table)
+    say(f"{folder / everything.DOCUMENT} has it all")
     _say_settings(result.as_json())
 
 
