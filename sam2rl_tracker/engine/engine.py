@@ -64,9 +64,9 @@ class Engine:
         self.device = model.device
         self.dtype = dtype
         self.compiled = compiled
+        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
         self.input_size: int = model.network.image_size
         self.small = self.encodes_beside = suits_one_thread(self.device, self.input_size)
-        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode():

@@ -195,13 +195,14 @@ def _interleaved(
     model: Model, policies: Iterable[str], case: Case, seed: int, arithmetic: Arithmetic
 ) -> dict[str, list[float]]:
     """Seconds per turn of every policy and of stock."""
-    runs = {name: _begin(name, model, case, seed, arithmetic) for name in (*policies, STOCK)}
-    times = _in_turns(list(runs.values()), case.frames // TURN, model.device)
+    runs = {name: begin_tracking(name, model, case, seed, arithmetic) for name in policies}
+    runs[STOCK] = begin_tracking(STOCK, model, case, seed)
+    times = in_turns(list(runs.values()), case.frames // TURN, model.device)
     return {name: seconds[min(WARM_UP, len(seconds) - 1) :] for name, seconds in zip(runs, times, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class Run:
     """A video that is tracked some frames at a time.
 
     Attributes:
@@ -223,7 +224,7 @@ class _Run:
                 pass
 
 
-def _in_turns(runs: Sequence[_Run], turns: int, device: torch.device) -> list[list[float]]:
+def in_turns(runs: Sequence[Run], turns: int, device: torch.device) -> list[list[float]]:
     """Seconds that each needs for its turns. Turns are short: a busy machine must slow all alike."""
     times: list[list[float]] = [[] for _ in runs]
     with torch.inference_mode():
@@ -245,19 +246,20 @@ def _endure(
     random_weights: bool,
     case: Case,
     seed: int,
-    arithmetic: Arithmetic,
+    arithmetic: Arithmetic = PLAIN,
 ) -> _Endurance:
     model = measured_model(model_name, device, random_weights, seed)
+    arithmetic = PLAIN if name == STOCK else arithmetic
     extra = 10 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
     with torch.inference_mode():
-        long = _begin(name, model, Case(case.objects, case.frames + extra), seed, arithmetic)
+        long = begin_tracking(name, model, Case(case.objects, case.frames + extra), seed, arithmetic)
         long.advance(SETTLED)
         settled = _memory_mb(model.device)
         long.advance(case.frames - 1 - SETTLED)
         growth = _memory_mb(model.device) - settled
-        fresh = _begin(name, model, Case(case.objects, SETTLED + extra + 1), seed, arithmetic)
+        fresh = begin_tracking(name, model, Case(case.objects, SETTLED + extra + 1), seed, arithmetic)
         fresh.advance(SETTLED)
-    late, early = _in_turns([long, fresh], extra // TURN, model.device)
+    late, early = in_turns([long, fresh], extra // TURN, model.device)
     return _Endurance(round(growth, 1), round(_ratio(late, early), 3))
 
 
@@ -266,18 +268,29 @@ def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
-def _begin(name: str, model: Model, case: Case, seed: int, arithmetic: Arithmetic) -> _Run:
-    """A video to be tracked by a policy or by `STOCK`."""
+def generated_video(model: Model, case: Case, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+    """Images of the model's size, uint8 [h, w, 3] each, and the objects' masks on the first, bool [objects, h, w]."""
     size = model.network.image_size
     scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
     # Long videos run the scene forwards and backwards: motion stays continuous.
     there_and_back = [*range(len(scene.images)), *range(len(scene.images) - 2, 0, -1)]
     images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
     masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
+    return images, masks
+
+
+def begin_tracking(name: str, model: Model, case: Case, seed: int = 0, arithmetic: Arithmetic = PLAIN) -> Run:
+    """A generated video to be tracked.
+
+    Args:
+        name: A policy, or `STOCK`.
+        arithmetic: Of either. Stock SAM 2 is compiled as by its own `vos_optimized`.
+    """
+    images, masks = generated_video(model, case, seed)
     if name == STOCK:
-        return _Run(_stock_frames(model, images, masks))
+        return Run(_stock_frames(model, images, masks, arithmetic))
     tracker, admitted = Tracker(model, name, **asdict(arithmetic)), threading.Semaphore(0)
-    return _Run(_our_frames(tracker, images, masks, admitted), tracker.threads, admitted)
+    return Run(_our_frames(tracker, images, masks, admitted), tracker.threads, admitted)
 
 
 def _our_frames(
@@ -306,16 +319,25 @@ def _our_frames(
                 admitted.release()
 
 
-def _stock_frames(model: Model, images: Sequence[np.ndarray], masks: np.ndarray) -> Iterator[None]:
+def _stock_frames(
+    model: Model, images: Sequence[np.ndarray], masks: np.ndarray, arithmetic: Arithmetic
+) -> Iterator[None]:
     """Yields after every frame but the first."""
-    predictor = stock_predictor(model)
+    predictor = stock_predictor(model, arithmetic.compile)
     state = stock_state(model, predictor, images)
-    for index, mask in enumerate(masks):
-        predictor.add_new_mask(state, 0, index + 1, mask)
-    results = predictor.propagate_in_video(state)
-    next(results)  # the prompted frame
-    for _, _, logits in results:
-        (logits > 0).cpu()  # users want masks on the host, which ours hands out
+
+    def autocast() -> torch.autocast:
+        return torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic.dtype == "bfloat16")
+
+    with autocast():
+        for index, mask in enumerate(masks):
+            predictor.add_new_mask(state, 0, index + 1, mask)
+        results = predictor.propagate_in_video(state)
+        next(results)  # the prompted frame
+    for _ in images[1:]:
+        with autocast():  # not beyond the yield, where it would be others', too
+            _, _, logits = next(results)
+            (logits > 0).cpu()  # users want masks on the host, which ours hands out
         yield
 
 
