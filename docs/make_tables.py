@@ -544,6 +544,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         plain, "lean-attention", rows="Rows", before="Before, ms a row", now="After", ratio="Ratio"
     ),
     "kept-memory": partial(plain, "kept-memory", way="", ms="ms a prediction", faults="Page faults a prediction"),
+    "bfloat16": partial(plain, "bfloat16", what="ms a row", float32="float32", bfloat16="bfloat16", ratio="Ratio"),
     "not-built": partial(plain, "not-built", idea="Idea", measured="Measured", most="So at most"),
     "calls": calls,
     "many-machines": many_machines,
