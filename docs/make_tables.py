@@ -544,6 +544,15 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         plain, "lean-attention", rows="Rows", before="Before, ms a row", now="After", ratio="Ratio"
     ),
     "kept-memory": partial(plain, "kept-memory", way="", ms="ms a prediction", faults="Page faults a prediction"),
+    "packed-products": partial(
+        plain, "packed-products", rows="Rows", **{"in": "in", "out": "out"}, plain="MKL, GFLOP/s", packed="oneDNN, packed"
+    ),
+    "packed-attention": partial(
+        plain, "packed-attention", of="Bank of", queries="Queries", keys="Keys", plain="MKL, ms", packed="oneDNN, packed"
+    ),
+    "beams": partial(
+        plain, "beams", way="Beam", quality="Quality", steps="Steps", predicted="States predicted"
+    ),
     "not-built": partial(plain, "not-built", idea="Idea", measured="Measured", most="So at most"),
     "calls": calls,
     "many-machines": many_machines,
