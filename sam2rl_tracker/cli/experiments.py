@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from sam2rl_tracker.cli.cluster import (
@@ -21,12 +22,15 @@ from sam2rl_tracker.cli.cluster import (
     detaching,
 )
 from sam2rl_tracker.cli.options import (
+    Compile,
     Device,
     Devices,
+    Dtype,
     Json,
     Model,
     PerDevice,
     Preset,
+    choose_arithmetic,
     console,
     print_json,
     say,
@@ -77,6 +81,8 @@ def benchmark(
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
     device: Devices = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that train, search and track.", show_default="2, or 1 on each device"),
@@ -111,6 +117,7 @@ def benchmark(
         searched=plan.searched if searched is None else searched,
         seeds=seeds,
         trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
+        arithmetic=choose_arithmetic(dtype, compile, device),
     )
     with detaching(cluster, folder), console.status("Starting") as status:
 
@@ -135,6 +142,8 @@ def bench_simulate(
     samples: Annotated[int, typer.Option(min=1)] = 4096,
     model: Model = "nano",
     device: Device = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +152,15 @@ def bench_simulate(
 
     with console.status("Measuring") as status:
         result = simulation_speed.bench_simulate(
-            model, device, frames, rows, iterations, samples, seed, report=status.update
+            model,
+            device,
+            frames,
+            rows,
+            iterations,
+            samples,
+            seed,
+            status.update,
+            choose_arithmetic(dtype, compile, device),
         )
     if as_json:
         print_json(result.as_json())
@@ -164,17 +181,20 @@ def bench_predict(
     ] = None,
     model: Model = "nano",
     device: Device = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
     input_size: Annotated[int | None, typer.Option(help="Another one than the named model's, in pixels.")] = None,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Instead of float32.")] = False,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="The same as --dtype bfloat16.")] = False,
     as_json: Json = False,
 ) -> None:
     """What a simulated step costs under a full bank, by batch size, beside the machine's product of matrices."""
     from sam2rl_tracker.experiments import prediction_speed
 
+    arithmetic = choose_arithmetic("bfloat16" if bfloat16 else dtype, compile, device)
     with console.status("Measuring") as status:
         result = prediction_speed.bench_predict(
-            model, device, random_weights, input_size, rows or (1, 4, 16, 64), bfloat16, status.update
+            model, device, random_weights, input_size, rows or (1, 4, 16, 64), arithmetic, status.update
         )
     if as_json:
         print_json(result.as_json())
@@ -192,14 +212,16 @@ def bench_predict(
 @bench_app.command("track")
 def bench_track(
     case: Annotated[
-        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x101, 5x101 and 1x2001.")
+        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x301, 5x301 and 1x2001.")
     ] = None,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x101."),
+        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x301."),
     ] = None,
     model: Model = "nano",
     device: Device = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
@@ -210,7 +232,14 @@ def bench_track(
     cases = [tracking_speed.Case.parse(text) for text in case or []]
     with console.status("Measuring") as status:
         result = tracking_speed.bench_track(
-            cases, model, policy or (), device, random_weights, seed, report=status.update
+            cases,
+            model,
+            policy or (),
+            device,
+            random_weights,
+            seed,
+            status.update,
+            choose_arithmetic(dtype, compile, device),
         )
     if as_json:
         print_json(result.as_json())
@@ -223,6 +252,46 @@ def bench_track(
         table.add_row(escape(line.policy), f"{line.objects}x{line.frames}", *cells)
     table.caption = "cost: time over recency's; + MB, late: growth of memory and of a frame's time after frame 200"
     Console().print(table)
+    _say_settings(result.as_json())
+
+
+@bench_app.command("all")
+def bench_all(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, or an earlier run's, which then goes on.")] = Path(
+        "sam2rl-bench"
+    ),
+    model: Model = "nano",
+    device: Device = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The least of everything, to see that it works.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Everything on the device that is there, saved part by part; on a GPU with SAM 2.1 Hiera-L's real sizes, too."""
+    from sam2rl_tracker.experiments import everything
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("Starting", total=None)
+
+        def on_part(done: int, total: int, text: str) -> None:
+            progress.update(bar, completed=done, total=total, description=escape(text))
+            if not console.is_terminal and text:  # a log has no bar
+                say(f"{done}/{total} {text}")
+
+        result = everything.bench_all(folder, model, device, quick, on_part=on_part)
+    for name, why in result.failed.items():
+        say(f"{name} could not be measured: {why}")
+    if as_json:
+        print_json(result.as_json())
+        return
+    heads = ("frames/s", "ratio", "of ceiling", "MB")
+    table = Table(*(Column(head, overflow="fold") for head in ("Part", "")), *(Column(h, no_wrap=True) for h in heads))
+    table.caption = "ratio: to stock SAM 2; of ceiling: TFLOP/s beside a product of matrices; MB: a GPU's peak"
+    for line in result.lines():
+        share = "-" if line.of_ceiling is None else f"{line.of_ceiling:.0%}"
+        numbers = ["-" if number is None else f"{number:g}" for number in (line.fps, line.ratio, line.peak_mb)]
+        table.add_row(escape(line.part), escape(line.what), *numbers[:2], share, numbers[2])
+    Console().print(table)
+    say(f"{folder / everything.DOCUMENT} has it all")
     _say_settings(result.as_json())
 
 

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sam2rl_tracker.cli.options import Device, Json, Model, Policy, console, print_json, say
+from sam2rl_tracker.cli.options import (
+    Compile,
+    Device,
+    Dtype,
+    Json,
+    Model,
+    Policy,
+    choose_arithmetic,
+    console,
+    print_json,
+    say,
+)
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
@@ -68,7 +79,8 @@ def track(
     policy: Policy = "recency",
     model: Model = "nano",
     device: Device = None,
-    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (faster on a GPU).")] = "float32",
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     exact: Annotated[
         bool,
         typer.Option("--exact", help="One object at a time, on one CPU thread: slower; to compare masks to the pixel."),
@@ -112,6 +124,7 @@ def track(
         raise Sam2rlError("Give the objects either by --select, or by --init, --box, --point and --prompts.")
     if select or show:
         check_screen()
+    choose_arithmetic(dtype, compile, device)
     notes: list[str] = []
     columns = (TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]}"))
     progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
@@ -146,6 +159,7 @@ def track(
                 policy=policy,
                 device=device,
                 dtype=dtype,
+                compile=compile,
                 exact=exact,
                 overlay_file=overlay,
                 trace_file=trace,

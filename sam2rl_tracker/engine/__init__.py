@@ -1,7 +1,8 @@
 """SAM 2 with an explicit memory bank. The only part of the package that imports `sam2`."""
 
+from sam2rl_tracker.engine.arithmetic import PLAIN, Arithmetic
 from sam2rl_tracker.engine.catalogue import HUB_MODELS, packaged_models, resolve_model
-from sam2rl_tracker.engine.devices import resolve_device
+from sam2rl_tracker.engine.devices import multiplies_bfloat16, resolve_device
 from sam2rl_tracker.engine.engine import Engine
 from sam2rl_tracker.engine.exact import ExactEngine
 from sam2rl_tracker.engine.model import Model, Network, load_model, random_model
@@ -25,6 +26,8 @@ __all__ = [
     "HUB_MODELS",
     "MAX_POINTERS",
     "MEMORY_SLOTS",
+    "PLAIN",
+    "Arithmetic",
     "Candidates",
     "Chosen",
     "Engine",
@@ -38,6 +41,7 @@ __all__ = [
     "Network",
     "Prompt",
     "load_model",
+    "multiplies_bfloat16",
     "one_thread",
     "packaged_models",
     "random_model",

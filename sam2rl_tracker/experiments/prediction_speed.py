@@ -9,10 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from sam2rl_tracker.engine import MAX_POINTERS, MEMORY_SLOTS, Engine, FixedShape, FrameRecord, Model
-from sam2rl_tracker.experiments.timing import measured_model, median_seconds
+from sam2rl_tracker.engine import (
+    MAX_POINTERS,
+    MEMORY_SLOTS,
+    PLAIN,
+    Arithmetic,
+    Engine,
+    FixedShape,
+    FrameRecord,
+    Model,
+)
+from sam2rl_tracker.experiments.timing import count_flops, matrix_ceiling, measured_model, median_seconds
 from sam2rl_tracker.policies.bank import bank_selection
 from sam2rl_tracker.runs.provenance import Provenance
 
@@ -42,24 +50,25 @@ class PredictSpeeds:
         lines: One for each batch size.
         tflop_per_frame: What a row takes.
         ceiling_tflops: TFLOP/s of a product of large matrices in the same precision, measured in this run.
+        too_many: The first number of rows for which the device had not enough memory; None = it had.
         made_with: What the numbers depend on.
         input_size: Of the model, in pixels.
-        dtype: "float32" or "bfloat16".
     """
 
     lines: tuple[PredictSpeed, ...]
     tflop_per_frame: float
     ceiling_tflops: float
+    too_many: int | None
     made_with: Provenance
     input_size: int
-    dtype: str
 
     def as_json(self) -> dict[str, Any]:
         return {
             "predict": [asdict(line) for line in self.lines],
             "tflop_per_frame": self.tflop_per_frame,
             "ceiling_tflops": self.ceiling_tflops,
-            "settings": {**self.made_with.as_json(0), "input_size": self.input_size, "dtype": self.dtype},
+            "too_many_rows": self.too_many,
+            "settings": {**self.made_with.as_json(0), "input_size": self.input_size},
         }
 
 
@@ -69,7 +78,7 @@ def bench_predict(
     random_weights: bool = False,
     input_size: int | None = None,
     rows: Sequence[int] = (1, 4, 16, 64),
-    bfloat16: bool = False,
+    arithmetic: Arithmetic = PLAIN,
     report: Callable[[str], None] = lambda text: None,
 ) -> PredictSpeeds:
     """Measure what a simulated step costs: one image, a full bank in every row, all predicted and encoded as memories.
@@ -80,27 +89,28 @@ def bench_predict(
         random_weights: Build a named hub model with random weights: its speed without its download.
         input_size: Another input size for such a model, in pixels; a multiple of 32.
         rows: Batch sizes.
-        bfloat16: Run under autocast.
+        arithmetic: What the network computes in.
         report: Is called with one line of text per step.
 
     Raises:
         Sam2rlError: See `measured_model`.
     """
     loaded = measured_model(model, device, random_weights, input_size=input_size)
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
-    engine = Engine(loaded, dtype)
+    flops = count_flops(partial(_full_bank(Engine(loaded), loaded), 1))
+    engine = arithmetic.engine(loaded)
     step = _full_bank(engine, loaded)
-    with FlopCounterMode(display=False) as counter:
-        step(1)
-    flops = counter.get_total_flops()
     report("ceiling")
-    ceiling = _ceiling(loaded.device, dtype)
-    lines = []
+    ceiling = matrix_ceiling(loaded.device, engine.dtype)
+    lines, too_many = [], None
     for count in rows:
         report(f"{count} rows")
         if loaded.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(loaded.device)
-        seconds = median_seconds(partial(step, count), loaded.device)
+        try:
+            seconds = median_seconds(partial(step, count), loaded.device)
+        except torch.OutOfMemoryError:
+            too_many = count
+            break
         peak = torch.cuda.max_memory_allocated(loaded.device) / 2**20 if loaded.device.type == "cuda" else None
         lines.append(
             PredictSpeed(
@@ -114,9 +124,9 @@ def bench_predict(
         lines=tuple(lines),
         tflop_per_frame=round(flops / 1e12, 5),
         ceiling_tflops=round(ceiling, 3),
-        made_with=Provenance.of(loaded),
+        too_many=too_many,
+        made_with=Provenance.of(loaded, arithmetic),
         input_size=loaded.network.image_size,
-        dtype="bfloat16" if bfloat16 else "float32",
     )
 
 
@@ -142,10 +152,3 @@ def _full_bank(engine: Engine, model: Model) -> Callable[[int], None]:
         engine.encode_memory(features, chosen, [False] * rows)
 
     return step
-
-
-def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """TFLOP/s of a product of large matrices."""
-    side = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / median_seconds(lambda: a @ b, device) / 1e12

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
-from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.engine import PLAIN, Model, load_model
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 from sam2rl_tracker.evaluation.methods import AGENTS
@@ -25,7 +25,14 @@ from sam2rl_tracker.runs.devices import list_devices, local_executor
 from sam2rl_tracker.runs.executors import Executor
 from sam2rl_tracker.runs.folder import locked, write_json
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
-from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE, THREADS_VARIABLE
+from sam2rl_tracker.runs.variables import (
+    AGENTS_VARIABLE,
+    COMPILE_VARIABLE,
+    DEVICE_VARIABLE,
+    DTYPE_VARIABLE,
+    MODEL_VARIABLE,
+    THREADS_VARIABLE,
+)
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken
@@ -86,7 +93,8 @@ def run_benchmark(
         else:
             run_trackers = partial(_evaluate_in_shares, workspace, plan, model, parts / "agents", executor, say)
         measured = _measure(folder, plan, names, model, Parts(parts, at_work, say), run_trackers, say)
-        settings = {**Provenance.of(model).as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
+        made_with = Provenance.of(model, plan.arithmetic)
+        settings = {**made_with.as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
         return _write(folder, make_document(measured, settings))
 
 
@@ -136,7 +144,9 @@ def _measure(
         run_trackers: Evaluates those that lack results.
     """
     device = str(model.device)
-    first = {name: Task(folder, name, 1, plan.model, device, plan.settings) for name in names}
+    first = {
+        name: Task(folder, name, 1, plan.model, device, plan.settings, arithmetic=plan.arithmetic) for name in names
+    }
     agents = _measure_agents(folder, plan, first, parts) if plan.with_agents else Agents({}, {}, {})
     baselines = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
 
@@ -162,6 +172,8 @@ def _evaluate_here(
         MODEL_VARIABLE: str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model,
         DEVICE_VARIABLE: str(model.device),
         AGENTS_VARIABLE: str(agents),
+        DTYPE_VARIABLE: PLAIN.dtype,
+        COMPILE_VARIABLE: "0",
         THREADS_VARIABLE: str(_THREADS),
     }
     discard_broken(folder, plan.trackers)
