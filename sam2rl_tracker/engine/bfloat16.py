@@ -24,22 +24,26 @@ _PRECISE = ("iou_prediction_head", "pred_obj_score_head", "conv_s0", "conv_s1")
 """Parts of the mask decoder that stay in float32: what predicts, and what projects the image's finer features."""
 
 
-def make_coarse(network: Network) -> None:
+def make_coarse(network: Network, images: bool) -> None:
     """Make a network compute in bfloat16, in place.
 
     Args:
         network: A twin whose modules are its own (see `positions`). The weights that it shares stay as they are.
+        images: Also its image encoder. That of a small model gains nothing.
     """
-    decoder, trunk, encoder = network.sam_mask_decoder, network.image_encoder.trunk, network.memory_encoder
+    decoder, encoder = network.sam_mask_decoder, network.memory_encoder
     precise = {name: module for name, module in decoder.named_children() if name in _PRECISE}
     convolutions = [one for one in encoder.mask_downsampler.modules() if isinstance(one, nn.Conv2d)]
     kept = {*precise.values(), *(one for one in convolutions if one.out_channels < CHANNELS)}
-    for part in (network.image_encoder, network.memory_attention, decoder, encoder):
+    for part in (network.memory_attention, decoder, encoder):
         _cast(part, kept)
+    if images:
+        _cast(network.image_encoder, kept)
+        trunk = network.image_encoder.trunk
+        positions = trunk._get_pos_embed(None).to(torch.bfloat16)  # fixed: see `positions`
+        trunk._get_pos_embed = lambda grid: positions
     for name, module in precise.items():
         setattr(decoder, name, _InFloat32(module))
-    positions = trunk._get_pos_embed(None).to(torch.bfloat16)  # fixed: see `positions`
-    trunk._get_pos_embed = lambda grid: positions
     for layer in network.memory_attention.layers:
         layer.self_attn = _SelfAttention(layer.self_attn)
     transformer = decoder.transformer

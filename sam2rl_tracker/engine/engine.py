@@ -64,10 +64,9 @@ class Engine:
         self.device = model.device
         self.dtype = dtype
         self.compiled = compiled
+        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
         self.input_size: int = model.network.image_size
         self.small = self.encodes_beside = suits_one_thread(self.device, self.input_size)
-        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
-        recorded = self.small and dtype == torch.float32
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode():
@@ -75,16 +74,16 @@ class Engine:
             self._network = network = positions.network
             if not self.exact and self.device.type == "cpu":
                 if self._coarse:
-                    make_coarse(network)
+                    make_coarse(network, images=not self.small)
                 lighten(network.sam_mask_decoder)
                 if can_pack(self.device, dtype):
-                    pack_linears(network, but=network.image_encoder if recorded else None)
+                    pack_linears(network, but=network.image_encoder if self.small else None)
             self._image_pos, self._memory_pos = positions.image, self._hold(positions.memory)
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
             self._attention = BankAttention(network.memory_attention, self.exact)
             self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
-        self._encoder = Encoder(network, _RECORD_AFTER if recorded else None)
+        self._encoder = Encoder(network, _RECORD_AFTER if self.small else None)
         self._side = self.input_size // network.backbone_stride
         self._normalise = Normalisation(self.device)
         self._enlarge = Enlargement(4 * self._side, self.input_size) if self._coarse else None
@@ -102,7 +101,9 @@ class Engine:
         network = self._network
         with self._autocast():
             pixels = self.preprocess(image if resampled is None else resampled)[None]
-            maps = [self._hold(level) for level in self._encoder(self._hold(pixels))]
+            if not self.small:
+                pixels = self._hold(pixels)
+            maps = [self._hold(level) for level in self._encoder(pixels)]
             top = maps[-1]
             with self._attention_kernel():
                 query = self._attention.self_attend(to_tokens(top), self._image_pos.to(top.dtype))

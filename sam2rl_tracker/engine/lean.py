@@ -20,6 +20,12 @@ from sam2rl_tracker.engine.packed import product
 _SCORES = 1 << 22
 """Attention scores computed at once: about what a processor's cache holds."""
 
+_LARGE = 1 << 27
+"""Multiplications of a row's scores from which on its keys are worth packing."""
+
+_SCORES_ALONE = 1 << 20
+"""Attention scores computed at once, of a row with packed keys."""
+
 _FEWEST = 64
 """Queries computed at once, at least: with fewer, the keys would be read too often."""
 
@@ -67,13 +73,25 @@ class LeanAttention:
 def attend(q: Tensor, k: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Attention of one head, by products of matrices; arguments as above, with values of any width."""
     rows, n, width = k.shape
-    q, keys = (q * width**-0.5).expand(rows, -1, -1), k.transpose(1, 2)
-    bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)[:, None]
+    q = (q * width**-0.5).expand(rows, -1, -1)
+    bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)
+    if q[0].numel() * n >= _LARGE:
+        return torch.stack(
+            [_attend_alone(*row) for row in zip(q, k, values, [None] * rows if bias is None else bias, strict=True)]
+        )
     parts = []
     for part in q.split(max(_FEWEST, _SCORES // (rows * n)), dim=1):
-        scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
+        keys = k.transpose(1, 2)
+        scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias[:, None], part, keys)
         parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _attend_alone(q: Tensor, k: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+    """A row's attention, q [tokens, c], k [n, c], values [n, D], bias [n] -> [tokens, D]: keys as packed weights."""
+    score, add_up = product(k, bias), product(values.t().contiguous(), None)
+    parts = q.split(max(_FEWEST, _SCORES_ALONE // len(k)))
+    return torch.cat([add_up(score(part).softmax(dim=-1).to(values.dtype)) for part in parts])
 
 
 class LeanMemoryEncoder:

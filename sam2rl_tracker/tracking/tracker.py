@@ -68,10 +68,10 @@ class Tracker:
         device: cpu, cuda, cuda:N or mps; None takes the best there is. A loaded model is on its device already.
         dtype: "float32", or "bfloat16": coarser, and faster where the device multiplies it natively.
         compile: Compile the network's steps first: for long videos.
-        exact: Predict one object at a time, in float32 and on one CPU thread; every mask is then stock SAM 2's on a
-            CPU. Otherwise objects share a batch, which is faster and moves last bits; models of up to 256 pixels use
-            one CPU thread then, too, and larger ones all. Policies whose decisions were made for exact masks are always
-            tracked so: see `arithmetic`.
+        exact: Predict one object at a time, in float32 and on one CPU thread; on a CPU every mask is then stock
+            SAM 2's. Otherwise objects share a batch, which is faster and moves last bits. Models of up to 256 pixels
+            use one CPU thread then, too; larger ones use all. Policies whose decisions were made for exact masks are
+            always tracked so: see `arithmetic`.
         non_overlap: Give a pixel that several objects claim to the one with the highest logit. Only what is returned
             changes: memories hold the masks as predicted.
         num_frames: Length of the video, if known. Only videos shorter than 16 frames depend on it, in the last bits.

@@ -30,7 +30,7 @@ from sam2rl_tracker.runs.slurm.records import (
     read_report,
     write_report,
 )
-from sam2rl_tracker.runs.tasks import machine_name, made_by, work
+from sam2rl_tracker.runs.tasks import TaskFile, machine_name, made_by, work
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -105,13 +105,18 @@ def work_on(folder: Path, index: int) -> None:
     processes = _processes(chunk)
     for _ in range(1 + RETRIES):
         left = [task for task, number in numbers.items() if reporter.is_open(number)]
-        for outcome in processes.run(work, left, lambda running: reporter.running(numbers[task] for task in running)):
+        for outcome in processes.run(_work, left, lambda running: reporter.running(numbers[task] for task in running)):
             number = numbers[outcome.task]
             if isinstance(outcome.result, Sam2rlError):
                 time.sleep(_SETTLE)
                 reporter.failed(number, str(outcome.result))
             else:
                 reporter.done(number)
+
+
+def _work(task: TaskFile) -> None:
+    """Work on a task. Its result stays in its file: whoever is handed it imports what made it, PyTorch among that."""
+    work(task)
 
 
 def _processes(chunk: Chunk) -> Processes:
