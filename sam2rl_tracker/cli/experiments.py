@@ -286,10 +286,12 @@ def bench_all(
     heads = ("frames/s", "ratio", "of ceiling", "MB")
     table = Table(*(Column(head, overflow="fold") for head in ("Part", "")), *(Column(h, no_wrap=True) for h in heads))
     table.caption = "ratio: to stock SAM 2; of ceiling: TFLOP/s beside a product of matrices; MB: a GPU's peak"
+    shown = ""
     for line in result.lines():
         share = "-" if line.of_ceiling is None else f"{line.of_ceiling:.0%}"
         numbers = ["-" if number is None else f"{number:g}" for number in (line.fps, line.ratio, line.peak_mb)]
-        table.add_row(escape(line.part), escape(line.what), *numbers[:2], share, numbers[2])
+        part, shown = ("" if line.part == shown else line.part), line.part
+        table.add_row(escape(part), escape(line.what), *numbers[:2], share, numbers[2])
     Console().print(table)
     say(f"{folder / everything.DOCUMENT} has it all")
     _say_settings(result.as_json())
