@@ -91,7 +91,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         for rows in [1] if asked.tracked else asked.rows:
             parts = _frame(moment, Path(folder)) if asked.tracked else _step(moment, rows)
-            seconds = _medians({**parts, MATRICES: _product(engine.device)}, asked.repeats, engine.device)
+            seconds = _medians({**parts, MATRICES: _product(engine)}, asked.repeats, engine.device)
             ceilings.append(2 * _side(engine.device) ** 3 / seconds.pop(MATRICES) / 1e9)
             lines += _lines(parts, seconds, rows, WHOLE if asked.tracked else None)
     document = {
@@ -226,8 +226,9 @@ def _frame(moment: _Moment, folder: Path) -> Parts:
 # ---------------------------------------------------------------------------------------------------- the clock
 
 
-def _product(device: torch.device) -> Callable[[], object]:
-    a, b = torch.randn(2, _side(device), _side(device), device=device)
+def _product(engine: Engine) -> Callable[[], object]:
+    side = _side(engine.device)
+    a, b = torch.randn(2, side, side, device=engine.device, dtype=engine.dtype)
     multiply = product(b, None)  # by the library that the engine takes
     return torch.inference_mode()(lambda: multiply(a))
 

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from sam2rl_tracker.cli.options import Devices, Jobs, Json, Model, PerDevice, console, print_json, say
+from sam2rl_tracker.cli.options import (
+    Compile,
+    Devices,
+    Dtype,
+    Jobs,
+    Json,
+    Model,
+    PerDevice,
+    choose_arithmetic,
+    console,
+    print_json,
+    say,
+)
 
 _SOURCES = "Workspaces with ground truth, or generated[:PRESET] for scenes without end."
 
@@ -18,6 +30,8 @@ def learn(
     out: Annotated[Path, typer.Option(help="The agent's file; the run's folder lies beside it.")],
     model: Model = "nano",
     device: Devices = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/learn.md; repeat it.")
     ] = None,
@@ -31,6 +45,7 @@ def learn(
     from sam2rl_tracker.runs.devices import list_devices, local_executor
 
     chosen = parse_learn_settings(settings or [])
+    arithmetic = choose_arithmetic(dtype, compile, device)
     executor = local_executor(jobs, device, per_device)
     first = list_devices(device)[0] if device else None
     with console.status("Learning") as status:
@@ -41,7 +56,7 @@ def learn(
             else:
                 say(text)
 
-        result = learn_agent(train, validate, out, model, first, chosen, executor, tell)
+        result = learn_agent(train, validate, out, model, first, chosen, executor, tell, arithmetic)
     for stage, quality in result.validation.items():
         say(f"{stage}: quality {quality:.4f} on the validation's videos{' <- chosen' * (stage == result.chosen)}")
     if not result.sees_absence:

@@ -12,7 +12,7 @@ import torch
 from sam2rl_tracker.control.agent import load_control_agent
 from sam2rl_tracker.control.decide import Control, decide
 from sam2rl_tracker.control.network import ControlNetwork
-from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Engine, Model, load_model, one_thread
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.learning.behaviour import Mixture
 from sam2rl_tracker.learning.forks import gather_forks
@@ -41,6 +41,7 @@ class Part:
         settings: Of the learning.
         agent: File of the agent that takes part; None = rules alone.
         out: File to write.
+        arithmetic: What the network computes in.
     """
 
     model: str
@@ -50,6 +51,10 @@ class Part:
     settings: LearnSettings
     agent: Path | None
     out: Path
+    arithmetic: Arithmetic = PLAIN
+
+    def engine(self) -> Engine:
+        return _engine(self.model, self.device, self.arithmetic)
 
     def clips(self) -> list[Clip]:
         return draw(self.sources, range(self.first, self.first + PART), self.settings.frames)
@@ -63,8 +68,8 @@ class Part:
 
 
 @lru_cache(1)
-def engine_of(model: str, device: str | None) -> Engine:
-    return Engine(load_model(model, device))
+def _engine(model: str, device: str | None, arithmetic: Arithmetic) -> Engine:
+    return arithmetic.engine(load_model(model, device))
 
 
 def network_of(agent: Path | None, model: Model) -> ControlNetwork | None:
@@ -80,7 +85,7 @@ def gather_part(part: Part) -> Path:
     """Track videos by rules and by the agent, with chance, and write what was seen."""
     if part.out.exists():
         return part.out
-    engine, settings, chance = engine_of(part.model, part.device), part.settings, part.chance()
+    engine, settings, chance = part.engine(), part.settings, part.chance()
     videos = encode_each(engine, part.clips())
     rows = len(videos) * settings.rows
     network = network_of(part.agent, engine.model)
@@ -110,7 +115,7 @@ def fork_part(part: Part) -> Path:
     """Track videos by the agent, and write what the memory's actions gave at some frames."""
     if part.out.exists():
         return part.out
-    engine = engine_of(part.model, part.device)
+    engine = part.engine()
     network = network_of(part.agent, engine.model)
     assert network is not None
     rollouts = Rollouts(engine, encode_each(engine, part.clips()))
@@ -142,7 +147,7 @@ class Trial:
 def try_part(trial: Trial) -> list[float]:
     """The mean quality of each video's frames under the agent."""
     part = trial.part
-    engine = engine_of(part.model, part.device)
+    engine = part.engine()
     network = network_of(part.agent, engine.model)
     assert network is not None
     rollouts = Rollouts(engine, encode_each(engine, part.clips()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from sam2rl_tracker.control.agent import ControlAgent, load_control_agent, look_size_of, save_control_agent
 from sam2rl_tracker.control.network import ControlNetwork
 from sam2rl_tracker.control.observation import GROUPS
-from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.learning import seeds
 from sam2rl_tracker.learning.environment import MemoryOfManyVideos
@@ -78,6 +78,7 @@ def learn(
     settings: LearnSettings | None = None,
     executor: Executor = HERE,
     report: Callable[[str], None] = lambda text: None,
+    arithmetic: Arithmetic = PLAIN,
 ) -> Learning:
     """Learn an agent, or go on with a learning that was interrupted.
 
@@ -90,6 +91,7 @@ def learn(
         settings: Of the learning; None = the defaults.
         executor: Where videos are tracked.
         report: Is called with a line of text per stage.
+        arithmetic: What the network computes in, also where stages are validated.
 
     Raises:
         Sam2rlError: Nothing to learn from, a validation that overlaps it, or the folder is of other settings.
@@ -103,8 +105,9 @@ def learn(
     refuse_overlap(sources, judges)
     folder = out.with_name(f"{out.name}.run")
     with locked(folder, "learning"):
-        _keep_settings(folder, {"train": list(train), "validate": validate, "model": loaded.hash, **settings.as_json()})
-        run = _Run(loaded, model, device, tuple(sources), judges[0], folder, settings, executor, report)
+        about = {"train": list(train), "validate": validate, "model": loaded.hash, **asdict(arithmetic)}
+        _keep_settings(folder, {**about, **settings.as_json()})
+        run = _Run(loaded, model, device, tuple(sources), judges[0], folder, settings, executor, report, arithmetic)
         return run.learn(out)
 
 
@@ -113,7 +116,7 @@ def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    begun = json.loads(path.read_text())
+    begun = {**asdict(PLAIN), **json.loads(path.read_text())}
     different = [f"{key}={begun.get(key)}" for key in settings if begun.get(key) != settings[key]]
     if different:
         raise Sam2rlError(
@@ -132,6 +135,7 @@ class _Run:
     settings: LearnSettings
     executor: Executor
     report: Callable[[str], None]
+    arithmetic: Arithmetic
 
     @one_thread()
     def learn(self, out: Path) -> Learning:
@@ -172,6 +176,7 @@ class _Run:
                 self.settings,
                 agent,
                 folder / f"{start:06d}.safetensors",
+                self.arithmetic,
             )
             for start in range(0, videos, PART)
         ]
@@ -243,7 +248,7 @@ class _Run:
             return path
         loaded = load_control_agent(agent)
         loaded.network.to(self.loaded.device)
-        engine = Engine(self.loaded)
+        engine = self.arithmetic.engine(self.loaded)
         settings = self.settings
         first = settings.rounds * settings.videos + 500_000
         numbers = iter(range(first, first + 10**6, _PPO_VIDEOS))
@@ -269,7 +274,10 @@ class _Run:
             videos = len(self.judge.objects) if self.judge.preset is None else VALIDATION
             settings = self.settings
             trials = [
-                Trial(Part(self.model, self.device, (self.judge,), first, settings, agent, path), settings.control)
+                Trial(
+                    Part(self.model, self.device, (self.judge,), first, settings, agent, path, self.arithmetic),
+                    settings.control,
+                )
                 for first in range(0, videos, PART)
             ]
             found = {}
@@ -298,6 +306,7 @@ class _Run:
             "blind_to": list(GROUPS.get(self.settings.leave_out, ())),
             "versions": versions(AGENT_PACKAGES),
             "python": python_version(),
+            **asdict(self.arithmetic),
         }
         save_control_agent(ControlAgent(network.eval(), self.loaded.hash, record), path)
 

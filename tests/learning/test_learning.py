@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 import sam2rl_tracker.learning as learning
 from sam2rl_tracker.control.agent import load_control_agent, packaged_agent
 from sam2rl_tracker.control.decide import Decision, decide
-from sam2rl_tracker.engine import Engine, load_model
+from sam2rl_tracker.engine import Arithmetic, Engine, load_model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.learning.learn import learn
@@ -163,3 +163,7 @@ def test_a_learning_is_repeatable_and_goes_on(tmp_path) -> None:
     changes[0] = "videos=32"
     with pytest.raises(Sam2rlError, match="was begun with videos=16"):
         run("a.safetensors")
+    settings = parse_learn_settings(["videos=16", *changes[1:]])
+    more = ("nano", "cpu", settings)
+    with pytest.raises(Sam2rlError, match="was begun with dtype=float32"):
+        learn(["generated"], str(workspace), tmp_path / "a.safetensors", *more, arithmetic=Arithmetic("bfloat16"))
