@@ -23,7 +23,9 @@ from sam2rl_tracker.cli.cluster import (
     slurm_status,
 )
 from sam2rl_tracker.cli.options import (
+    Compile,
     Devices,
+    Dtype,
     Folder,
     Jobs,
     Json,
@@ -48,6 +50,8 @@ def evaluate(
     trackers: Annotated[list[str], typer.Argument(metavar="TRACKER...", help="Names from the workspace's registry.")],
     model: Model = "nano",
     device: Devices = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     jobs: Jobs = None,
     per_device: PerDevice = None,
     slurm: UseSlurm = False,
@@ -70,7 +74,8 @@ def evaluate(
     part = choose_shard(shard, cluster)
     executor = choose_executor(folder, jobs, device, per_device, cluster)
     workspace = open_workspace(folder)
-    shares = part.of(plan_shares(workspace, trackers, size, model, device, os.environ.get(AGENTS_VARIABLE)))
+    agents = os.environ.get(AGENTS_VARIABLE)
+    shares = part.of(plan_shares(workspace, trackers, size, model, device, agents, dtype, compile))
     checked_workspace(folder, only={name for share in shares for name in share.sequences})
     tally = Tally(workspace)
     failures = list[dict[str, Any]]()

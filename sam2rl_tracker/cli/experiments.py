@@ -21,8 +21,10 @@ from sam2rl_tracker.cli.cluster import (
     detaching,
 )
 from sam2rl_tracker.cli.options import (
+    Compile,
     Device,
     Devices,
+    Dtype,
     Json,
     Model,
     PerDevice,
@@ -77,6 +79,8 @@ def benchmark(
     seeds: Annotated[int, typer.Option(min=1, help="Agents of so many seeds on the first 4 videos.")] = 3,
     model: Model = "nano",
     device: Devices = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes that train, search and track.", show_default="2, or 1 on each device"),
@@ -89,6 +93,7 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
+    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.evaluation.methods import REFERENCE
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.benchmark_tables import make_tables
@@ -111,6 +116,7 @@ def benchmark(
         searched=plan.searched if searched is None else searched,
         seeds=seeds,
         trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
+        arithmetic=Arithmetic(dtype, compile),
     )
     with detaching(cluster, folder), console.status("Starting") as status:
 
@@ -135,15 +141,18 @@ def bench_simulate(
     samples: Annotated[int, typer.Option(min=1)] = 4096,
     model: Model = "nano",
     device: Device = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Simulated frames per second: stock SAM 2 rollout by rollout, batched, and memoised over a training."""
+    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import simulation_speed
 
     with console.status("Measuring") as status:
         result = simulation_speed.bench_simulate(
-            model, device, frames, rows, iterations, samples, seed, report=status.update
+            model, device, frames, rows, iterations, samples, seed, status.update, Arithmetic(dtype, compile)
         )
     if as_json:
         print_json(result.as_json())
@@ -164,17 +173,21 @@ def bench_predict(
     ] = None,
     model: Model = "nano",
     device: Device = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
     input_size: Annotated[int | None, typer.Option(help="Another one than the named model's, in pixels.")] = None,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Instead of float32.")] = False,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="The same as --dtype bfloat16.")] = False,
     as_json: Json = False,
 ) -> None:
     """What a simulated step costs under a full bank, by batch size, beside the machine's product of matrices."""
+    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import prediction_speed
 
+    arithmetic = Arithmetic("bfloat16" if bfloat16 else dtype, compile)
     with console.status("Measuring") as status:
         result = prediction_speed.bench_predict(
-            model, device, random_weights, input_size, rows or (1, 4, 16, 64), bfloat16, status.update
+            model, device, random_weights, input_size, rows or (1, 4, 16, 64), arithmetic, status.update
         )
     if as_json:
         print_json(result.as_json())
@@ -200,17 +213,20 @@ def bench_track(
     ] = None,
     model: Model = "nano",
     device: Device = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     random_weights: Annotated[bool, typer.Option(help="A named model's real size, without its download.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Speed and growth of memory beside stock SAM2VideoPredictor, and what policies cost, in turns in one run."""
+    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import tracking_speed
 
     cases = [tracking_speed.Case.parse(text) for text in case or []]
     with console.status("Measuring") as status:
         result = tracking_speed.bench_track(
-            cases, model, policy or (), device, random_weights, seed, report=status.update
+            cases, model, policy or (), device, random_weights, seed, status.update, Arithmetic(dtype, compile)
         )
     if as_json:
         print_json(result.as_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,10 @@ from sam2rl_tracker.cli.cluster import (
     slurm_status,
 )
 from sam2rl_tracker.cli.options import (
+    Compile,
     Device,
     Devices,
+    Dtype,
     Jobs,
     Json,
     PerDevice,
@@ -123,6 +126,8 @@ def model_score(
     beam: Annotated[list[int] | None, typer.Option(min=1, help="Width of a search for the best; repeat it.")] = None,
     jobs: Jobs = None,
     device: Devices = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     per_device: PerDevice = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder that keeps each scene's scores: the same command goes on from there.")
@@ -134,6 +139,7 @@ def model_score(
     as_json: Json = False,
 ) -> None:
     """How well a model tracks unseen generated scenes, with several memory policies."""
+    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments.score import POLICIES, Scenes, score_model
     from sam2rl_tracker.media.files import check_output_folder
 
@@ -144,14 +150,24 @@ def model_score(
     cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
     executor = choose_executor(out or Path(), jobs, device, per_device, cluster)
     scenes = Scenes(count, seed, frames, objects, preset)
-    chosen = (policy or POLICIES, beam or (), executor)
+    track_scenes = partial(
+        score_model,
+        name,
+        device,
+        scenes,
+        policy or POLICIES,
+        beam or (),
+        executor,
+        folder=out,
+        arithmetic=Arithmetic(dtype, compile),
+    )
     with detaching(cluster, out):
         if slurm:
             with TasksView(count, status=lambda: slurm_status(executor)) as view:
-                result = score_model(name, device, scenes, *chosen, folder=out, on_wait=view.update, on_end=view.end)
+                result = track_scenes(on_wait=view.update, on_end=view.end)
         else:
             with console.status("Tracking") as status:
-                result = score_model(name, device, scenes, *chosen, report=status.update, folder=out)
+                result = track_scenes(report=status.update)
     if as_json:
         print_json(result.as_json())
         return

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from sam2rl_tracker.runs.variables import DEVICE_VARIABLE, MODEL_VARIABLE
+from sam2rl_tracker.runs.variables import COMPILE_VARIABLE, DEVICE_VARIABLE, DTYPE_VARIABLE, MODEL_VARIABLE
 
 ON_OWN_TRUTH = "on the ground truth that they are scored on"
 console = Console(stderr=True)  # for people; stdout is for results
@@ -20,6 +20,13 @@ Policy = Annotated[str, typer.Option(help="NAME[:key=value,...] or module:Class:
 Device = Annotated[
     str | None,
     typer.Option(envvar=DEVICE_VARIABLE, help="cpu, cuda, cuda:N or mps; by default the best there is."),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(envvar=DTYPE_VARIABLE, help="float32, or bfloat16: coarser, faster on GPUs and newer processors."),
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", envvar=COMPILE_VARIABLE, help="Compile the network's steps first: for long runs.")
 ]
 Devices = Annotated[
     str | None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sam2rl_tracker.cli.options import Device, Json, Model, Policy, console, print_json, say
+from sam2rl_tracker.cli.options import Compile, Device, Dtype, Json, Model, Policy, console, print_json, say
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def track(
     policy: Policy = "recency",
     model: Model = "nano",
     device: Device = None,
-    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 (faster on a GPU).")] = "float32",
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     exact: Annotated[
         bool,
         typer.Option("--exact", help="One object at a time, on one CPU thread: slower; to compare masks to the pixel."),
@@ -146,6 +147,7 @@ def track(
                 policy=policy,
                 device=device,
                 dtype=dtype,
+                compile=compile,
                 exact=exact,
                 overlay_file=overlay,
                 trace_file=trace,

@@ -27,7 +27,9 @@ from sam2rl_tracker.cli.cluster import (
 )
 from sam2rl_tracker.cli.options import (
     ON_OWN_TRUTH,
+    Compile,
     Devices,
+    Dtype,
     Folder,
     Jobs,
     Json,
@@ -57,6 +59,8 @@ def train(
     object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
     model: Model = "nano",
     device: Devices = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     preset: Annotated[
         str, typer.Option(help="default, or paper: SAM2RL's budget and PPO alone, for an hour or more.")
     ] = "default",
@@ -85,12 +89,14 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
+    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.training.settings import parse_settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import train_all
     from sam2rl_tracker.vot.clips import objects_of
 
+    arithmetic = Arithmetic(dtype, compile)
     cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
     part = choose_shard(shard, cluster)
     executor = choose_executor(folder, jobs, device, per_device, cluster)
@@ -103,7 +109,7 @@ def train(
     if not objects.found:
         say(f"Shard {part} has nothing to do.")
     tasks = [
-        Task(folder, name, k, model, device, replace(chosen, seed=one), store_mb=store_mb)
+        Task(folder, name, k, model, device, replace(chosen, seed=one), store_mb=store_mb, arithmetic=arithmetic)
         for name, k in objects.found
         for one in (seed if seed else [chosen.seed])
     ]
@@ -262,6 +268,8 @@ def search(
     object_id: Annotated[int | None, typer.Option("--object", help="Only this object of each sequence.")] = None,
     model: Model = "nano",
     device: Devices = None,
+    dtype: Dtype = "float32",
+    compile: Compile = False,
     budget: Annotated[int, typer.Option(min=1, help="Simulated steps for each search.")] = 4096,
     width: Annotated[int, typer.Option(min=1, help="Of the wide beam that estimates the ceiling.")] = 16,
     control: Annotated[str, typer.Option(help="What is searched for: memory, output or both.")] = "memory",
@@ -280,6 +288,7 @@ def search(
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
     from sam2rl_tracker.agents.store import agents_folder
+    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.media.files import check_output_folder
     from sam2rl_tracker.report.style import check_figure
@@ -290,6 +299,7 @@ def search(
     from sam2rl_tracker.vot.clips import objects_of
     from sam2rl_tracker.vot.workspace import open_workspace
 
+    arithmetic = Arithmetic(dtype, compile)
     cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
     part = choose_shard(shard, cluster)
     executor = choose_executor(folder, jobs, device, per_device, cluster)
@@ -312,7 +322,7 @@ def search(
     if not objects.found:
         say(f"Shard {part} has nothing to do.")
     settings = Settings(seed=seed, control=control, pointers=pointers)
-    subjects = [Task(folder, name, k, model, device, settings) for name, k in objects.found]
+    subjects = [Task(folder, name, k, model, device, settings, arithmetic=arithmetic) for name, k in objects.found]
     tasks = search_tasks(subjects, budget, width, save)
     found: dict[SearchTask, SearchResult] = {}
     view = TasksView(len(tasks), lambda one: _object_name(one.task), lambda: slurm_status(executor))

@@ -1,5 +1,6 @@
 """SAM 2 with an explicit memory bank. The only part of the package that imports `sam2`."""
 
+from sam2rl_tracker.engine.arithmetic import PLAIN, Arithmetic
 from sam2rl_tracker.engine.catalogue import HUB_MODELS, packaged_models, resolve_model
 from sam2rl_tracker.engine.devices import resolve_device
 from sam2rl_tracker.engine.engine import Engine
@@ -25,6 +26,8 @@ __all__ = [
     "HUB_MODELS",
     "MAX_POINTERS",
     "MEMORY_SLOTS",
+    "PLAIN",
+    "Arithmetic",
     "Candidates",
     "Chosen",
     "Engine",

@@ -37,6 +37,7 @@ class Engine:
     Args:
         model: The loaded network.
         dtype: float32, or bfloat16 to run under autocast, which is faster and coarser.
+        compiled: Whether the network's steps are compiled first.
 
     Shapes: S = the model's input size, h = w = S / 16, C = model width, D = memory width, K = 3 candidates.
     """
@@ -44,10 +45,11 @@ class Engine:
     exact = False
     """Whether all is computed by SAM 2's own operations."""
 
-    def __init__(self, model: Model, dtype: torch.dtype = torch.float32):
+    def __init__(self, model: Model, dtype: torch.dtype = torch.float32, compiled: bool = False):
         self.model = model
         self.device = model.device
         self.dtype = dtype
+        self.compiled = compiled
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode():

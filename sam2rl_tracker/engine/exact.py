@@ -1,7 +1,7 @@
 """Exact mode: an engine whose results have the bits of stock SAM 2.
 
-Rows of a batch differ from the same rows alone in their last bits. Exact mode therefore takes one row at a time. For
-stock SAM 2's bits, run it in float32 and on one CPU thread (`one_thread`), as several threads split sums.
+Rows of a batch differ from the same rows alone in their last bits. Exact mode therefore takes one row at a time, in
+float32. For stock SAM 2's bits, run it on one CPU thread (`one_thread`), as several threads split sums.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ class ExactEngine(Engine):
 
     Args:
         model: The loaded network.
-        dtype: float32 for stock SAM 2's bits, or bfloat16 to run under autocast.
         math_attention: Compute all attention behind the image encoder by PyTorch's plain kernel. Code that was forked
             from SAM 2's first release does so on machines without a GPU. The last bits differ.
     """
 
     exact = True
 
-    def __init__(self, model: Model, dtype: torch.dtype = torch.float32, math_attention: bool = False):
-        super().__init__(model, dtype)
+    def __init__(self, model: Model, math_attention: bool = False):
+        super().__init__(model)
         self._math_attention = math_attention
 
     @torch.inference_mode()

@@ -11,7 +11,16 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sam2rl_tracker.engine import MAX_POINTERS, MEMORY_SLOTS, Engine, FixedShape, FrameRecord, Model
+from sam2rl_tracker.engine import (
+    MAX_POINTERS,
+    MEMORY_SLOTS,
+    PLAIN,
+    Arithmetic,
+    Engine,
+    FixedShape,
+    FrameRecord,
+    Model,
+)
 from sam2rl_tracker.experiments.timing import measured_model, median_seconds
 from sam2rl_tracker.policies.bank import bank_selection
 from sam2rl_tracker.runs.provenance import Provenance
@@ -44,7 +53,6 @@ class PredictSpeeds:
         ceiling_tflops: TFLOP/s of a product of large matrices in the same precision, measured in this run.
         made_with: What the numbers depend on.
         input_size: Of the model, in pixels.
-        dtype: "float32" or "bfloat16".
     """
 
     lines: tuple[PredictSpeed, ...]
@@ -52,14 +60,13 @@ class PredictSpeeds:
     ceiling_tflops: float
     made_with: Provenance
     input_size: int
-    dtype: str
 
     def as_json(self) -> dict[str, Any]:
         return {
             "predict": [asdict(line) for line in self.lines],
             "tflop_per_frame": self.tflop_per_frame,
             "ceiling_tflops": self.ceiling_tflops,
-            "settings": {**self.made_with.as_json(0), "input_size": self.input_size, "dtype": self.dtype},
+            "settings": {**self.made_with.as_json(0), "input_size": self.input_size},
         }
 
 
@@ -69,7 +76,7 @@ def bench_predict(
     random_weights: bool = False,
     input_size: int | None = None,
     rows: Sequence[int] = (1, 4, 16, 64),
-    bfloat16: bool = False,
+    arithmetic: Arithmetic = PLAIN,
     report: Callable[[str], None] = lambda text: None,
 ) -> PredictSpeeds:
     """Measure what a simulated step costs: one image, a full bank in every row, all predicted and encoded as memories.
@@ -80,21 +87,20 @@ def bench_predict(
         random_weights: Build a named hub model with random weights: its speed without its download.
         input_size: Another input size for such a model, in pixels; a multiple of 32.
         rows: Batch sizes.
-        bfloat16: Run under autocast.
+        arithmetic: What the network computes in.
         report: Is called with one line of text per step.
 
     Raises:
         Sam2rlError: See `measured_model`.
     """
     loaded = measured_model(model, device, random_weights, input_size=input_size)
-    dtype = torch.bfloat16 if bfloat16 else torch.float32
-    engine = Engine(loaded, dtype)
+    engine = arithmetic.engine(loaded)
     step = _full_bank(engine, loaded)
     with FlopCounterMode(display=False) as counter:
         step(1)
     flops = counter.get_total_flops()
     report("ceiling")
-    ceiling = _ceiling(loaded.device, dtype)
+    ceiling = _ceiling(loaded.device, engine.dtype)
     lines = []
     for count in rows:
         report(f"{count} rows")
@@ -114,9 +120,8 @@ def bench_predict(
         lines=tuple(lines),
         tflop_per_frame=round(flops / 1e12, 5),
         ceiling_tflops=round(ceiling, 3),
-        made_with=Provenance.of(loaded),
+        made_with=Provenance.of(loaded, arithmetic),
         input_size=loaded.network.image_size,
-        dtype="bfloat16" if bfloat16 else "float32",
     )
 
 

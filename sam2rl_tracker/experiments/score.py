@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Model, load_model, one_thread
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.intervals import bootstrap_interval
 from sam2rl_tracker.evaluation.measures import FrameCounts, count_frames, measure_object
@@ -107,6 +107,7 @@ class SceneTask:
         policies: As `make_policy` takes them.
         beams: Widths.
         inputs: What the files of the model's folder were when the task was made: see `runs.tasks.state_of`.
+        arithmetic: What the network computes in.
     """
 
     folder: Path
@@ -117,6 +118,7 @@ class SceneTask:
     policies: tuple[str, ...]
     beams: tuple[int, ...]
     inputs: str
+    arithmetic: Arithmetic = PLAIN
 
     kind: ClassVar[str] = "score"
 
@@ -141,6 +143,7 @@ def score_model(
     folder: Path | None = None,
     on_wait: Callable[[Sequence[SceneTask]], None] = unwatched,
     on_end: Callable[[SceneTask], None] = lambda task: None,
+    arithmetic: Arithmetic = PLAIN,
 ) -> ModelScore:
     """Track generated scenes with every policy; search each scene's best decisions by beams.
 
@@ -155,6 +158,7 @@ def score_model(
         folder: Keeps each scene's scores: the same call goes on from there. None = they are not kept.
         on_wait: See `Executor.run`.
         on_end: Is called with each scene that was tracked.
+        arithmetic: What the network computes in.
 
     Raises:
         Sam2rlError: The model or a policy is unknown, scenes cannot be generated so, or some failed; those that were
@@ -163,8 +167,8 @@ def score_model(
     with _folder(folder) as kept:
         like, inputs = replace(scenes, count=1, seed=0), state_of(Path(model)) if Path(model).is_dir() else ""
         tasks = [
-            SceneTask(kept, model, device, scenes.seed + i, like, tuple(policies), tuple(beams), inputs)
-            for i in range(scenes.count)
+            SceneTask(kept, model, device, seed, like, tuple(policies), tuple(beams), inputs, arithmetic)
+            for seed in range(scenes.seed, scenes.seed + scenes.count)
         ]
         found: dict[SceneTask, SceneScores] = {}
         for outcome in run_tasks(executor, tasks, on_wait):
@@ -239,7 +243,7 @@ def _score_scene(task: SceneTask) -> SceneScores:
     truth = scene.labels[None] == np.arange(1, scenes.objects + 1)[:, None, None, None]  # [objects, T, h, w]
     scored = {}
     for policy in task.policies:
-        tracker = Tracker(model, policy, num_frames=scenes.frames)
+        tracker = Tracker(model, policy, num_frames=scenes.frames, **asdict(task.arithmetic))
         masks = [tracker.initialize(scene.images[0], truth[:, 0])]
         masks += [tracker.track(image) for image in scene.images[1:]]
         found = np.stack(masks, axis=1)  # [objects, T, h, w]
@@ -250,11 +254,11 @@ def _score_scene(task: SceneTask) -> SceneScores:
     if scenes.objects == 1:
         clip = Clip(list(scene.images), truth[0], np.ones(scenes.frames, dtype=bool))
         for width in task.beams:
-            simulator = Simulator(Engine(model), clip)
+            simulator = Simulator(task.arithmetic.engine(model), clip)
             path = simulator.rollout(beam(simulator, width).actions)
             masks = [truth[:, 0], *(simulator.output(state)[None] for state in path)]
             scored[f"beam {width}"] = [_score(np.concatenate(masks), truth[0], sees_truth=True)]
-    return SceneScores(scored, Provenance.of(model))
+    return SceneScores(scored, Provenance.of(model, task.arithmetic))
 
 
 SCORE = Kind(SceneTask, _score_scene, _read)

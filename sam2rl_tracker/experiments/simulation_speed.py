@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import torch
 
-from sam2rl_tracker.engine import Engine, Model, load_model, one_thread
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Engine, load_model, one_thread
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.experiments.timing import REPEATS
@@ -97,6 +97,7 @@ def bench_simulate(
     samples: int = Settings.samples,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
+    arithmetic: Arithmetic = PLAIN,
 ) -> SimulationSpeed:
     """Measure simulated frames per second on a generated video, on one thread.
 
@@ -113,6 +114,7 @@ def bench_simulate(
         samples: Of each.
         seed: Of the generated video, the rollouts and the training.
         report: Is called with one line of text per step.
+        arithmetic: What the simulator computes in; stock SAM 2 computes in float32, uncompiled.
 
     Raises:
         Sam2rlError: See `load_model` and `Simulator`.
@@ -120,10 +122,11 @@ def bench_simulate(
     loaded = load_model(model, device)
     scene = generate_scene(seed, frames=frames, size=loaded.network.image_size)
     clip = Clip(list(scene.images), scene.labels == 1, np.ones(frames, dtype=bool))
-    stock_fps, batched_fps = _stock_and_batched(loaded, clip, rows, seed, report)
+    engine = arithmetic.engine(loaded)
+    stock_fps, batched_fps = _stock_and_batched(engine, clip, rows, seed, report)
     memoised_rows = min(rows, Task.rows)  # as in training
     settings = Settings(iterations=iterations, samples=samples, seed=seed)
-    progress, curve = _memoised(loaded, clip, memoised_rows, settings, report)
+    progress, curve = _memoised(engine, clip, memoised_rows, settings, report)
     total = progress.simulating + progress.learning
     return SimulationSpeed(
         stock_fps=round(stock_fps, 1),
@@ -135,17 +138,17 @@ def bench_simulate(
         learning_share=round(progress.learning / total, 3),
         resident_mb=round(psutil.Process().memory_info().rss / 2**20),
         curve=curve,
-        made_with=Provenance.of(loaded),
+        made_with=Provenance.of(loaded, arithmetic),
         settings=SimulationSettings(seed, frames, rows, memoised_rows, iterations, samples),
     )
 
 
 def _stock_and_batched(
-    model: Model, clip: Clip, rows: int, seed: int, report: Callable[[str], None]
+    engine: Engine, clip: Clip, rows: int, seed: int, report: Callable[[str], None]
 ) -> tuple[float, float]:
     """Frames per second of stock SAM 2 and of the simulator without memoisation, which run in turns."""
-    predictor = stock_predictor(model)
-    plain = Simulator(Engine(model), clip, rows=rows, memoise=False)
+    model, predictor = engine.model, stock_predictor(engine.model)
+    plain = Simulator(engine, clip, rows=rows, memoise=False)
     random = np.random.default_rng(seed)
     stock_times, batched_times = [], []
     for turn in range(REPEATS + 1):  # the first one warms up
@@ -167,7 +170,7 @@ def _stock_and_batched(
 
 
 def _memoised(
-    model: Model, clip: Clip, rows: int, settings: Settings, report: Callable[[str], None]
+    engine: Engine, clip: Clip, rows: int, settings: Settings, report: Callable[[str], None]
 ) -> tuple[TrainingProgress, Curve]:
     """Where a training ends, and its (steps, frames/s, reuse so far) after each iteration."""
     curve: list[tuple[int, float, float]] = []
@@ -177,6 +180,6 @@ def _memoised(
         curve.append((progress.steps, round(progress.speed, 1), round(progress.reuse, 4)))
 
     with TemporaryDirectory() as folder:
-        simulator = Simulator(Engine(model), clip, rows=rows)
+        simulator = Simulator(engine, clip, rows=rows)
         progress = train(simulator, settings, Path(folder), on_iteration).progress
     return progress, tuple(curve)

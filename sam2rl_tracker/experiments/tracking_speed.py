@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import torch
 
-from sam2rl_tracker.engine import Model
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Model
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.experiments.timing import measured_model, wait
@@ -129,6 +129,7 @@ def bench_track(
     random_weights: bool = False,
     seed: int = 0,
     report: Callable[[str], None] = lambda text: None,
+    arithmetic: Arithmetic = PLAIN,
 ) -> TrackSpeeds:
     """Track the same generated video with every policy and with stock SAM 2, in turns of 5 frames.
 
@@ -145,6 +146,7 @@ def bench_track(
         random_weights: Build a named hub model with random weights: its speed without its download.
         seed: Of the generated video, and of random weights.
         report: Is called with one line of text per step.
+        arithmetic: What our trackers compute in; stock SAM 2 computes in float32, uncompiled.
 
     Raises:
         Sam2rlError: See `measured_model`; or a policy is unknown.
@@ -157,13 +159,13 @@ def bench_track(
     for case, named in plan:
         title = f"{case.objects} object{'s' * (case.objects > 1)}, {case.frames} frames"
         report(f"{title}: speed")
-        times = _interleaved(loaded, dict.fromkeys([*named, REFERENCE_POLICY]), case, seed)
+        times = _interleaved(loaded, dict.fromkeys([*named, REFERENCE_POLICY]), case, seed, arithmetic)
         stock = times[STOCK]
         endured = dict.fromkeys([*named, STOCK], _Endurance())
         if case.frames > 2 * SETTLED:
             for name in endured:
                 report(f"{title}: memory, {name}")
-                endured[name] = run_apart(_endure, name, model, device, random_weights, case, seed)
+                endured[name] = run_apart(_endure, name, model, device, random_weights, case, seed, arithmetic)
         lines += [
             TrackSpeed(
                 policy=policy,
@@ -180,12 +182,14 @@ def bench_track(
             )
             for policy in named
         ]
-    return TrackSpeeds(tuple(lines), Provenance.of(loaded), seed)
+    return TrackSpeeds(tuple(lines), Provenance.of(loaded, arithmetic), seed)
 
 
-def _interleaved(model: Model, policies: Iterable[str], case: Case, seed: int) -> dict[str, list[float]]:
+def _interleaved(
+    model: Model, policies: Iterable[str], case: Case, seed: int, arithmetic: Arithmetic
+) -> dict[str, list[float]]:
     """Seconds per turn of every policy and of stock."""
-    runs = {name: _frames(name, model, case, seed) for name in (*policies, STOCK)}
+    runs = {name: _frames(name, model, case, seed, arithmetic) for name in (*policies, STOCK)}
     times = _in_turns(list(runs.values()), case.frames // TURN, model.device)
     return {name: seconds[WARM_UP:] for name, seconds in zip(runs, times, strict=True)}
 
@@ -206,16 +210,24 @@ def _in_turns(runs: Sequence[Iterator[None]], turns: int, device: torch.device) 
     return times
 
 
-def _endure(name: str, model_name: str, device: str | None, random_weights: bool, case: Case, seed: int) -> _Endurance:
+def _endure(
+    name: str,
+    model_name: str,
+    device: str | None,
+    random_weights: bool,
+    case: Case,
+    seed: int,
+    arithmetic: Arithmetic,
+) -> _Endurance:
     model = measured_model(model_name, device, random_weights, seed)
     extra = 40 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
     with torch.inference_mode():
-        long = _frames(name, model, Case(case.objects, case.frames + extra), seed)
+        long = _frames(name, model, Case(case.objects, case.frames + extra), seed, arithmetic)
         _skip(long, SETTLED)
         settled = _memory_mb(model.device)
         _skip(long, case.frames - 1 - SETTLED)
         growth = _memory_mb(model.device) - settled
-        fresh = _frames(name, model, Case(case.objects, SETTLED + extra + 1), seed)
+        fresh = _frames(name, model, Case(case.objects, SETTLED + extra + 1), seed, arithmetic)
         _skip(fresh, SETTLED)
     late, early = _in_turns([long, fresh], extra // TURN, model.device)
     return _Endurance(round(growth, 1), round(_ratio(late, early), 3))
@@ -231,7 +243,7 @@ def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
-def _frames(name: str, model: Model, case: Case, seed: int) -> Iterator[None]:
+def _frames(name: str, model: Model, case: Case, seed: int, arithmetic: Arithmetic) -> Iterator[None]:
     """Track a video by a policy or by `STOCK`; yields after every frame but the first."""
     size = model.network.image_size
     scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
@@ -240,7 +252,7 @@ def _frames(name: str, model: Model, case: Case, seed: int) -> Iterator[None]:
     images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
     masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
     if name != STOCK:
-        tracker = Tracker(model, name)
+        tracker = Tracker(model, name, **asdict(arithmetic))
         tracker.initialize(images[0], masks)
         for image in images[1:]:
             tracker.track(image)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import torch
 
-from sam2rl_tracker.engine import Model
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Model
 
 # Packages whose versions are told,
 RESULT_PACKAGES = ("sam2rl_tracker", "sam2", "torch")  # beside each result of the VOT toolkit;
@@ -36,6 +36,8 @@ class Provenance:
         device_name: A GPU's own name; the kind for all others.
         threads: That PyTorch computes with on the CPU.
         torch: PyTorch's version with its build, such as "2.9.0+cu128".
+        dtype: "float32" or "bfloat16", that the network computed in.
+        compile: Whether its steps were compiled.
     """
 
     model: str
@@ -44,13 +46,16 @@ class Provenance:
     device_name: str
     threads: int
     torch: str
+    dtype: str = PLAIN.dtype
+    compile: bool = PLAIN.compile
 
     @classmethod
-    def of(cls, model: Model) -> Provenance:
+    def of(cls, model: Model, arithmetic: Arithmetic = PLAIN) -> Provenance:
         """That of what this process computes with a model, now."""
         kind = model.device.type
         name = torch.cuda.get_device_name(model.device) if kind == "cuda" else kind
-        return cls(model.name, model.hash, kind, name, torch.get_num_threads(), torch.__version__)
+        threads, built = torch.get_num_threads(), torch.__version__
+        return cls(model.name, model.hash, kind, name, threads, built, **asdict(arithmetic))
 
     def result_line(self) -> str:
         """A line that is stored with each result of the VOT toolkit.
@@ -59,7 +64,8 @@ class Provenance:
         results are handed in.
         """
         packages = ", ".join(f"{name} {number}" for name, number in versions(RESULT_PACKAGES).items())
-        return f"{Path(self.model).name} {self.model_hash}, {self.device}, {packages}"
+        how = f" {self.dtype}" * (self.dtype != PLAIN.dtype) + " compiled" * self.compile
+        return f"{Path(self.model).name} {self.model_hash}, {self.device}{how}, {packages}"
 
     def as_json(self, seed: int) -> dict[str, Any]:
         """Fields of `settings` in the JSON documents of `bench`, `model score` and `benchmark`."""
@@ -69,6 +75,8 @@ class Provenance:
             "device": self.device_name,
             "threads": self.threads,
             "torch": self.torch,
+            "dtype": self.dtype,
+            "compile": self.compile,
             "seed": seed,
         }
 

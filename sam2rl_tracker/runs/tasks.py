@@ -40,6 +40,9 @@ _KINDS = {
 _NOT_WHAT = frozenset({"workspace", "folder", "device", "rows", "store_mb"})
 """Fields that say where a task is worked on and how fast. Its result is the same."""
 
+_BEFORE = (("arithmetic", {"dtype": "float32", "compile": False}), ("dtype", "float32"), ("compile", False))
+"""Fields that came later, with what tasks before had for them, whose results still count."""
+
 
 class FileTask(Protocol):
     """A task: a frozen dataclass of paths, texts, numbers, tuples of these, and such dataclasses."""
@@ -177,7 +180,8 @@ def digest_of(task: FileTask | TaskFile) -> str:
 
 def _what(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _what(one) for name, one in value.items() if name not in _NOT_WHAT}
+        counts = (item for item in value.items() if item[0] not in _NOT_WHAT and item not in _BEFORE)
+        return {name: _what(one) for name, one in counts}
     return value
 
 

@@ -8,5 +8,11 @@ MODEL_VARIABLE = "SAM2RL_MODEL"
 DEVICE_VARIABLE = "SAM2RL_DEVICE"
 """Where it runs."""
 
+DTYPE_VARIABLE = "SAM2RL_DTYPE"
+"""The numbers that it computes in, as `engine.Arithmetic` takes them."""
+
+COMPILE_VARIABLE = "SAM2RL_COMPILE"
+"""1 = its steps are compiled first."""
+
 AGENTS_VARIABLE = "SAM2RL_AGENTS"
 """The folder of agents, or one agent's file. The tracker reads it where it is told of no other."""

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.store import find_agent
 from sam2rl_tracker.control.agent import ControlAgent, load_control_agent, packaged_agent
 from sam2rl_tracker.engine import (
-    Engine,
+    PLAIN,
+    Arithmetic,
     ExactEngine,
     Features,
     FrameRecord,
@@ -42,7 +42,6 @@ from sam2rl_tracker.tracking.stopwatch import Stopwatch
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line
 
 _EXPECTED = 4  # images that are remembered; more would take memory
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(eq=False)
@@ -66,14 +65,20 @@ class Tracker:
         model: A name, Hugging Face id or folder (see `load_model`), or a loaded model, which trackers may share.
         policy: `NAME[:key=value,...]` or `module:Class[...]` (see `make_policy`), or a callable giving a fresh policy.
         device: cpu, cuda, cuda:N or mps; None takes the best there is. A loaded model is on its device already.
-        dtype: "float32", or "bfloat16" to run the network under autocast.
-        exact: Predict one object at a time, on one CPU thread; in float32 every mask is then stock SAM 2's. Otherwise
-            objects share a batch and all threads are used, which is faster and moves last bits.
+        dtype: "float32", or "bfloat16": coarser, and faster where the device multiplies it natively.
+        compile: Compile the network's steps first: for long videos.
+        exact: Predict one object at a time, in float32 and on one CPU thread; every mask is then stock SAM 2's on a
+            CPU. Otherwise objects share a batch and all threads are used, which is faster and moves last bits.
+            Policies whose decisions were made for such masks are always tracked so: see `arithmetic`.
         non_overlap: Give a pixel that several objects claim to the one with the highest logit. Only what is returned
             changes: memories hold the masks as predicted.
         num_frames: Length of the video, if known. Only videos shorter than 16 frames depend on it, in the last bits.
         agents: For a policy that is run by trained agents and was not given any: their folder, or one file; None takes
             the environment's SAM2RL_AGENTS.
+
+    Attributes:
+        model: The loaded model.
+        arithmetic: What the network really computes in.
 
     Images are RGB uint8 [height, width, 3], all of one size; masks bool [objects, height, width] at that size, in the
     order of `ids`.
@@ -96,21 +101,22 @@ class Tracker:
         device: str | None = None,
         *,
         dtype: str = "float32",
+        compile: bool = False,
         exact: bool = False,
         non_overlap: bool = False,
         num_frames: int | None = None,
         agents: StrPath | None = None,
     ):
-        if dtype not in DTYPES:
-            raise Sam2rlError(f"Dtype {dtype!r} is unknown: give one of {', '.join(DTYPES)}.")
+        arithmetic = Arithmetic(dtype, compile)
+        if exact and arithmetic != PLAIN:
+            raise Sam2rlError("Exact mode computes in float32 and uncompiled: leave out exact, or dtype and compile.")
         self._make_policy = make_policy(policy) if isinstance(policy, str) else policy
         self.model = model if isinstance(model, Model) else load_model(model, device)
         rule = self._make_policy()
         self._exact = exact or rule.exact
+        self.arithmetic = PLAIN if self._exact else arithmetic
         self._engine = (
-            ExactEngine(self.model, DTYPES[dtype], rule.math_attention)
-            if self._exact
-            else Engine(self.model, DTYPES[dtype])
+            ExactEngine(self.model, rule.math_attention) if self._exact else self.arithmetic.engine(self.model)
         )
         self._non_overlap = non_overlap
         self._num_frames = num_frames

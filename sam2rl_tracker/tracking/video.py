@@ -48,6 +48,8 @@ class Summary:
         changes: which objects were added, corrected and removed after the first frame, in a line; "" = none.
         missed: prompts on frames that never came, a sentence each: the video turned out to be shorter.
         dropped: frames of a live source that came while another was tracked, and were passed over.
+        dtype: the numbers that the network computed in.
+        compile: whether its steps were compiled.
     """
 
     frames: int
@@ -61,6 +63,8 @@ class Summary:
     changes: str = ""
     missed: list[str] = field(default_factory=list)
     dropped: int = 0
+    dtype: str = "float32"
+    compile: bool = False
 
     @property
     def fps(self) -> float:
@@ -90,6 +94,7 @@ def track_video(
     policy: str = "recency",
     device: str | None = None,
     dtype: str = "float32",
+    compile: bool = False,
     exact: bool = False,
     overlay_file: Path | None = None,
     trace_file: Path | None = None,
@@ -115,7 +120,7 @@ def track_video(
         end: the last one; None: the video's.
         backward: also track each object from its first prompt towards the first frame. Corrections play no part in
             that, and where objects meet, those that were tracked forwards keep their pixels.
-        model, policy, device, dtype, exact: as `Tracker` takes them.
+        model, policy, device, dtype, compile, exact: as `Tracker` takes them.
         overlay_file: an .mp4 with the objects coloured, and with prompts marked.
         trace_file: a JSONL file, one line per frame and object (see `Tracker.trace`).
         on_frame: called after every frame with how many are done and how many there are (None: unknown).
@@ -148,7 +153,8 @@ def track_video(
     failure: Sam2rlError | KeyboardInterrupt | None = None
     try:
         with open_outputs(Targets(out, overlay_file, trace_file, path, files, inputs), frames) as outputs:
-            make = partial(Tracker, policy=policy, dtype=dtype, exact=exact, non_overlap=True, num_frames=frames.count)
+            how = partial(Tracker, policy=policy, dtype=dtype, compile=compile, exact=exact)
+            make = partial(how, non_overlap=True, num_frames=frames.count)
             run = _Run(make(model, device=device), plan, frames, back, outputs, on_frame)
             with outputs.opened(), _stoppable(video):
                 try:
@@ -180,6 +186,7 @@ def track_video(
         changes=plan.changes(start, run.after),
         missed=plan.missed(run.after),
         dropped=source.dropped if isinstance(source, LiveSource) else 0,
+        **asdict(run.tracker.arithmetic),
     )
 
 

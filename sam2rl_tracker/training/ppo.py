@@ -25,6 +25,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecMonitor
 from torch.utils.tensorboard import SummaryWriter
 
+from sam2rl_tracker.engine import PLAIN
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.runs.folder import RunFolder, locked
 from sam2rl_tracker.training.cloning import clone
@@ -262,13 +263,14 @@ def _tensors(model: PPO) -> dict[str, np.ndarray]:
 
 
 def _keep_settings(run: RunFolder, simulator: Simulator, settings: Settings) -> None:
-    """A folder belongs to one subject and to one setting, but for the number of iterations and the patience.
+    """A folder belongs to one subject, arithmetic and setting, but for the number of iterations and the patience.
 
     Raises:
         Sam2rlError: It was begun with others.
     """
     decisive = {key: value for key, value in settings.as_json().items() if key not in _FREE}
-    other = run.keep_settings({"subject": simulator.identity, **decisive}, settings.assumed)
+    begun = {"subject": simulator.identity, **asdict(simulator.arithmetic), **decisive}
+    other = run.keep_settings(begun, {**asdict(PLAIN), **settings.assumed})
     if any(text.startswith("subject=") for text in other):
         raise Sam2rlError(
             f"{run.path} was begun on another video, truth or model: delete the folder to train from the start."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from sam2rl_tracker.agents.action import KEEP, OLDEST, Decision
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.files import agent_path, load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
-from sam2rl_tracker.engine import Model, one_thread
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Model, one_thread
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.folder import SEARCHES, write_json
@@ -37,6 +37,7 @@ class SearchResult:
         agent_method: How that was made.
         always: Quality where every frame replaces the oldest, simulated.
         sam2: Quality of SAM 2's own rule, through the tracker.
+        arithmetic: What was simulated in.
     """
 
     sequence: str
@@ -48,6 +49,7 @@ class SearchResult:
     agent_method: str | None
     always: float
     sam2: float
+    arithmetic: Arithmetic = PLAIN
 
     def as_json(self) -> dict[str, Any]:
         """As `sam2rl search --json`, a workspace's folder `search` and a benchmark's parts hold it."""
@@ -63,6 +65,7 @@ class SearchResult:
             "always": self.always,
             "sam2": self.sam2,
             "replayed": self.evaluated,
+            **asdict(self.arithmetic),
         }
 
     @classmethod
@@ -82,6 +85,7 @@ class SearchResult:
             budget=content["steps"],
             found=found,
             evaluated=dict(content["replayed"]),
+            arithmetic=Arithmetic(content.get("dtype", PLAIN.dtype), content.get("compile", PLAIN.compile)),
             **{name: content[name] for name in ("agent", "agent_method", "always", "sam2")},
         )
 
@@ -179,6 +183,7 @@ def _search(task: Task, budget: int, width: int | None = None, save: Path | None
         agent_method=trained.record.get("method") if trained else None,
         always=always,
         sam2=sam2,
+        arithmetic=task.arithmetic,
     )
 
 

@@ -34,7 +34,16 @@ from sam2rl_tracker.agents.action import (
     Space,
     act,
 )
-from sam2rl_tracker.engine import MAX_POINTERS, Candidates, Engine, FixedShape, FrameRecord, Masks, MemorySelection
+from sam2rl_tracker.engine import (
+    MAX_POINTERS,
+    Arithmetic,
+    Candidates,
+    Engine,
+    FixedShape,
+    FrameRecord,
+    Masks,
+    MemorySelection,
+)
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.overlaps import areas, batch_overlaps
@@ -210,6 +219,11 @@ class Simulator:
         for part in (clip.masks, clip.known, clip.ignored, np.array(clip.start_counts)):
             digest.update(b"-" if part is None else np.packbits(part).tobytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """What states are predicted in: results follow from it, too."""
+        return Arithmetic.of(self._engine)
 
     # --------------------------------------------------------------------------------------------- rollouts
 

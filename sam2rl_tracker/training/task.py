@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sam2rl_tracker.agents.agent import Agent, fingerprint
-from sam2rl_tracker.engine import Engine, Model, load_model
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Model, load_model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
@@ -38,6 +38,7 @@ class Task:
         settings: Of the training; searches use its seed.
         inputs: What the files of the video and of the model's folder were when the task was made: see
             `runs.tasks.state_of`. Filled in where it is empty.
+        arithmetic: What the simulator computes in. Qualities are through the tracker, which runs agents in exact mode.
         rows: States that the simulator computes in one batch. Higher values pad more in a training, to which few states
             of a frame are new.
         store_mb: The simulator's memory for what it may compute again. Higher values compute less again.
@@ -52,6 +53,7 @@ class Task:
     rows: int = 8
     store_mb: float = 512
     inputs: str = ""
+    arithmetic: Arithmetic = PLAIN
 
     kind: ClassVar[str] = "train"
 
@@ -117,7 +119,7 @@ class Task:
         """
         settings = self.settings
         return Simulator(
-            Engine(model),
+            self.arithmetic.engine(model),
             clip or self.clip(),
             pointers=pointers or settings.attempts[0],
             rows=self.rows,
@@ -145,6 +147,7 @@ def make_agent(
         "trained_on": "the ground truth that it is scored on",
         "versions": versions(AGENT_PACKAGES),
         "python": python_version(),
+        **asdict(task.arithmetic),
     }
     agent = Agent(
         task.fingerprint(model, clip),

@@ -16,7 +16,13 @@ from typing import Any, ClassVar
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.runs.executors import Executor, Outcome, unwatched
 from sam2rl_tracker.runs.tasks import Kind, run_tasks
-from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
+from sam2rl_tracker.runs.variables import (
+    AGENTS_VARIABLE,
+    COMPILE_VARIABLE,
+    DEVICE_VARIABLE,
+    DTYPE_VARIABLE,
+    MODEL_VARIABLE,
+)
 from sam2rl_tracker.vot.results import find_failure, is_complete
 from sam2rl_tracker.vot.sequences import object_names
 from sam2rl_tracker.vot.stand_in import EVALUATION, stand_in
@@ -37,6 +43,8 @@ class Share:
         model: Which SAM 2, as `load_model` takes it; for the trackers of this package.
         device: Where it runs; None = the best there is.
         agents: Folder of agents, or one agent's file; None = the workspace's.
+        dtype: The numbers that the trackers of this package compute in, outside of exact mode.
+        compile: Whether they compile the network's steps first.
     """
 
     workspace: Path
@@ -45,6 +53,8 @@ class Share:
     model: str = "nano"
     device: str | None = None
     agents: str | None = None
+    dtype: str = "float32"
+    compile: bool = False
 
     kind: ClassVar[str] = "evaluate"
 
@@ -66,6 +76,7 @@ class Share:
     def environment(self) -> dict[str, str]:
         """Variables for the toolkit, which hands them to the tracker."""
         given = {MODEL_VARIABLE: self.model, DEVICE_VARIABLE: self.device, AGENTS_VARIABLE: self.agents}
+        given |= {DTYPE_VARIABLE: self.dtype, COMPILE_VARIABLE: str(int(self.compile))}
         return {name: value for name, value in given.items() if value}
 
 
@@ -97,6 +108,8 @@ def plan_shares(
     model: str = "nano",
     device: str | None = None,
     agents: str | None = None,
+    dtype: str = "float32",
+    compile: bool = False,
 ) -> list[Share]:
     """Deal the sequences of a workspace out: the same way at any time and on every machine, whatever is done.
 
@@ -106,6 +119,8 @@ def plan_shares(
         model: As in `Share`; a folder may be relative.
         device: As in `Share`.
         agents: As in `Share`; may be relative.
+        dtype: As in `Share`.
+        compile: As in `Share`.
 
     Raises:
         Sam2rlError: A tracker is not registered.
@@ -113,9 +128,9 @@ def plan_shares(
     check_registered(workspace, trackers)
     names = workspace.names()
     size = size or max(1, -(-len(names) // _MOST))
-    agents = _absolute(agents) if agents else None
+    how = (_absolute(model), device, _absolute(agents) if agents else None, dtype, compile)
     return [
-        Share(workspace.folder, tracker, tuple(names[start : start + size]), _absolute(model), device, agents)
+        Share(workspace.folder, tracker, tuple(names[start : start + size]), *how)
         for tracker in dict.fromkeys(trackers)
         for start in range(0, len(names), size)
     ]

@@ -4,8 +4,7 @@ A mask is answered by masks, a rectangle by the rectangle around the mask, four 
 angle: measures compare the answers with a truth of the same form.
 
 It speaks bare TraX, so that the toolkit starts it once per sequence; the toolkit's own wrapper would be started twice.
-The environment configures it, as the toolkit hands no arguments to a tracker: SAM2RL_MODEL, SAM2RL_DEVICE and
-SAM2RL_AGENTS.
+The environment configures it, as the toolkit hands no arguments to a tracker: see `runs.variables`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,13 @@ import trax
 from sam2rl_tracker.errors import NoAgent, NothingFound, Sam2rlError
 from sam2rl_tracker.media.images import Image, Mask, read_image
 from sam2rl_tracker.runs.startup import loading
-from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
+from sam2rl_tracker.runs.variables import (
+    AGENTS_VARIABLE,
+    COMPILE_VARIABLE,
+    DEVICE_VARIABLE,
+    DTYPE_VARIABLE,
+    MODEL_VARIABLE,
+)
 from sam2rl_tracker.vot.regions import Box, bounding_box, encode, polygon, rectangle
 
 if TYPE_CHECKING:
@@ -65,7 +70,7 @@ def answer_requests(server: trax.Server, policy: str) -> None:
     """Load the model once and follow the toolkit through its sequences."""
     with loading():
         from sam2rl_tracker.agents.store import agents_folder
-        from sam2rl_tracker.engine import load_model
+        from sam2rl_tracker.engine import Arithmetic, load_model
         from sam2rl_tracker.policies import make_policy
         from sam2rl_tracker.runs.provenance import Provenance
         from sam2rl_tracker.tracking.tracker import Tracker
@@ -76,9 +81,10 @@ def answer_requests(server: trax.Server, policy: str) -> None:
                 f"Policy {policy!r} looks back over the whole video, but the toolkit takes every frame's masks at "
                 "once: give one that does not (`sam2rl track` runs this one)."
             )
+        dtype = os.environ.get(DTYPE_VARIABLE) or "float32"
+        arithmetic = Arithmetic(dtype, os.environ.get(COMPILE_VARIABLE, "0") not in ("", "0"))
         model = os.environ.get(MODEL_VARIABLE) or "nano"
         network = load_model(model, os.environ.get(DEVICE_VARIABLE) or None)
-    made_with = Provenance.of(network).result_line()
     session: Session | None = None
     while True:
         request = server.wait()
@@ -89,7 +95,8 @@ def answer_requests(server: trax.Server, policy: str) -> None:
             # One process may be given several videos, or one object of a video after the other.
             workspace = workspace_of(Path(path))
             agents = os.environ.get(AGENTS_VARIABLE) or (workspace and agents_folder(workspace))
-            session = Session(Tracker(network, fresh_policy, agents=agents), made_with)
+            tracker = Tracker(network, fresh_policy, agents=agents, **asdict(arithmetic))
+            session = Session(tracker, Provenance.of(network, tracker.arithmetic).result_line())
         assert session is not None, "TraX begins with an initialization."
         regions = [region for region, _ in request.objects or []]
         server.status(session.step(read_image(path), regions, Path(path)))

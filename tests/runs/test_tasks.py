@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from sam2rl_tracker.engine import Arithmetic
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.runs import tasks as module
 from sam2rl_tracker.runs.executors import HERE, Processes
@@ -136,6 +137,19 @@ def test_tasks_go_through_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert loaded == replace(training, workspace=tmp_path / "work")
     assert work(task_file(square).on("cpu")) == Squared(9, "cpu")
     assert is_done(square)
+
+
+def test_a_task_is_what_it_was_before_there_was_a_choice_of_arithmetic(tmp_path: Path) -> None:
+    training = Task(tmp_path, "clip", 1)
+    fields = task_file(training).as_json()["fields"]
+    del fields["arithmetic"]
+    before = TaskFile("train", json.dumps(fields), training.result, "0").load()
+    assert before == training
+    coarse = replace(training, arithmetic=Arithmetic("bfloat16"))
+    assert task_file(coarse).load() == coarse
+    compiled = replace(training, arithmetic=Arithmetic(compile=True))
+    assert len({digest_of(task) for task in (training, coarse, compiled)}) == 3
+    assert "arithmetic" not in module._what(asdict(training))  # so that digests are what they were
 
 
 def test_files_name_no_other_code() -> None:

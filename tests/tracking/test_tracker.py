@@ -17,7 +17,7 @@ from PIL import Image
 from reference import Video, load_video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Candidates, Features, FrameRecord, MemorySelection, Model
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Candidates, Features, FrameRecord, MemorySelection, Model
 from sam2rl_tracker.engine.types import Prompt
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, Start, policy_by_name
@@ -201,6 +201,14 @@ def test_bfloat16_tracks_alike(nano: Model, video: Video) -> None:
     for image in video.images[1:5]:
         a, b = full.track(image), half.track(image)
     assert (a & b).sum() / (a | b).sum() > 0.8
+
+
+def test_exact_mode_has_no_other_arithmetic(nano: Model) -> None:
+    for how in ({"dtype": "bfloat16"}, {"compile": True}):
+        with pytest.raises(Sam2rlError, match="Exact mode computes in float32 and uncompiled: leave out exact, or"):
+            Tracker(nano, exact=True, **how)  # type: ignore[arg-type]
+    assert Tracker(nano, "sam2rl", dtype="bfloat16").arithmetic == PLAIN  # its agents were made for exact masks
+    assert Tracker(nano, dtype="bfloat16").arithmetic == Arithmetic("bfloat16")
 
 
 def test_the_contract_carries_features_and_what_is_measured_on_them(nano: Model, video: Video) -> None:

@@ -12,15 +12,34 @@ import pytest
 from filelock import FileLock
 from quick import QUICK, simulator
 
-from sam2rl_tracker.engine import Model
+from sam2rl_tracker.engine import Arithmetic, Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.runs.folder import RunFolder
 from sam2rl_tracker.training.ppo import train
 from sam2rl_tracker.training.progress import TrainingProgress
 from sam2rl_tracker.training.search import beam_ladder
+from sam2rl_tracker.training.simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_training_goes_on_in_the_arithmetic_that_it_was_begun_in(
+    nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = dataclasses.replace(QUICK, iterations=1, samples=8, beam=1)
+    train(simulator(nano, clip), once, tmp_path)
+    kept = json.loads((tmp_path / "settings.json").read_text())
+    assert (kept["dtype"], kept["compile"]) == ("float32", False)
+    other = simulator(nano, clip)
+    for arithmetic, said in ((Arithmetic("bfloat16"), "dtype=float32"), (Arithmetic(compile=True), "compile=False")):
+        monkeypatch.setattr(Simulator, "arithmetic", arithmetic)
+        with pytest.raises(Sam2rlError, match=f"was begun with {said}: give the same"):
+            train(other, once, tmp_path)
+    monkeypatch.undo()
+    del kept["dtype"], kept["compile"]  # as before there was a choice
+    (tmp_path / "settings.json").write_text(json.dumps(kept))
+    assert train(simulator(nano, clip), once, tmp_path).progress.iteration == 1
 
 
 @pytest.mark.slow

@@ -153,6 +153,9 @@ def test_a_share_is_a_task_that_may_leave_this_machine(workspace: Workspace) -> 
     assert file.load() == share
     assert file.on("cuda:1").load().environment["SAM2RL_DEVICE"] == "cuda:1"
     assert file.result == share.result
+    assert (share.environment["SAM2RL_DTYPE"], share.environment["SAM2RL_COMPILE"]) == ("float32", "0")
+    (other, *_) = plan_shares(workspace, ["SAM2"], 2, dtype="bfloat16", compile=True)
+    assert (other.environment["SAM2RL_DTYPE"], other.environment["SAM2RL_COMPILE"]) == ("bfloat16", "1")
 
 
 def test_a_relative_model_folder_is_seen_from_anywhere(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

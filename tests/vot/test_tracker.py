@@ -347,6 +347,27 @@ def test_agents_are_looked_for_where_the_user_says_and_else_in_the_workspace(tmp
         answer_requests(requests, "sam2rl")
 
 
+def test_the_environment_says_what_to_compute_in(tmp_path, monkeypatch):
+    Image.fromarray(image(0)).save(tmp_path / "0.png")
+    request = {"color": trax.FileImage.create(str(tmp_path / "0.png"))}
+    told = []
+
+    class Once:
+        def wait(self) -> SimpleNamespace:
+            kind = trax.TraxStatus.QUIT if told else trax.TraxStatus.INITIALIZE
+            return SimpleNamespace(type=kind, image=request, objects=[(crop(5, 5, 12, 10), {})])
+
+        def status(self, replies) -> None:
+            told.append(replies[0][1]["made_with"])
+
+    monkeypatch.setenv("SAM2RL_DEVICE", "cpu")
+    for dtype, policy, said in (("bfloat16", "recency", ", cpu bfloat16, "), ("", "recency", ", cpu, ")):
+        monkeypatch.setenv("SAM2RL_DTYPE", dtype)
+        told.clear()
+        answer_requests(Once(), policy)
+        assert said in told[0]
+
+
 def test_a_policy_that_looks_back_is_refused():
     with pytest.raises(
         Sam2rlError, match="Policy 'sam2long:output=final' looks back over the whole video, but the toolkit"

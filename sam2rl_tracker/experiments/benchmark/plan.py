@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.agents.action import Space
+from sam2rl_tracker.engine import PLAIN, Arithmetic
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.methods import AGENTS, TRACKERS
 from sam2rl_tracker.runs.folder import write_json
@@ -41,6 +42,8 @@ class Plan:
         searched: On how many of the first videos searches run; None = all. Higher values narrow the intervals of what
             is said of searches, which take most of the time.
         control_steps: Simulated steps of random search and beam; None = as many as the agent of the video took.
+        arithmetic: What trainings and searches are simulated in. Trackers and baselines compute in float32, uncompiled:
+            agents run in exact mode, and what they are compared with must differ in its decisions alone.
         trackers: That the VOT toolkit evaluates, SAM2 among them; see `with_trackers` for none. Without SAM2RL no agent
             is trained, and nothing is searched or replayed on changed videos.
     """
@@ -56,6 +59,7 @@ class Plan:
     searched: int | None = 8
     control_steps: int | None = None
     trackers: tuple[str, ...] = ()
+    arithmetic: Arithmetic = PLAIN
 
     def check(self) -> None:
         """Find what would otherwise come to light after hours.
@@ -85,7 +89,9 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """As `plan.json` and the document's `settings` hold it."""
-        return {**asdict(self), "settings": self.settings.as_json()}
+        content = {**asdict(self), **asdict(self.arithmetic), "settings": self.settings.as_json()}
+        del content["arithmetic"]
+        return content
 
 
 DEFAULT = Plan()
@@ -139,7 +145,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _compare(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     assumed = {f"--set {key}": value for key, value in Settings.from_json(wanted["settings"]).assumed.items()}
-    before, now = {**assumed, **_flat(begun)}, _flat(wanted)
+    before, now = {**asdict(PLAIN), **assumed, **_flat(begun)}, _flat(wanted)
     other = [
         f"{key}={before.get(key)}, not {value}"
         for key, value in now.items()

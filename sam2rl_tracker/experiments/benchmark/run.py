@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
-from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.engine import PLAIN, Model, load_model
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 from sam2rl_tracker.evaluation.methods import AGENTS
@@ -24,7 +24,13 @@ from sam2rl_tracker.runs.devices import list_devices, local_executor
 from sam2rl_tracker.runs.executors import Executor
 from sam2rl_tracker.runs.folder import locked, write_json
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
-from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, DEVICE_VARIABLE, MODEL_VARIABLE
+from sam2rl_tracker.runs.variables import (
+    AGENTS_VARIABLE,
+    COMPILE_VARIABLE,
+    DEVICE_VARIABLE,
+    DTYPE_VARIABLE,
+    MODEL_VARIABLE,
+)
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken
@@ -78,7 +84,8 @@ def run_benchmark(
         machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
         names = _generate(workspace, plan, say)
         measured = _measure(folder, plan, names, model, Parts(parts, executor, say), jobs, devices, say)
-        settings = {**Provenance.of(model).as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
+        made_with = Provenance.of(model, plan.arithmetic)
+        settings = {**made_with.as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
         return _write(folder, make_document(measured, settings))
 
 
@@ -125,7 +132,9 @@ def _measure(
 ) -> Measured:
     """All parts, and the toolkit's evaluation of the trackers."""
     device = str(model.device)
-    first = {name: Task(folder, name, 1, plan.model, device, plan.settings) for name in names}
+    first = {
+        name: Task(folder, name, 1, plan.model, device, plan.settings, arithmetic=plan.arithmetic) for name in names
+    }
     agents = _measure_agents(folder, plan, first, parts) if plan.with_agents else Agents({}, {}, {})
     baselines = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
 
@@ -135,6 +144,8 @@ def _measure(
         MODEL_VARIABLE: source,
         DEVICE_VARIABLE: device,
         AGENTS_VARIABLE: str(parts.folder / "agents"),
+        DTYPE_VARIABLE: PLAIN.dtype,
+        COMPILE_VARIABLE: "0",
         "OMP_NUM_THREADS": "1",  # agents and published rules run on one thread: so do all, for their speeds' sake
     }
     discard_broken(folder, plan.trackers)
