@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from handwritten import made  # noqa: F401  # a fixture
 from reference import DATA
 
@@ -20,12 +22,23 @@ from sam2rl_tracker.vot.workspace import Workspace, create
 
 HEIGHT, WIDTH = 48, 64
 SCRIPTED = {"Perfect": "perfect", "Mixed": "mixed", "Dies": "late-death", "Refuses": "refuse"}
+DEAR = ("evaluated", "site")  # fixtures that take long: one worker runs all tests that ask for one of them
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker of `-n` computes on one thread, and so does what it starts: all cores have a worker."""
+    if hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests come first: workers that are left with fast ones end together."""
     for item in items:
-        if "evaluated" in getattr(item, "fixturenames", ()):  # the toolkit's session takes 20 seconds
+        for fixture in set(DEAR) & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(fixture))
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session")

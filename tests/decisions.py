@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from reference import Video
+from reference import Video, encode_once
 
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import Candidates, Features, FrameRecord, MemorySelection, Model
@@ -149,6 +149,7 @@ def track_recorded(model: Model, video: Video, policy: str) -> tuple[np.ndarray,
     """Track in exact mode: masks bool [T, height, width], the rule's last word on each, and its decisions."""
     recorder = Recorder(make_policy(policy)())
     tracker = Tracker(model, lambda: recorder, exact=True, num_frames=len(video.images))  # its one object's policy
+    encode_once(tracker)
     masks = [tracker.initialize(video.images[0], video.truth[:1])[0]]
     masks += [tracker.track(image)[0] for image in video.images[1:]]
     if tracker.revises:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Model, load_model
+from sam2rl_tracker.engine import Features, Model, load_model
 from sam2rl_tracker.engine.configuration import build_network
 from sam2rl_tracker.media.frames import open_frames
 from sam2rl_tracker.media.masks import read_index_mask
@@ -73,9 +73,26 @@ def nano_of(size: int) -> Model:
     return replace(model, network=network)
 
 
+_FEATURES: dict[tuple[str, bytes], Features] = {}
+
+
+def encode_once(tracker: Tracker) -> Tracker:
+    """An exact tracker that encodes no image which another one of the same model encoded: rules differ behind that."""
+    encode = tracker._engine.encode_image
+
+    def remembered(image: np.ndarray, resampled: np.ndarray | None = None) -> Features:
+        key = (tracker.model.hash, image.tobytes())
+        if key not in _FEATURES:
+            _FEATURES[key] = encode(image, resampled)
+        return _FEATURES[key]
+
+    tracker._engine.encode_image = remembered  # type: ignore[method-assign]
+    return tracker
+
+
 def track_exactly(model: Model, video: Video, policy: str) -> Iterator[tuple[np.ndarray, Tracker]]:
     """Mask and tracker after every frame, in exact mode."""
-    tracker = Tracker(model, policy, exact=True, num_frames=len(video.images))
+    tracker = encode_once(Tracker(model, policy, exact=True, num_frames=len(video.images)))
     yield tracker.initialize(video.images[0], video.truth[:1])[0], tracker
     for image in video.images[1:]:
         yield tracker.track(image)[0], tracker

@@ -95,8 +95,8 @@ class BankAttention:
         q = attention._separate_heads(attention.q_proj(query), attention.num_heads)  # [1 or rows, heads, tokens, c]
         k = attention._separate_heads(attention.k_proj(keys), attention.num_heads)  # [rows, heads, n, c]
         tokens, rotated = q.shape[-2], bank.rotated
-        q = _rotate(q, self._rotation(attention, tokens, 1))
-        k[:, :, :rotated] = _rotate(k[:, :, :rotated], self._rotation(attention, tokens, rotated // tokens))
+        _rotate(q, self._rotation(attention, tokens, 1))
+        _rotate(k[:, :, :rotated], self._rotation(attention, tokens, rotated // tokens))
         if layer in self._lean:
             return self._lean[layer](q[:, 0], k[:, 0], bank.values, bank.mask)
         v = attention._separate_heads(attention.v_proj(bank.values), attention.num_heads)
@@ -115,7 +115,10 @@ class BankAttention:
         return rotation
 
 
-def _rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotary encoding of [rows, heads, n, c] by complex factors [n, c/2]."""
-    pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
-    return torch.view_as_real(pairs * rotation).flatten(3).type_as(x)
+def _rotate(x: Tensor, rotation: Tensor) -> None:
+    """Rotary encoding of [rows, heads, n, c], in place, by complex factors [n, c/2]."""
+    pairs = x.unflatten(-1, (-1, 2))
+    if x.dtype == torch.float32:
+        torch.view_as_complex(pairs).mul_(rotation)
+    else:
+        pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * rotation))

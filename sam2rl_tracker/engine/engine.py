@@ -17,11 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention
+from sam2rl_tracker.engine.decoder import lighten
 from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.heap import keep_freed_memory
 from sam2rl_tracker.engine.lean import LeanMemoryEncoder
 from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, encode_memory, resize, to_tokens
+from sam2rl_tracker.engine.packed import can_pack, pack_linears
 from sam2rl_tracker.engine.positions import fix_positions
 from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection, Prompt
 
@@ -55,6 +57,10 @@ class Engine:
         with torch.inference_mode():
             positions = fix_positions(model.network)
             self._network = network = positions.network
+            if not self.exact and self.device.type == "cpu":
+                lighten(network.sam_mask_decoder)
+                if can_pack(self.device):
+                    pack_linears(network)
             self._image_pos, self._memory_pos = positions.image, positions.memory
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])

@@ -6,12 +6,16 @@ uses those. `docs/speed.md` says what each of these is worth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from sam2.modeling.memory_encoder import CXBlock, MemoryEncoder
 from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
+
+from sam2rl_tracker.engine.packed import product
 
 _SCORES = 1 << 22
 """Attention scores computed at once: about what a processor's cache holds."""
@@ -36,8 +40,7 @@ class LeanAttention:
 
     def __init__(self, attention: RoPEAttention):
         out, values = attention.out_proj, attention.v_proj
-        self._weight = out.weight @ values.weight  # [C, D]
-        self._bias = F.linear(values.bias, out.weight, out.bias)
+        self._project = product(out.weight @ values.weight, F.linear(values.bias, out.weight, out.bias))
 
     @staticmethod
     def suits(attention: RoPEAttention, device: torch.device) -> bool:
@@ -64,7 +67,7 @@ class LeanAttention:
             scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
             parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
         attended = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return F.linear(attended, self._weight, self._bias)
+        return self._project(attended)
 
 
 class LeanMemoryEncoder:
@@ -76,6 +79,11 @@ class LeanMemoryEncoder:
 
     def __init__(self, module: MemoryEncoder):
         self._module = module
+        self._pointwise: dict[nn.Module, Callable[[Tensor], Tensor]] = {
+            layer: product(layer.weight[:, :, 0, 0].contiguous(), layer.bias)
+            for layer in module.modules()
+            if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+        }
 
     def __call__(self, maps: Tensor, masks: Tensor) -> Tensor:
         """Encode masks.
@@ -92,12 +100,22 @@ class LeanMemoryEncoder:
         for layer in module.mask_downsampler.encoder:
             if x.shape[1] >= _CHANNELS:
                 x = x.contiguous(memory_format=torch.channels_last)
-            x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else _apply(layer, x)
-        x = x.permute(0, 2, 3, 1) + _pointwise(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
-        x = _pointwise(module.fuser.proj, x)
+            x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else self._apply(layer, x)
+        x = x.permute(0, 2, 3, 1) + self._at_places(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
+        x = self._at_places(module.fuser.proj, x)
         for block in module.fuser.layers:
             x = _fuse(block, x)
-        return _pointwise(module.out_proj, x).flatten(1, 2)
+        return self._at_places(module.out_proj, x).flatten(1, 2)
+
+    def _apply(self, layer: nn.Module, x: Tensor) -> Tensor:
+        """A layer on [rows, channels, h, w]; one that looks at single places as a product of matrices."""
+        if layer in self._pointwise and x.shape[1] >= _CHANNELS:
+            return self._at_places(layer, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return layer(x)
+
+    def _at_places(self, layer: nn.Module, places: Tensor) -> Tensor:
+        """A convolution of single places, or nothing at all, on [rows, h, w, channels]."""
+        return places if isinstance(layer, nn.Identity) else self._pointwise[layer](places)
 
 
 def _fuse(block: CXBlock, x: Tensor) -> Tensor:
@@ -114,18 +132,3 @@ def _normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
         return norm(x)
     places = x.permute(0, 2, 3, 1)
     return F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
-
-
-def _apply(layer: nn.Module, x: Tensor) -> Tensor:
-    """A layer on [rows, channels, h, w]; one that looks at single places as a product of matrices."""
-    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and x.shape[1] >= _CHANNELS:
-        return _pointwise(layer, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    return layer(x)
-
-
-def _pointwise(layer: nn.Module, places: Tensor) -> Tensor:
-    """A convolution of single places, or nothing at all, on [rows, h, w, channels]."""
-    if isinstance(layer, nn.Identity):
-        return places
-    assert isinstance(layer, nn.Conv2d)
-    return F.linear(places, layer.weight[:, :, 0, 0], layer.bias)

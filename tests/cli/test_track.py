@@ -226,11 +226,12 @@ def test_a_run_that_is_terminated_keeps_what_it_has(clip: Path, tmp_path: Path, 
         Image.fromarray(video.images[index % FRAMES]).save(clip / f"{index + 8}.png")
     arguments = ["track", "clip", "--init", "init.png", "--out", "masks", "--trace", "t.jsonl", "--device", "cpu"]
     process = subprocess.Popen([sys.executable, "-m", "sam2rl_tracker", *arguments], cwd=tmp_path)
-    while len(list((tmp_path / "masks").glob("*.png"))) < 5 and process.poll() is None:
+    complete = "[!.]*.png"  # a mask that is being written has a hidden name
+    while len(list((tmp_path / "masks").glob(complete))) < 5 and process.poll() is None:
         time.sleep(0.05)
     process.terminate()
     assert process.wait() != 0
-    written = len(list((tmp_path / "masks").glob("*.png")))
+    written = len(list((tmp_path / "masks").glob(complete)))
     assert 5 <= written < 400
     assert len((tmp_path / "t.jsonl").read_text().splitlines()) == written
 

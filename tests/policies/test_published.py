@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,10 +49,14 @@ MARGIN = Apart(iou=0.005, logit=0.02, pixels=5, measured=0.05)
 EVERY_VIDEO = [(golden, scene) for golden in PUBLISHED for scene in SCENES]
 
 
+@cache
+def kept_traces(scene: str) -> dict[str, dict[str, Any]]:
+    return read_traces(DATA / scene / "decisions.json.xz")
+
+
 def kept_trace(golden: str, scene: str) -> list[Step] | None:
     """None where `golden.json` says that there is none, and why."""
-    traces = read_traces(DATA / scene / "decisions.json.xz")
-    return None if f"{golden}/{scene}" in untraced() else traces[golden]["steps"]
+    return None if f"{golden}/{scene}" in untraced() else kept_traces(scene)[golden]["steps"]
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -17,7 +17,7 @@ from PIL import Image
 from reference import Video, load_video
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import PLAIN, Arithmetic, Candidates, Features, FrameRecord, MemorySelection, Model
+from sam2rl_tracker.engine import PLAIN, Arithmetic, Candidates, Engine, Features, FrameRecord, MemorySelection, Model
 from sam2rl_tracker.engine.types import Prompt
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.policies import Choice, Encoding, Outcome, Policy, Prediction, Start, policy_by_name
@@ -27,6 +27,13 @@ from sam2rl_tracker.tracking.steps import Drawn, separate
 @pytest.fixture(scope="module")
 def video() -> Video:
     return load_video()
+
+
+@pytest.fixture(scope="module")
+def encoded(nano: Model, video: Video) -> dict[int, Features]:
+    """Each image of the video, by its identity."""
+    engine = Engine(nano)
+    return {id(image): engine.encode_image(image) for image in video.images}
 
 
 def two_masks(video: Video) -> np.ndarray:
@@ -146,9 +153,12 @@ def test_a_box_finds_the_object(nano: Model, video: Video) -> None:
 @pytest.mark.parametrize(
     "policy", ["recency", "samurai", "dam4sam", "sam2long", "d4sm", "him2sam", "samite", "mosam:dense=true"]
 )
-def test_memory_is_flat(nano: Model, video: Video, policy: str) -> None:
+def test_memory_is_flat(
+    nano: Model, video: Video, encoded: dict[int, Features], policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Records that a policy cannot reach any more are gone; what is left does not grow."""
     tracker = Tracker(nano, policy)
+    monkeypatch.setattr(tracker._engine, "encode_image", lambda image, *_: encoded[id(image)])
     tracker.initialize(video.images[0], video.truth[:1])
     seen: list[weakref.ref[object]] = []
     alive = []

@@ -1,0 +1,92 @@
+"""Products with weights by oneDNN, on processors where PyTorch would take MKL.
+
+PyTorch gives float32 products of matrices to MKL, which on processors other than Intel's leaves half of the machine
+unused. oneDNN does not, once the weights lie as it wants them. `docs/speed.md` has what that is worth.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from sam2.modeling.memory_attention import MemoryAttentionLayer
+from sam2.modeling.memory_encoder import CXBlock
+from sam2.modeling.sam2_utils import MLP
+from torch import Tensor, nn
+
+_SMALL = 1 << 20
+"""Multiplications of a product below which oneDNN's call costs more than it gains."""
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu}
+
+
+def can_pack(device: torch.device) -> bool:
+    """Whether this PyTorch has oneDNN's products for the device."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    ready = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return device.type == "cpu" and x86 and ready
+
+
+class PackedLinear(nn.Module):
+    """What `nn.Linear` computes, and perhaps what follows it, with the last bits of another order of sums.
+
+    Args:
+        weight: [out, in], float32; a copy is laid out anew when it is first wanted.
+        bias: [out], or None.
+        activation: What follows: "none", "relu" or "gelu". One pass over the result then does both.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, activation: str = "none"):
+        super().__init__()
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        self.activation = activation
+        self._packed: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]"""
+        if x.numel() * len(self.weight) < _SMALL or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+            return _ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
+        if self._packed is None:
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight)
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, self.activation, [], "none")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}  # PyTorch can copy no packed weights
+
+
+def product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """`F.linear` with this weight and bias, packed where that can be."""
+    return PackedLinear(weight, bias) if can_pack(weight.device) else lambda x: F.linear(x, weight, bias)
+
+
+def pack_linears(module: Any) -> None:
+    """Put a `PackedLinear` in the place of every `nn.Linear` in a module that nobody else runs."""
+    for name, child in module.named_children():
+        if type(child) is nn.Linear:
+            module._modules[name] = PackedLinear(child.weight, child.bias)
+        else:
+            pack_linears(child)
+    if isinstance(module, MLP):
+        last = len(module.layers) - 1
+        _fuse(module, "act", [layer for index, layer in enumerate(module.layers) if index < last])
+    elif isinstance(module, CXBlock):
+        _fuse(module, "act", [module.pwconv1])
+    elif isinstance(module, MemoryAttentionLayer):
+        _fuse(module, "activation", [module.linear1])
+
+
+def _fuse(module: Any, attribute: str, layers: Iterable[PackedLinear]) -> None:
+    """Let the layers do a module's activation, which follows them wherever it is, as far as they can."""
+    activation = getattr(module, attribute)
+    if activation is F.relu or isinstance(activation, nn.ReLU):
+        name = "relu"
+    elif activation is F.gelu or (isinstance(activation, nn.GELU) and activation.approximate == "none"):
+        name = "gelu"
+    else:
+        return
+    for layer in layers:
+        layer.activation = name
+    setattr(module, attribute, nn.Identity())
