@@ -32,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import (
     MEMORY_SLOTS,
+    Arithmetic,
     Candidates,
     Chosen,
     Engine,
@@ -74,11 +75,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--device")
+    parser.add_argument("--dtype", default="float32", help="or bfloat16")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--tracked", action="store_true", help="a tracked frame of one object instead")
     parser.add_argument("--video-size", default="480x854", help="HEIGHTxWIDTH of the frame that is tracked")
     asked = parser.parse_args()
     model = measured_model(asked.model, asked.device, asked.model != "nano", input_size=asked.input_size)
-    engine = Engine(model)
+    arithmetic = Arithmetic(asked.dtype, asked.compile)
+    engine = arithmetic.engine(model)
     height, width = (int(side) for side in asked.video_size.split("x"))
     size = (height, width) if asked.tracked else (engine.input_size, engine.input_size)
     moment = _Moment.of(engine, size)
@@ -93,7 +97,7 @@ def main() -> None:
         "profile": lines,
         "ceiling_gflops": round(statistics.median(ceilings), 1),
         "settings": {
-            **Provenance.of(model).as_json(0),
+            **Provenance.of(model, arithmetic).as_json(0),
             "input_size": engine.input_size,
             "video_size": list(size),
             "random_weights": asked.model != "nano",

@@ -73,7 +73,7 @@ class BankAttention:
         """
         keys = bank.values + bank.positions
         if bank.key_scale is not None:
-            keys = keys * bank.key_scale
+            keys = keys * bank.key_scale.to(keys.dtype)
         output = query
         for index, layer in enumerate(self._module.layers):
             if index > 0:
@@ -95,8 +95,8 @@ class BankAttention:
         q = attention._separate_heads(attention.q_proj(query), attention.num_heads)  # [1 or rows, heads, tokens, c]
         k = attention._separate_heads(attention.k_proj(keys), attention.num_heads)  # [rows, heads, n, c]
         tokens, rotated = q.shape[-2], bank.rotated
-        _rotate(q, self._rotation(attention, tokens, 1))
-        _rotate(k[:, :, :rotated], self._rotation(attention, tokens, rotated // tokens))
+        rotate(q, self._rotation(attention, tokens, 1))
+        rotate(k[:, :, :rotated], self._rotation(attention, tokens, rotated // tokens))
         if layer in self._lean:
             return self._lean[layer](q[:, 0], k[:, 0], bank.values, bank.mask)
         v = attention._separate_heads(attention.v_proj(bank.values), attention.num_heads)
@@ -115,10 +115,10 @@ class BankAttention:
         return rotation
 
 
-def _rotate(x: Tensor, rotation: Tensor) -> None:
+def rotate(x: Tensor, rotation: Tensor) -> None:
     """Rotary encoding of [rows, heads, n, c], in place, by complex factors [n, c/2]."""
     pairs = x.unflatten(-1, (-1, 2))
-    if x.dtype == torch.float32:
-        torch.view_as_complex(pairs).mul_(rotation)
-    else:
-        pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * rotation))
+    full = pairs.float()
+    torch.view_as_complex(full).mul_(rotation)
+    if full is not pairs:
+        pairs.copy_(full)

@@ -81,5 +81,6 @@ class NormaliseChannels(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[rows, channels, h, w] -> the same"""
-        layer, places = self._layer, maps.permute(0, 2, 3, 1)
-        return F.layer_norm(places, places.shape[3:], layer.weight, layer.bias, layer.eps).permute(0, 3, 1, 2)
+        layer, places = self._layer, maps.permute(0, 2, 3, 1).float()  # few channels are slow in bfloat16
+        normalised = F.layer_norm(places, places.shape[3:], layer.weight, layer.bias, layer.eps)
+        return normalised.to(maps.dtype).permute(0, 3, 1, 2)

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention
+from sam2rl_tracker.engine.bfloat16 import make_coarse
 from sam2rl_tracker.engine.decoder import lighten
 from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.heap import keep_freed_memory
@@ -38,7 +39,7 @@ class Engine:
 
     Args:
         model: The loaded network.
-        dtype: float32, or bfloat16 to run under autocast, which is faster and coarser.
+        dtype: float32; or bfloat16, which is coarser: on a CPU as in `engine.bfloat16`, elsewhere under autocast.
         compiled: Whether the network's steps are compiled first.
 
     Shapes: S = the model's input size, h = w = S / 16, C = model width, D = memory width, K = 3 candidates.
@@ -52,16 +53,19 @@ class Engine:
         self.device = model.device
         self.dtype = dtype
         self.compiled = compiled
+        self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode():
             positions = fix_positions(model.network)
             self._network = network = positions.network
             if not self.exact and self.device.type == "cpu":
+                if self._coarse:
+                    make_coarse(network)
                 lighten(network.sam_mask_decoder)
-                if can_pack(self.device):
+                if can_pack(self.device, dtype):
                     pack_linears(network)
-            self._image_pos, self._memory_pos = positions.image, positions.memory
+            self._image_pos, self._memory_pos = positions.image, self._hold(positions.memory)
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
             self._attention = BankAttention(network.memory_attention, self.exact)
@@ -82,12 +86,16 @@ class Engine:
         """
         network = self._network
         with self._autocast():
-            out = network.forward_image(self.preprocess(image if resampled is None else resampled)[None])
+            pixels = self.preprocess(image if resampled is None else resampled)[None]
+            out = network.forward_image(self._hold(pixels))
             maps = out["backbone_fpn"]  # levels of [1, ., ., .], finest first
+            maps = [self._hold(level) for level in maps]
             top = maps[-1]
             with self._attention_kernel():
                 query = self._attention.self_attend(to_tokens(top), self._image_pos.to(top.dtype))
         high_res = maps[:-1] if network.use_high_res_features_in_sam else []
+        if self._coarse:
+            high_res = [level.contiguous(memory_format=torch.channels_last) for level in high_res]
         # Convolutions round by layout, and stock SAM 2 has the contiguous one.
         return Features(top.contiguous(), self._image_pos, query, tuple(high_res), (image.shape[0], image.shape[1]))
 
@@ -368,19 +376,24 @@ class Engine:
         else:
             sparse, dense = self._embed_prompts(prompts)
         logits, ious, tokens, scores = self._network.sam_mask_decoder(
-            image_embeddings=maps,
-            image_pe=self._image_pe,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
+            image_embeddings=self._hold(maps),
+            image_pe=self._hold(self._image_pe),
+            sparse_prompt_embeddings=self._hold(sparse),
+            dense_prompt_embeddings=self._hold(dense),
             multimask_output=self._multimask if multimask is None else multimask,
             repeat_image=False,
             high_res_features=[level.expand(rows, -1, -1, -1) for level in features.high_res] or None,
         )
         tokens = tokens.expand(-1, logits.shape[1], -1)  # models without a token per candidate share one
-        return Candidates(logits.float(), ious.float(), tokens, scores[:, 0].float())
+        return Candidates(logits.float(), ious.float(), tokens.float(), scores[:, 0].float())
+
+    def _hold(self, values: Tensor) -> Tensor:
+        """Values as the network takes them and holds them between operations."""
+        return values.to(torch.bfloat16) if self._coarse else values
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+        enabled = self.dtype == torch.bfloat16 and not self._coarse
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def _attention_kernel(self) -> AbstractContextManager[None]:
         """What restricts the kernels by which PyTorch may compute attention behind the image encoder."""

@@ -43,7 +43,8 @@ def gather(
     """Gather a row of tokens for each selection.
 
     Args:
-        memory_positions: [slots, h*w, D] encodings of a memory in each temporal slot; tokens are made on its device.
+        memory_positions: [slots, h*w, D] encodings of a memory in each temporal slot; tokens are made on its device,
+            and in its dtype.
         shape: How many memories and pointers to pad each row to; None = as many as the longest row has.
 
     Raises:
@@ -60,13 +61,13 @@ def gather(
     )
     _check(selections, layout)
     slots = torch.tensor([[slot for _, slot in _padded(s.memories, layout.memories)] for s in selections])
-    values = _gather_memories(selections, layout)
+    values = _gather_memories(selections, layout, memory_positions.dtype)
     positions = memory_positions[slots.to(memory_positions.device)].flatten(1, 2)
     if layout.pointers > 0:
         pointers, distances = _gather_pointers(selections, layout, memory_positions.device)
         encoded = encode_distances(network, distances).repeat_interleave(layout.parts, dim=1)
-        values = torch.cat([values, pointers.reshape(len(selections), -1, network.mem_dim)], dim=1)
-        positions = torch.cat([positions, encoded], dim=1)
+        values = torch.cat([values, pointers.reshape(len(selections), -1, network.mem_dim).to(values.dtype)], dim=1)
+        positions = torch.cat([positions, encoded.to(positions.dtype)], dim=1)
     return BankTokens(
         values=values,
         positions=positions,
@@ -84,10 +85,10 @@ def _check(selections: Sequence[MemorySelection], layout: _Layout) -> None:
         raise ValueError(f"Temporal slots are 0 to {CONDITIONING_SLOT}: one for conditioning frames, six for others.")
 
 
-def _gather_memories(selections: Sequence[MemorySelection], layout: _Layout) -> Tensor:
-    """float32 [rows, memories * places, D]"""
+def _gather_memories(selections: Sequence[MemorySelection], layout: _Layout, dtype: torch.dtype) -> Tensor:
+    """[rows, memories * places, D]; bfloat16 is what memories are stored in."""
     each = [_memory(record) for s in selections for record, _ in _padded(s.memories, layout.memories)]
-    return torch.cat(each).unflatten(0, (len(selections), -1)).float()
+    return torch.cat(each).unflatten(0, (len(selections), -1)).to(dtype)
 
 
 def _gather_pointers(

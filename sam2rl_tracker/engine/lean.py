@@ -23,8 +23,8 @@ _SCORES = 1 << 22
 _FEWEST = 64
 """Queries computed at once, at least: with fewer, the keys would be read too often."""
 
-_CHANNELS = 16
-"""Channels from which on maps are kept place by place (channels last). Convolutions of fewer gain nothing by it."""
+CHANNELS = 64
+"""Channels from which on maps are kept place by place (channels last). With fewer, that gains nothing."""
 
 
 class LeanAttention:
@@ -40,7 +40,9 @@ class LeanAttention:
 
     def __init__(self, attention: RoPEAttention):
         out, values = attention.out_proj, attention.v_proj
-        self._project = product(out.weight @ values.weight, F.linear(values.bias, out.weight, out.bias))
+        weight = out.weight.float() @ values.weight.float()  # [C, D]
+        bias = F.linear(values.bias.float(), out.weight.float(), out.bias.float())
+        self._project = product(weight.to(out.weight.dtype), bias.to(out.weight.dtype))
 
     @staticmethod
     def suits(attention: RoPEAttention, device: torch.device) -> bool:
@@ -59,15 +61,19 @@ class LeanAttention:
         Returns:
             [rows, tokens, C].
         """
-        rows, n, width = k.shape
-        q, keys = (q * width**-0.5).expand(rows, -1, -1), k.transpose(1, 2)
-        bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)[:, None]
-        parts = []
-        for part in q.split(max(_FEWEST, _SCORES // (rows * n)), dim=1):
-            scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
-            parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
-        attended = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return self._project(attended)
+        return self._project(attend(q, k, values, mask))
+
+
+def attend(q: Tensor, k: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention of one head, by products of matrices; arguments as above, with values of any width."""
+    rows, n, width = k.shape
+    q, keys = (q * width**-0.5).expand(rows, -1, -1), k.transpose(1, 2)
+    bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)[:, None]
+    parts = []
+    for part in q.split(max(_FEWEST, _SCORES // (rows * n)), dim=1):
+        scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
+        parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 class LeanMemoryEncoder:
@@ -79,6 +85,7 @@ class LeanMemoryEncoder:
 
     def __init__(self, module: MemoryEncoder):
         self._module = module
+        self._downsample = _pair_up(module.mask_downsampler.encoder)
         self._pointwise: dict[nn.Module, Callable[[Tensor], Tensor]] = {
             layer: product(layer.weight[:, :, 0, 0].contiguous(), layer.bias)
             for layer in module.modules()
@@ -97,9 +104,9 @@ class LeanMemoryEncoder:
         """
         module = self._module
         x = masks
-        for layer in module.mask_downsampler.encoder:
-            if x.shape[1] >= _CHANNELS:
-                x = x.contiguous(memory_format=torch.channels_last)
+        for layer in self._downsample:
+            if isinstance(layer, nn.Conv2d):  # from here on there are many channels, and perhaps bfloat16
+                x = x.to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
             x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else self._apply(layer, x)
         x = x.permute(0, 2, 3, 1) + self._at_places(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
         x = self._at_places(module.fuser.proj, x)
@@ -109,13 +116,50 @@ class LeanMemoryEncoder:
 
     def _apply(self, layer: nn.Module, x: Tensor) -> Tensor:
         """A layer on [rows, channels, h, w]; one that looks at single places as a product of matrices."""
-        if layer in self._pointwise and x.shape[1] >= _CHANNELS:
+        if layer in self._pointwise:
             return self._at_places(layer, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return layer(x)
 
     def _at_places(self, layer: nn.Module, places: Tensor) -> Tensor:
         """A convolution of single places, or nothing at all, on [rows, h, w, channels]."""
         return places if isinstance(layer, nn.Identity) else self._pointwise[layer](places)
+
+
+class NormalisedConvolution(nn.Module):
+    """A convolution to few channels and the normalisation over these, which then need not lie side by side.
+
+    The mean over the channels is taken off the weights, not off the result, whose mean is then zero.
+
+    Args:
+        layer: The convolution.
+        norm: What follows it.
+    """
+
+    def __init__(self, layer: nn.Conv2d, norm: LayerNorm2d):
+        super().__init__()
+        self._layer, self._norm = layer, norm
+        self._weight = layer.weight - layer.weight.mean(dim=0)
+        self._bias = None if layer.bias is None else layer.bias - layer.bias.mean()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[rows, channels before, h, w] -> [rows, channels, h, w]"""
+        layer, norm = self._layer, self._norm
+        x = F.conv2d(x, self._weight, self._bias, layer.stride, layer.padding)
+        scale = x.square().mean(dim=1, keepdim=True).add_(norm.eps).rsqrt_()
+        return torch.addcmul(norm.bias[:, None, None], x.mul_(scale), norm.weight[:, None, None])
+
+
+def _pair_up(layers: nn.Sequential) -> list[nn.Module]:
+    """The same layers; convolutions to few channels are one with the normalisation that follows them."""
+    paired: list[nn.Module] = []
+    for layer in layers:
+        before = paired[-1] if paired else None
+        few = isinstance(before, nn.Conv2d) and before.out_channels < CHANNELS
+        if few and isinstance(layer, LayerNorm2d):
+            paired[-1] = NormalisedConvolution(before, layer)
+        else:
+            paired.append(layer)
+    return paired
 
 
 def _fuse(block: CXBlock, x: Tensor) -> Tensor:
@@ -127,8 +171,6 @@ def _fuse(block: CXBlock, x: Tensor) -> Tensor:
 
 
 def _normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
-    """`LayerNorm2d.forward`, as one operation where the channels of a place lie side by side."""
-    if x.shape[1] < _CHANNELS:
-        return norm(x)
+    """`LayerNorm2d.forward` as one operation, as the channels of a place lie side by side."""
     places = x.permute(0, 2, 3, 1)
     return F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)

@@ -23,18 +23,19 @@ _SMALL = 1 << 20
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu}
 
 
-def can_pack(device: torch.device) -> bool:
-    """Whether this PyTorch has oneDNN's products for the device."""
+def can_pack(device: torch.device, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether this PyTorch has oneDNN's products for the device, in float32 or bfloat16."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     ready = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return device.type == "cpu" and x86 and ready
+    coarse = dtype == torch.bfloat16
+    return device.type == "cpu" and x86 and ready and not (coarse and not torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class PackedLinear(nn.Module):
     """What `nn.Linear` computes, and perhaps what follows it, with the last bits of another order of sums.
 
     Args:
-        weight: [out, in], float32; a copy is laid out anew when it is first wanted.
+        weight: [out, in], of the dtype that inputs have; a copy is laid out anew when it is first wanted.
         bias: [out], or None.
         activation: What follows: "none", "relu" or "gelu". One pass over the result then does both.
     """
@@ -47,7 +48,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]"""
-        if x.numel() * len(self.weight) < _SMALL or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        if x.numel() * len(self.weight) < _SMALL or x.dtype != self.weight.dtype or torch.is_autocast_enabled("cpu"):
             return _ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
         if self._packed is None:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight)
@@ -59,7 +60,8 @@ class PackedLinear(nn.Module):
 
 def product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     """`F.linear` with this weight and bias, packed where that can be."""
-    return PackedLinear(weight, bias) if can_pack(weight.device) else lambda x: F.linear(x, weight, bias)
+    packs = can_pack(weight.device, weight.dtype)
+    return PackedLinear(weight, bias) if packs else lambda x: F.linear(x, weight, bias)
 
 
 def pack_linears(module: Any) -> None:
