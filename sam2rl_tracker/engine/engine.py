@@ -371,9 +371,7 @@ class Engine:
         image_pos = self._image_pos.to(features.query.dtype)
         # Without a fixed shape, banks grow: too many shapes to compile.
         attend = self._attend_fixed if self.compiled and shape is not None else self._attend
-        return attend(
-            features.query, image_pos, bank.values, bank.positions, bank.rotated, bank.mask, bank.key_scale
-        )
+        return attend(features.query, image_pos, bank.values, bank.positions, bank.rotated, bank.mask, bank.key_scale)
 
     def _attend(
         self,
