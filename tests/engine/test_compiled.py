@@ -118,7 +118,7 @@ from sam2rl_tracker.training.simulator import Simulator
 
 torch.set_num_threads(1)
 model, video = load_model("nano", "cpu"), load_video("scene-930014")
-clip = Clip(video.images[:6], video.truth[:6], np.ones(6, bool))
+clip = Clip(video.images[:12], video.truth[:12], np.ones(12, bool))
 compiled = Engine(model, compiled=True)
 
 def last(engine, rollouts, store=64):
@@ -133,15 +133,16 @@ def last(engine, rollouts, store=64):
 def equal(some, others):
     return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
 
-rollouts = np.random.default_rng(1).integers(0, 7, (9, 4))
+rollouts = np.random.default_rng(1).integers(0, 7, (20, 10))
 states, _ = last(compiled, rollouts)
-again, recomputed = last(compiled, rollouts, store=0.25)
-assert recomputed and equal(again, states), "states depend on the store"
+again, recomputed = last(compiled, rollouts, store=0.15)
+assert recomputed, "nothing was dropped"
+assert equal(again, states), "states depend on the store"
 assert equal(last(compiled, rollouts[::-1])[0][::-1], states), "states depend on their order"
 assert equal(last(compiled, rollouts[:1])[0], states[:1]), "states depend on what is computed beside them"
 plain, _ = last(Engine(model), rollouts)
 apart = max((one - other).abs().max().item() for one, other in zip(states, plain, strict=True))
-assert apart < 1e-3, apart
+assert apart < 1e-2, apart
 assert not equal(plain, states), "nothing was compiled"
 print(hashlib.sha256(torch.cat(states).numpy().tobytes()).hexdigest())
 """
