@@ -27,7 +27,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from sam2rl_tracker import Tracker
 from sam2rl_tracker.engine import (
@@ -42,7 +41,8 @@ from sam2rl_tracker.engine import (
     MemorySelection,
     one_thread,
 )
-from sam2rl_tracker.experiments.timing import measured_model, wait
+from sam2rl_tracker.engine.packed import product
+from sam2rl_tracker.experiments.timing import count_flops, measured_model, wait
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.policies.bank import bank_selection
 from sam2rl_tracker.runs.provenance import Provenance
@@ -51,6 +51,7 @@ WARM_UP = 1  # turns
 MATRICES = "product of matrices"
 SHARED = "encode the image"  # once for all rows of a simulation: not of its steps
 WHOLE = "the whole frame"
+BESIDE = "write the mask's file"  # in a thread of its own: not of the frame
 Parts = dict[str, Callable[[], object]]
 
 
@@ -112,17 +113,17 @@ def _lines(parts: Parts, seconds: dict[str, float], rows: int, whole: str | None
     step = seconds[whole] if whole else sum(seconds[name] for name in parts if name != SHARED)
     lines = []
     for name, run in parts.items():
-        with FlopCounterMode(display=False) as flops:
-            run()
+        flops = count_flops(run)
         with torch.inference_mode(), _Bytes() as moved:
             run()
-        share = seconds[name] / step if whole or name != SHARED else None
+        apart = name == (BESIDE if whole else SHARED)
+        share = None if apart else seconds[name] / step
         lines.append(
             {
                 "rows": rows,
                 "part": name,
                 "ms_per_row": round(1e3 * seconds[name] / rows, 3),
-                "mflop_per_row": round(flops.get_total_flops() / rows / 1e6, 1),
+                "mflop_per_row": round(flops / rows / 1e6, 1),
                 "mb_per_row": round(moved.total / rows / 2**20, 2),
                 "share": None if share is None else round(share, 3),
                 "faster_at_most": None if share is None or name == whole else round(1 / max(1 - share, 0.01), 2),
@@ -218,7 +219,7 @@ def _frame(moment: _Moment, folder: Path) -> Parts:
         "decode masks": lambda: moment.decode(maps),
         "choose, and draw at the video's size": draw,
         "encode the memory": lambda: moment.encode_memory(chosen),
-        "write the mask's file, beside tracking": lambda: write_index_mask(folder / "0.png", moment.mask[0]),
+        BESIDE: lambda: write_index_mask(folder / "0.png", moment.mask[0]),
     }
 
 
@@ -227,7 +228,8 @@ def _frame(moment: _Moment, folder: Path) -> Parts:
 
 def _product(device: torch.device) -> Callable[[], object]:
     a, b = torch.randn(2, _side(device), _side(device), device=device)
-    return lambda: a @ b
+    multiply = product(b, None)  # by the library that the engine takes
+    return torch.inference_mode()(lambda: multiply(a))
 
 
 def _side(device: torch.device) -> int:

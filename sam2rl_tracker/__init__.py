@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from sam2rl_tracker.version import __version__
+
 if TYPE_CHECKING:
     from sam2rl_tracker.tracking.tracker import Tracker
 
-__version__ = "0.1.0"
 __all__ = ["Tracker", "__version__"]
 
 

@@ -8,12 +8,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 VARIABLE = "SAM2RL_SLURM_START"
+CONTROLLER = "slurmctld"
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 600) -> None:
@@ -52,18 +54,23 @@ class Cluster:
         for job in self.ask("squeue", "-h", "-r", "-t", "PENDING", "-o", "%A").split():
             subprocess.run(["scontrol", "update", f"jobid={job}", "starttime=now"], check=False, capture_output=True)
 
-    def kill_node(self, node: str) -> None:
-        """End a node at once, with all that runs on it."""
+    def processes_of(self, node: str) -> list[psutil.Process]:
+        """All that runs on a node, and the node itself."""
         jobs = self.ask("squeue", "-h", "-o", "%A", "-w", node).split()
-        victims = [psutil.Process(self._process(f"slurmd-{node}"))]
+        found = [psutil.Process(self._process(f"slurmd-{node}"))]
         for process in psutil.process_iter(["environ", "name", "cmdline"]):
             is_step = (process.info["name"] or "").startswith("slurmstepd")
             of_node = (process.info["environ"] or {}).get("SLURMD_NODENAME") == node
             if of_node or (is_step and any(f"[{job}." in " ".join(process.info["cmdline"]) for job in jobs)):
-                victims.append(process)
-        for process in victims:
-            process.kill()
-        psutil.wait_procs(victims, timeout=10)
+                found.append(process)
+        return found
+
+    def kill_node(self, node: str, processes: list[psutil.Process]) -> None:
+        """End a node at once, with all that runs on it: see `processes_of`, which takes a moment."""
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=10)
         self.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=died")  # as after SlurmdTimeout
 
     def start_node(self, node: str, mounts: dict[Path, str] | None = None) -> None:
@@ -99,22 +106,32 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A cluster, whose jobs run the code that is tested."""
+    """A cluster, whose jobs run the code that is tested. Where none can be started, tests are skipped."""
     start = os.environ.get(VARIABLE)
     if not start:
         pytest.skip(f"{VARIABLE} names no script that starts a Slurm: see CONTRIBUTING.md")
-    if os.geteuid() != 0:
-        pytest.skip("a Slurm is started by root")
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
-    root = str(Path(__file__).parents[1])
     patch = pytest.MonkeyPatch()
     try:
-        subprocess.run([start, folder], check=True, capture_output=True, text=True)
+        start_cluster(start, folder)
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-        patch.setenv("PYTHONPATH", root)  # of the jobs, too
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # of the jobs, too
         yield Cluster(folder)
-        subprocess.run(["scancel", "--me"], check=False)
     finally:
-        subprocess.run([Path(start).with_name("stop"), folder], check=False)
+        subprocess.run([Path(start).with_name("stop"), folder], check=False, capture_output=True)
         patch.undo()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def start_cluster(start: str, folder: Path) -> None:
+    """Start a Slurm, or skip what needs it, with the reason."""
+    if os.geteuid() != 0:
+        pytest.skip("a Slurm is started by root")
+    if any(process.info["name"] == CONTROLLER for process in psutil.process_iter(["name"])):
+        pytest.skip("another Slurm is at work on this machine, and the ports are its")
+    try:
+        done = subprocess.run([start, folder], capture_output=True, text=True, timeout=300)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"{start} does not start a Slurm: {error}")
+    if done.returncode or "idle" not in done.stdout:
+        pytest.skip(f"{start} does not start a Slurm: {done.stderr.strip() or done.stdout.strip()}")

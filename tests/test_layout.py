@@ -27,7 +27,7 @@ ORDER = [
     "vot",
     "tracking.video",
     "evaluation",
-    "__init__",  # hands out `Tracker`, and the version
+    "__init__",  # hands out `Tracker`
     "tracking",
     "policies",
     "control",
@@ -38,6 +38,7 @@ ORDER = [
     "media",
     "parameters",
     "errors",
+    "version",
 ]
 SAM2 = {"engine"}  # the rooms that import the packages `sam2`,
 TOOLKIT = {"vot"}  # `trax` or `vot`,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 from sam2rl_tracker.cli.cluster import (
@@ -29,6 +30,7 @@ from sam2rl_tracker.cli.options import (
     Model,
     PerDevice,
     Preset,
+    choose_arithmetic,
     console,
     print_json,
     say,
@@ -93,7 +95,6 @@ def benchmark(
     as_json: Json = False,
 ) -> None:
     """Compare all trackers, agents and searches on generated videos: takes hours. Resumes by itself."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.evaluation.methods import REFERENCE
     from sam2rl_tracker.experiments.benchmark import DEFAULT, PAPER, run_benchmark
     from sam2rl_tracker.report.benchmark_tables import make_tables
@@ -116,7 +117,7 @@ def benchmark(
         searched=plan.searched if searched is None else searched,
         seeds=seeds,
         trackers=tuple(dict.fromkeys([REFERENCE, *tracker])) if tracker else (),
-        arithmetic=Arithmetic(dtype, compile),
+        arithmetic=choose_arithmetic(dtype, compile, device),
     )
     with detaching(cluster, folder), console.status("Starting") as status:
 
@@ -147,12 +148,19 @@ def bench_simulate(
     as_json: Json = False,
 ) -> None:
     """Simulated frames per second: stock SAM 2 rollout by rollout, batched, and memoised over a training."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import simulation_speed
 
     with console.status("Measuring") as status:
         result = simulation_speed.bench_simulate(
-            model, device, frames, rows, iterations, samples, seed, status.update, Arithmetic(dtype, compile)
+            model,
+            device,
+            frames,
+            rows,
+            iterations,
+            samples,
+            seed,
+            status.update,
+            choose_arithmetic(dtype, compile, device),
         )
     if as_json:
         print_json(result.as_json())
@@ -186,10 +194,9 @@ def bench_predict(
     as_json: Json = False,
 ) -> None:
     """What a simulated step costs under a full bank, by batch size, beside the machine's product of matrices."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import prediction_speed
 
-    arithmetic = Arithmetic("bfloat16" if bfloat16 else dtype, compile)
+    arithmetic = choose_arithmetic("bfloat16" if bfloat16 else dtype, compile, device)
     with console.status("Measuring") as status:
         result = prediction_speed.bench_predict(
             model, device, random_weights, input_size, rows or (1, 4, 16, 64), arithmetic, status.update
@@ -216,11 +223,11 @@ def bench_predict(
 @bench_app.command("track")
 def bench_track(
     case: Annotated[
-        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x101, 5x101 and 1x2001.")
+        list[str] | None, typer.Option(metavar="OBJECTSxFRAMES", help="Repeat it; by default 1x301, 5x301 and 1x2001.")
     ] = None,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x101."),
+        typer.Option(help="As `sam2rl track --policy`; repeat it. By default recency, and all rules on 1x301."),
     ] = None,
     model: Model = "nano",
     device: Device = None,
@@ -231,13 +238,19 @@ def bench_track(
     as_json: Json = False,
 ) -> None:
     """Speed and growth of memory beside stock SAM2VideoPredictor, and what policies cost, in turns in one run."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments import tracking_speed
 
     cases = [tracking_speed.Case.parse(text) for text in case or []]
     with console.status("Measuring") as status:
         result = tracking_speed.bench_track(
-            cases, model, policy or (), device, random_weights, seed, status.update, Arithmetic(dtype, compile)
+            cases,
+            model,
+            policy or (),
+            device,
+            random_weights,
+            seed,
+            status.update,
+            choose_arithmetic(dtype, compile, device),
         )
     if as_json:
         print_json(result.as_json())
@@ -253,6 +266,46 @@ def bench_track(
     _say_settings(result.as_json())
 
 
+@bench_app.command("all")
+def bench_all(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, or an earlier run's, which then goes on.")] = Path(
+        "sam2rl-bench"
+    ),
+    model: Model = "nano",
+    device: Device = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The least of everything, to see that it works.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Everything on the device that is there, saved part by part; on a GPU with SAM 2.1 Hiera-L's real sizes, too."""
+    from sam2rl_tracker.experiments import everything
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("Starting", total=None)
+
+        def on_part(done: int, total: int, text: str) -> None:
+            progress.update(bar, completed=done, total=total, description=escape(text))
+            if not console.is_terminal and text:  # a log has no bar
+                say(f"{done}/{total} {text}")
+
+        result = everything.bench_all(folder, model, device, quick, on_part=on_part)
+    for name, why in result.failed.items():
+        say(f"{name} could not be measured: {why}")
+    if as_json:
+        print_json(result.as_json())
+        return
+    heads = ("frames/s", "ratio", "of ceiling", "MB")
+    table = Table(*(Column(head, overflow="fold") for head in ("Part", "")), *(Column(h, no_wrap=True) for h in heads))
+    table.caption = "ratio: to stock SAM 2; of ceiling: TFLOP/s beside a product of matrices; MB: a GPU's peak"
+    for line in result.lines():
+        share = "-" if line.of_ceiling is None else f"{line.of_ceiling:.0%}"
+        numbers = ["-" if number is None else f"{number:g}" for number in (line.fps, line.ratio, line.peak_mb)]
+        table.add_row(escape(line.part), escape(line.what), *numbers[:2], share, numbers[2])
+    Console().print(table)
+    say(f"{folder / everything.DOCUMENT} has it all")
+    _say_settings(result.as_json())
+
+
 @bench_app.command("cluster")
 def bench_cluster(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, on storage that the nodes see.")],
@@ -260,17 +313,18 @@ def bench_cluster(
     frames: Annotated[int, typer.Option(min=3, help="Of each video.")] = 30,
     nodes: Annotated[int, typer.Option(min=2, help="Jobs at a time, beside one.")] = 2,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
+        list[str] | None,
+        typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md, such as iterations=80; repeat it."),
     ] = None,
     slurm_set: SlurmSet = None,
     model: Model = "nano",
     as_json: Json = False,
 ) -> None:
-    """The same trainings here, on one node of a Slurm cluster and on several: what they give, what a task costs."""
+    """The same trainings on one node of a Slurm cluster and on several: what they give, what a task costs."""
     from sam2rl_tracker.experiments import cluster_speed
     from sam2rl_tracker.training.settings import parse_settings
 
-    chosen = parse_settings("default", settings or [])
+    chosen = parse_settings("default", [*cluster_speed.SETTINGS, *(settings or [])])
     with console.status("Measuring") as status:
         result = cluster_speed.bench_cluster(
             folder, chosen, count, frames, nodes, model, slurm_set or (), say=status.update
@@ -279,11 +333,15 @@ def bench_cluster(
         print_json(result.as_json())
         return
     table = Table("", "seconds", "trainings a minute")
-    rows = (("a process here", result.here_seconds), ("one job at a time", result.one_seconds))
-    for name, seconds in (*rows, (f"{nodes} jobs at a time", result.all_seconds)):
+    for name, seconds in (
+        ("one job at a time", result.one_seconds),
+        (f"{nodes} jobs at a time", result.all_seconds),
+        ("of one iteration, one job at a time", result.short_seconds),
+        ("of one iteration, in a process here", result.short_here_seconds),
+    ):
         table.add_row(name, f"{seconds:.1f}", f"{60 * count / seconds:.2f}")
     Console().print(table)
-    say(f"{nodes} nodes give {result.ratio:.2f} times one's trainings; jobs cost {result.overhead:.2f} s a training")
+    say(f"{nodes} nodes give {result.ratio:.2f} times one's trainings; jobs cost {result.overhead:.2f} s each")
     _say_settings(result.as_json())
 
 

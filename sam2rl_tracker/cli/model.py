@@ -32,6 +32,7 @@ from sam2rl_tracker.cli.options import (
     Jobs,
     Json,
     PerDevice,
+    choose_arithmetic,
     console,
     print_json,
     say,
@@ -139,7 +140,6 @@ def model_score(
     as_json: Json = False,
 ) -> None:
     """How well a model tracks unseen generated scenes, with several memory policies."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.experiments.score import POLICIES, Scenes, score_model
     from sam2rl_tracker.media.files import check_output_folder
 
@@ -159,7 +159,7 @@ def model_score(
         beam or (),
         executor,
         folder=out,
-        arithmetic=Arithmetic(dtype, compile),
+        arithmetic=choose_arithmetic(dtype, compile, device),
     )
     with detaching(cluster, out):
         if slurm:

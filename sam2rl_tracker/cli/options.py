@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from sam2rl_tracker.runs.variables import COMPILE_VARIABLE, DEVICE_VARIABLE, DTYPE_VARIABLE, MODEL_VARIABLE
+
+if TYPE_CHECKING:
+    from sam2rl_tracker.engine import Arithmetic
 
 ON_OWN_TRUTH = "on the ground truth that they are scored on"
 console = Console(stderr=True)  # for people; stdout is for results
@@ -48,6 +51,17 @@ Folder = Annotated[Path, typer.Argument(metavar="WORKSPACE")]
 Source = Annotated[Path, typer.Argument(metavar="SRC")]
 Objects = Annotated[int, typer.Option(min=1, max=8, help="Targets in each.")]
 Preset = Annotated[str, typer.Option(help="How hard the scenes are: easy, default, busy or hard.")]
+
+
+def choose_arithmetic(dtype: str, compile: bool, device: str | None) -> Arithmetic:
+    """The two settings as one. Says so where bfloat16 takes longer than float32."""
+    from sam2rl_tracker.engine import Arithmetic, multiplies_bfloat16, resolve_device
+
+    chosen = Arithmetic(dtype, compile)
+    first = device and device.partition(",")[0]
+    if dtype == "bfloat16" and not multiplies_bfloat16(resolve_device(first or None)):
+        say("This processor does not multiply bfloat16 itself: float32 is faster here.", style="yellow")
+    return chosen
 
 
 def say(text: str, style: str | None = None) -> None:

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sam2rl_tracker.cli.options import Compile, Device, Dtype, Json, Model, Policy, console, print_json, say
+from sam2rl_tracker.cli.options import (
+    Compile,
+    Device,
+    Dtype,
+    Json,
+    Model,
+    Policy,
+    choose_arithmetic,
+    console,
+    print_json,
+    say,
+)
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
@@ -113,6 +124,7 @@ def track(
         raise Sam2rlError("Give the objects either by --select, or by --init, --box, --point and --prompts.")
     if select or show:
         check_screen()
+    choose_arithmetic(dtype, compile, device)
     notes: list[str] = []
     columns = (TextColumn("Tracking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]}"))
     progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)

@@ -36,6 +36,7 @@ from sam2rl_tracker.cli.options import (
     Model,
     PerDevice,
     ShardOf,
+    choose_arithmetic,
     console,
     print_json,
     say,
@@ -89,14 +90,13 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an agent for every object by PPO, on the ground truth that it will be scored on. Resumes by itself."""
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.training.settings import parse_settings
     from sam2rl_tracker.training.task import Task
     from sam2rl_tracker.training.trainer import train_all
     from sam2rl_tracker.vot.clips import objects_of
 
-    arithmetic = Arithmetic(dtype, compile)
+    arithmetic = choose_arithmetic(dtype, compile, device)
     cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
     part = choose_shard(shard, cluster)
     executor = choose_executor(folder, jobs, device, per_device, cluster)
@@ -288,7 +288,6 @@ def search(
 ) -> None:
     """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
     from sam2rl_tracker.agents.store import agents_folder
-    from sam2rl_tracker.engine import Arithmetic
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.media.files import check_output_folder
     from sam2rl_tracker.report.style import check_figure
@@ -299,7 +298,7 @@ def search(
     from sam2rl_tracker.vot.clips import objects_of
     from sam2rl_tracker.vot.workspace import open_workspace
 
-    arithmetic = Arithmetic(dtype, compile)
+    arithmetic = choose_arithmetic(dtype, compile, device)
     cluster = OnSlurm(slurm, slurm_set, chunk, max_jobs)
     part = choose_shard(shard, cluster)
     executor = choose_executor(folder, jobs, device, per_device, cluster)

@@ -2,7 +2,7 @@
 
 from sam2rl_tracker.engine.arithmetic import PLAIN, Arithmetic
 from sam2rl_tracker.engine.catalogue import HUB_MODELS, packaged_models, resolve_model
-from sam2rl_tracker.engine.devices import resolve_device
+from sam2rl_tracker.engine.devices import multiplies_bfloat16, resolve_device
 from sam2rl_tracker.engine.engine import Engine
 from sam2rl_tracker.engine.exact import ExactEngine
 from sam2rl_tracker.engine.model import Model, Network, load_model, random_model
@@ -41,6 +41,7 @@ __all__ = [
     "Network",
     "Prompt",
     "load_model",
+    "multiplies_bfloat16",
     "one_thread",
     "packaged_models",
     "random_model",

@@ -18,28 +18,32 @@ from torch import Tensor, nn
 from sam2rl_tracker.engine.attention import rotate
 from sam2rl_tracker.engine.lean import CHANNELS, attend
 from sam2rl_tracker.engine.model import Network
-from sam2rl_tracker.engine.operations import to_tokens
+from sam2rl_tracker.engine.operations import resize, to_tokens
 
 _PRECISE = ("iou_prediction_head", "pred_obj_score_head", "conv_s0", "conv_s1")
 """Parts of the mask decoder that stay in float32: what predicts, and what projects the image's finer features."""
 
 
-def make_coarse(network: Network) -> None:
+def make_coarse(network: Network, images: bool) -> None:
     """Make a network compute in bfloat16, in place.
 
     Args:
         network: A twin whose modules are its own (see `positions`). The weights that it shares stay as they are.
+        images: Also its image encoder. That of a small model gains nothing.
     """
-    decoder, trunk, encoder = network.sam_mask_decoder, network.image_encoder.trunk, network.memory_encoder
+    decoder, encoder = network.sam_mask_decoder, network.memory_encoder
     precise = {name: module for name, module in decoder.named_children() if name in _PRECISE}
     convolutions = [one for one in encoder.mask_downsampler.modules() if isinstance(one, nn.Conv2d)]
     kept = {*precise.values(), *(one for one in convolutions if one.out_channels < CHANNELS)}
-    for part in (network.image_encoder, network.memory_attention, decoder, encoder):
+    for part in (network.memory_attention, decoder, encoder):
         _cast(part, kept)
+    if images:
+        _cast(network.image_encoder, kept)
+        trunk = network.image_encoder.trunk
+        positions = trunk._get_pos_embed(None).to(torch.bfloat16)  # fixed: see `positions`
+        trunk._get_pos_embed = lambda grid: positions
     for name, module in precise.items():
         setattr(decoder, name, _InFloat32(module))
-    positions = trunk._get_pos_embed(None).to(torch.bfloat16)  # fixed: see `positions`
-    trunk._get_pos_embed = lambda grid: positions
     for layer in network.memory_attention.layers:
         layer.self_attn = _SelfAttention(layer.self_attn)
     transformer = decoder.transformer
@@ -60,6 +64,23 @@ def _cast(module: nn.Module, kept: set[nn.Module]) -> None:
     }
     for child in module.children():
         _cast(child, kept)
+
+
+class Enlargement:
+    """Bilinear resampling of square maps as two products of matrices, whose weights bfloat16 holds exactly.
+
+    Args:
+        before: Side of the maps.
+        after: Side of the result, a power of 2 times as long.
+    """
+
+    def __init__(self, before: int, after: int):
+        each = torch.eye(before)[None, None]
+        self._weights = resize(each, (after, before))[0, 0].to(torch.bfloat16)  # [after, before]
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """float32 [rows, before, before] -> float32 [rows, after, after]"""
+        return (self._weights @ maps.to(torch.bfloat16) @ self._weights.T).float()
 
 
 class _InFloat32(nn.Module):

@@ -77,16 +77,19 @@ def read_config(path: Path) -> DictConfig:
     return config
 
 
-def build_network(config: DictConfig, target: str = "sam2.modeling.sam2_base.SAM2Base") -> SAM2Base:
+def build_network(
+    config: DictConfig, target: str = "sam2.modeling.sam2_base.SAM2Base", compile_encoder: bool = False
+) -> SAM2Base:
     """Instantiate the network of a configuration, with random weights.
 
     Args:
-        target: The class to make of it: that of the network alone, or stock SAM 2's predictor.
+        target: The class to make of it: that of the network alone, or one of stock SAM 2's predictors.
+        compile_encoder: Whether SAM 2's code compiles the image encoder.
 
     Raises:
         Sam2rlError: SAM 2's classes do not take what the configuration gives them.
     """
-    settings = OmegaConf.merge(config.model, {"_target_": target, "compile_image_encoder": False})
+    settings = OmegaConf.merge(config.model, {"_target_": target, "compile_image_encoder": compile_encoder})
     try:
         return instantiate(settings, _recursive_=True)
     except Exception as error:  # hydra wraps whatever a constructor raised

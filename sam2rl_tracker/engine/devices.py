@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import torch
 
 from sam2rl_tracker.errors import Sam2rlError
@@ -30,6 +32,13 @@ def resolve_device(name: str | torch.device | None) -> torch.device:
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
         raise Sam2rlError(f"Device {name!r} does not exist: this machine has {torch.cuda.device_count()} CUDA devices.")
     return device
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 faster than float32, as far as can be known."""
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def visible_cuda_devices() -> list[str]:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from sam2rl_tracker.engine.attention import BankAttention, BankTokens
-from sam2rl_tracker.engine.bfloat16 import make_coarse
+from sam2rl_tracker.engine.bfloat16 import Enlargement, make_coarse
 from sam2rl_tracker.engine.compiled import Compiler
 from sam2rl_tracker.engine.decoder import lighten
 from sam2rl_tracker.engine.gather import gather
@@ -27,7 +27,12 @@ from sam2rl_tracker.engine.model import Model
 from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, encode_memory, resize, to_tokens
 from sam2rl_tracker.engine.packed import can_pack, pack_linears
 from sam2rl_tracker.engine.positions import fix_positions
+from sam2rl_tracker.engine.threads import suits_one_thread
+from sam2rl_tracker.engine.tracing import Encoder
 from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection, Prompt
+
+_RECORD_AFTER = 40
+"""Images of a small model after which its encoder is worth being recorded."""
 
 BLANK = -1024.0
 """The logit of every pixel of an object that is said to be absent."""
@@ -46,6 +51,12 @@ class Engine:
     Shapes: S = the model's input size, h = w = S / 16, C = model width, D = memory width, K = 3 candidates.
     """
 
+    small: bool
+    """Whether one CPU thread does as much as several."""
+
+    encodes_beside: bool
+    """Whether a thread can save time by encoding an image while another predicts, with the same bits."""
+
     exact = False
     """Whether all is computed by SAM 2's own operations."""
 
@@ -55,6 +66,8 @@ class Engine:
         self.dtype = dtype
         self.compiled = compiled
         self._coarse = dtype == torch.bfloat16 and self.device.type == "cpu"  # elsewhere, autocast does it
+        self.input_size: int = model.network.image_size
+        self.small = self.encodes_beside = suits_one_thread(self.device, self.input_size)
         if self.device.type == "cpu":
             keep_freed_memory()
         with torch.inference_mode():
@@ -62,18 +75,19 @@ class Engine:
             self._network = network = positions.network
             if not self.exact and self.device.type == "cpu":
                 if self._coarse:
-                    make_coarse(network)
+                    make_coarse(network, images=not self.small)
                 lighten(network.sam_mask_decoder)
                 if can_pack(self.device, dtype):
-                    pack_linears(network)
+                    pack_linears(network, but=network.image_encoder if self.small else None)
             self._image_pos, self._memory_pos = positions.image, self._hold(positions.memory)
             self._image_pe = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed_prompts([None])
             self._attention = BankAttention(network.memory_attention, self.exact)
-        self.input_size: int = network.image_size
+            self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
+        self._encoder = Encoder(network, _RECORD_AFTER if self.small else None)
         self._side = self.input_size // network.backbone_stride
         self._normalise = Normalisation(self.device)
-        self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
+        self._enlarge = Enlargement(4 * self._side, self.input_size) if self._coarse else None
         self._multimask = network.multimask_output_in_sam and network.multimask_output_for_tracking
         if compiled:
             compiler = Compiler()
@@ -94,9 +108,9 @@ class Engine:
         network = self._network
         with self._autocast():
             pixels = self.preprocess(image if resampled is None else resampled)[None]
-            out = network.forward_image(self._hold(pixels))
-            maps = out["backbone_fpn"]  # levels of [1, ., ., .], finest first
-            maps = [self._hold(level) for level in maps]
+            if not self.small:
+                pixels = self._hold(pixels)
+            maps = [self._hold(level) for level in self._encoder(pixels)]
             top = maps[-1]
             with self._attention_kernel():
                 query = self._attention.self_attend(to_tokens(top), self._image_pos.to(top.dtype))
@@ -278,10 +292,8 @@ class Engine:
         if self.compiled and masks.input_logits is None and not any(binarise):
             with self._autocast():
                 return self._remember_compiled(features.map, masks.logits, masks.object_scores)
-        if masks.input_logits is not None:
-            logits = masks.input_logits[:, None]  # [rows, 1, S, S]
-        else:
-            logits = resize(masks.logits[:, None], self.input_size)
+        given = masks.input_logits
+        logits = self._enlarge_logits(masks.logits) if given is None else given[:, None]  # [rows, 1, S, S]
         if all(binarise):
             mask = (logits > 0).float()
         elif any(binarise):
@@ -294,7 +306,13 @@ class Engine:
 
     def _remember(self, maps: Tensor, logits: Tensor, object_scores: Tensor) -> Tensor:
         """Encode the probabilities of mask logits [rows, 4h, 4w] into memories [rows, h*w, D]."""
-        return self._encode_mask(maps, torch.sigmoid(resize(logits[:, None], self.input_size)), object_scores)
+        return self._encode_mask(maps, torch.sigmoid(self._enlarge_logits(logits)), object_scores)
+
+    def _enlarge_logits(self, logits: Tensor) -> Tensor:
+        """Mask logits [rows, 4h, 4w] at the model's input size, [rows, 1, S, S]."""
+        if self._enlarge is not None:
+            return self._enlarge(logits)[:, None]
+        return resize(logits[:, None], self.input_size)
 
     def _encode_mask(self, maps: Tensor, mask: Tensor, object_scores: Tensor) -> Tensor:
         """Encode masks [rows, 1, S, S] into memories [rows, h*w, D]."""

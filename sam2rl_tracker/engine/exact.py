@@ -35,6 +35,8 @@ class ExactEngine(Engine):
     def __init__(self, model: Model, math_attention: bool = False):
         super().__init__(model)
         self._math_attention = math_attention
+        if math_attention:
+            self.encodes_beside = False  # PyTorch restricts kernels for all threads at once
 
     @torch.inference_mode()
     def predict(

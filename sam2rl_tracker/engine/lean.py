@@ -20,6 +20,12 @@ from sam2rl_tracker.engine.packed import product
 _SCORES = 1 << 22
 """Attention scores computed at once: about what a processor's cache holds."""
 
+_LARGE = 1 << 27
+"""Multiplications of a row's scores from which on its keys are worth packing."""
+
+_SCORES_ALONE = 1 << 20
+"""Attention scores computed at once, of a row with packed keys."""
+
 _FEWEST = 64
 """Queries computed at once, at least: with fewer, the keys would be read too often."""
 
@@ -67,13 +73,25 @@ class LeanAttention:
 def attend(q: Tensor, k: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Attention of one head, by products of matrices; arguments as above, with values of any width."""
     rows, n, width = k.shape
-    q, keys = (q * width**-0.5).expand(rows, -1, -1), k.transpose(1, 2)
-    bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)[:, None]
+    q = (q * width**-0.5).expand(rows, -1, -1)
+    bias = None if mask is None else torch.where(mask, 0.0, -torch.inf).to(q.dtype)
+    if q[0].numel() * n >= _LARGE:
+        return torch.stack(
+            [_attend_alone(*row) for row in zip(q, k, values, [None] * rows if bias is None else bias, strict=True)]
+        )
     parts = []
     for part in q.split(max(_FEWEST, _SCORES // (rows * n)), dim=1):
-        scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias, part, keys)
+        keys = k.transpose(1, 2)
+        scores = torch.bmm(part, keys) if bias is None else torch.baddbmm(bias[:, None], part, keys)
         parts.append(torch.bmm(scores.softmax(dim=-1).to(values.dtype), values))
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _attend_alone(q: Tensor, k: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+    """A row's attention, q [tokens, c], k [n, c], values [n, D], bias [n] -> [tokens, D]: keys as packed weights."""
+    score, add_up = product(k, bias), product(values.t().contiguous(), None)
+    parts = q.split(max(_FEWEST, _SCORES_ALONE // len(k)))
+    return torch.cat([add_up(score(part).softmax(dim=-1).to(values.dtype)) for part in parts])
 
 
 class LeanMemoryEncoder:
@@ -138,8 +156,9 @@ class NormalisedConvolution(nn.Module):
     def __init__(self, layer: nn.Conv2d, norm: LayerNorm2d):
         super().__init__()
         self._layer, self._norm = layer, norm
-        self._weight = layer.weight - layer.weight.mean(dim=0)
-        self._bias = None if layer.bias is None else layer.bias - layer.bias.mean()
+        weight, bias = layer.weight.detach(), None if layer.bias is None else layer.bias.detach()
+        self._weight = weight - weight.mean(dim=0)
+        self._bias = None if bias is None else bias - bias.mean()
 
     def forward(self, x: Tensor) -> Tensor:
         """[rows, channels before, h, w] -> [rows, channels, h, w]"""
@@ -154,8 +173,7 @@ def _pair_up(layers: nn.Sequential) -> list[nn.Module]:
     paired: list[nn.Module] = []
     for layer in layers:
         before = paired[-1] if paired else None
-        few = isinstance(before, nn.Conv2d) and before.out_channels < CHANNELS
-        if few and isinstance(layer, LayerNorm2d):
+        if isinstance(layer, LayerNorm2d) and isinstance(before, nn.Conv2d) and before.out_channels < CHANNELS:
             paired[-1] = NormalisedConvolution(before, layer)
         else:
             paired.append(layer)

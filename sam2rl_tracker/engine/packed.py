@@ -81,13 +81,13 @@ def product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     return PackedLinear(weight, bias) if packs else lambda x: F.linear(x, weight, bias)
 
 
-def pack_linears(module: Any) -> None:
-    """Put a `PackedLinear` in the place of every `nn.Linear` in a module that nobody else runs."""
+def pack_linears(module: Any, but: nn.Module | None = None) -> None:
+    """Put a `PackedLinear` in the place of every `nn.Linear` in a module that nobody else runs, except in one part."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             module._modules[name] = PackedLinear(child.weight, child.bias)
-        else:
-            pack_linears(child)
+        elif child is not but:
+            pack_linears(child, but)
     if isinstance(module, MLP):
         last = len(module.layers) - 1
         _fuse(module, "act", [layer for index, layer in enumerate(module.layers) if index < last])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,16 +23,21 @@ from sam2rl_tracker.engine.engine import Engine
 from sam2rl_tracker.engine.model import Model
 
 
-def stock_predictor(model: Model) -> SAM2VideoPredictor:
+def stock_predictor(model: Model, compiled: bool = False) -> SAM2VideoPredictor:
     """Stock predictor with this model's configuration and a copy of its weights.
 
     Flags are the official builder's, without hole filling (it needs a CUDA extension). From then on, no stock predictor
     of this process draws progress bars.
+
+    Args:
+        compiled: Whether its parts are compiled, on their first call: the official builder's `vos_optimized`.
     """
     # Their bars would drown the caller's own, and they have no switch for them. The predictor's modules look up this
     # name on each call; tqdm itself, and whoever else uses it, is left alone.
     sam2.sam2_video_predictor.tqdm = sam2.utils.misc.tqdm = partial(tqdm, disable=True)
-    predictor = build_network(model.config, target="sam2.sam2_video_predictor.SAM2VideoPredictor")
+    kind = "SAM2VideoPredictorVOS" if compiled else "SAM2VideoPredictor"
+    with redirect_stdout(sys.stderr):  # where it compiles, it says so by `print`: stdout is for results
+        predictor = build_network(model.config, f"sam2.sam2_video_predictor.{kind}", compile_encoder=compiled)
     assert isinstance(predictor, SAM2VideoPredictor)
     predictor.load_state_dict(model.network.state_dict())
     return predictor.to(torch.device(model.device)).eval()

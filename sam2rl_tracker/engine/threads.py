@@ -7,6 +7,17 @@ from contextlib import contextmanager
 
 import torch
 
+SMALL = 256
+"""Side in pixels of images up to which operations are too short to be shared between threads."""
+
+
+def suits_one_thread(device: torch.device, input_size: int) -> bool:
+    """Whether a model is so small that one CPU thread does as much as two.
+
+    Two take as long on an idle machine, and many times as long where others work: each operation waits for both.
+    """
+    return device.type == "cpu" and input_size <= SMALL
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:

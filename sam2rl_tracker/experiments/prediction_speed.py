@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from sam2rl_tracker.engine import (
     MAX_POINTERS,
@@ -21,7 +20,7 @@ from sam2rl_tracker.engine import (
     FixedShape,
     FrameRecord,
 )
-from sam2rl_tracker.experiments.timing import measured_model, median_seconds, median_seconds_of, wait
+from sam2rl_tracker.experiments.timing import count_flops, matrix_ceiling, measured_model, median_seconds_of, wait
 from sam2rl_tracker.policies.bank import bank_selection
 from sam2rl_tracker.runs.provenance import Provenance
 
@@ -55,6 +54,7 @@ class PredictSpeeds:
         lines: One for each batch size.
         tflop_per_frame: What a row takes.
         ceiling_tflops: TFLOP/s of a product of large matrices in the same precision, measured in this run.
+        too_many: The first number of rows for which the device had not enough memory; None = it had.
         made_with: What the numbers depend on.
         input_size: Of the model, in pixels.
     """
@@ -62,6 +62,7 @@ class PredictSpeeds:
     lines: tuple[PredictSpeed, ...]
     tflop_per_frame: float
     ceiling_tflops: float
+    too_many: int | None
     made_with: Provenance
     input_size: int
 
@@ -70,6 +71,7 @@ class PredictSpeeds:
             "predict": [asdict(line) for line in self.lines],
             "tflop_per_frame": self.tflop_per_frame,
             "ceiling_tflops": self.ceiling_tflops,
+            "too_many_rows": self.too_many,
             "settings": {**self.made_with.as_json(0), "input_size": self.input_size},
         }
 
@@ -99,20 +101,23 @@ def bench_predict(
     """
     loaded = measured_model(model, device, random_weights, input_size=input_size)
     plain = replace(arithmetic, compile=False).engine(loaded)
-    with FlopCounterMode(display=False) as counter:
-        _full_bank(plain)(1)
-    flops = counter.get_total_flops()
+    flops = count_flops(partial(_full_bank(Engine(loaded)), 1))
     report("ceiling")
-    ceiling = _ceiling(loaded.device, plain.dtype)
+    ceiling = matrix_ceiling(loaded.device, plain.dtype)
     compiled = arithmetic.engine(loaded) if arithmetic.compile else None
-    lines = []
+    lines, too_many = [], None
     for count in rows:
         report(f"{count} rows")
-        lines.append(_measure(plain, compiled, count, flops))
+        try:
+            lines.append(_measure(plain, compiled, count, flops))
+        except torch.OutOfMemoryError:
+            too_many = count
+            break
     return PredictSpeeds(
         lines=tuple(lines),
         tflop_per_frame=round(flops / 1e12, 5),
         ceiling_tflops=round(ceiling, 3),
+        too_many=too_many,
         made_with=Provenance.of(loaded, arithmetic),
         input_size=loaded.network.image_size,
     )
@@ -166,10 +171,3 @@ def _full_bank(engine: Engine) -> Callable[[int], None]:
         engine.encode_memory(features, chosen, [False] * rows)
 
     return step
-
-
-def _ceiling(device: torch.device, dtype: torch.dtype) -> float:
-    """TFLOP/s of a product of large matrices."""
-    side = 8192 if device.type == "cuda" else 1024
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / median_seconds(lambda: a @ b, device) / 1e12

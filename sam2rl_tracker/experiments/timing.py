@@ -5,13 +5,17 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from math import prod
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from sam2rl_tracker.engine import HUB_MODELS, Model, load_model, random_model
+from sam2rl_tracker.engine import HUB_MODELS, PLAIN, Arithmetic, Model, load_model, random_model
+from sam2rl_tracker.engine.packed import product
 from sam2rl_tracker.errors import Sam2rlError
 
 REPEATS = 3
+ARITHMETICS = (PLAIN, Arithmetic("bfloat16"), Arithmetic(compile=True), Arithmetic("bfloat16", compile=True))
 
 
 def measured_model(
@@ -58,3 +62,26 @@ def median_seconds_of(runs: Sequence[Callable[[], object]], device: torch.device
             if turn >= 2:
                 seconds.append(time.perf_counter() - start)
     return [statistics.median(seconds) for seconds in times]
+
+
+def matrix_ceiling(device: torch.device, dtype: torch.dtype) -> float:
+    """TFLOP/s of a product of large matrices, by the best library at hand: what can be reached at best."""
+    side = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    packed = product(b, None)
+    seconds = min(median_seconds(run, device) for run in (lambda: a @ b, lambda: packed(a)))
+    return 2 * side**3 / seconds / 1e12
+
+
+def count_flops(run: Callable[[], object]) -> int:
+    """Of products of matrices, convolutions and attention in a call. Compiled code is not seen."""
+    mapping = {}
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # what `engine.packed` calls; PyTorch's counter does not know it
+        mapping[torch.ops.mkldnn._linear_pointwise] = _linear_flops
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def _linear_flops(shape: Sequence[int], *_: object, out_shape: Sequence[int], **__: object) -> int:
+    return 2 * prod(out_shape) * shape[-1]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -18,13 +20,14 @@ from sam2rl_tracker.engine import PLAIN, Arithmetic, Model
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.experiments.timing import measured_model, wait
+from sam2rl_tracker.media.overlap import DEPTH, read_ahead
 from sam2rl_tracker.runs.executors import run_apart
 from sam2rl_tracker.runs.provenance import Provenance
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
 
-TURN = 5  # frames that one of the runs tracks before it is the next one's turn
-WARM_UP = 4  # turns
+TURN = 20  # frames that one of the runs tracks before it is the next one's turn
+WARM_UP = 3  # turns, of a video that has more
 STOCK = "stock SAM 2"  # stands among the names of policies
 REFERENCE_POLICY = "recency"  # what a policy's cost is measured against
 # Those that need no agent.
@@ -56,7 +59,7 @@ class Case:
         return cls(objects, frames)
 
 
-DEFAULT_CASES = (Case(1, 101), Case(5, 101), Case(1, 2001))
+DEFAULT_CASES = (Case(1, 301), Case(5, 301), Case(1, 2001))
 
 
 @dataclass(frozen=True)
@@ -131,10 +134,13 @@ def bench_track(
     report: Callable[[str], None] = lambda text: None,
     arithmetic: Arithmetic = PLAIN,
 ) -> TrackSpeeds:
-    """Track the same generated video with every policy and with stock SAM 2, in turns of 5 frames.
+    """Track the same generated video with every policy and with stock SAM 2, in turns of 20 frames.
 
     Stock SAM 2 gets its images decoded, resized and loaded beforehand, and that time is not counted; ours resizes each
-    frame within the time measured. Growth of memory and the cost of late frames are measured in a process of its own
+    frame within the time measured. As `sam2rl track` does, ours encodes a frame while it tracks the one before, but
+    only within its turn: nothing is ready when a turn begins.
+
+    Growth of memory and the cost of late frames are measured in a process of its own
     for each; memory is the device's for CUDA, and the resident memory of the process otherwise.
 
     Args:
@@ -189,12 +195,36 @@ def _interleaved(
     model: Model, policies: Iterable[str], case: Case, seed: int, arithmetic: Arithmetic
 ) -> dict[str, list[float]]:
     """Seconds per turn of every policy and of stock."""
-    runs = {name: _frames(name, model, case, seed, arithmetic) for name in (*policies, STOCK)}
-    times = _in_turns(list(runs.values()), case.frames // TURN, model.device)
-    return {name: seconds[WARM_UP:] for name, seconds in zip(runs, times, strict=True)}
+    runs = {name: begin_tracking(name, model, case, seed, arithmetic) for name in policies}
+    runs[STOCK] = begin_tracking(STOCK, model, case, seed)
+    times = in_turns(list(runs.values()), case.frames // TURN, model.device)
+    return {name: seconds[min(WARM_UP, len(seconds) - 1) :] for name, seconds in zip(runs, times, strict=True)}
 
 
-def _in_turns(runs: Sequence[Iterator[None]], turns: int, device: torch.device) -> list[list[float]]:
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A video that is tracked some frames at a time.
+
+    Attributes:
+        frames: Tracks the next one when it is asked for it.
+        threads: Within, there are as many CPU threads as it wants.
+        admitted: Counts the frames that may be begun.
+    """
+
+    frames: Iterator[None]
+    threads: Callable[[], AbstractContextManager[None]] = nullcontext
+    admitted: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def advance(self, count: int) -> None:
+        """Track the next frames."""
+        for _ in range(count):
+            self.admitted.release()
+        with self.threads():
+            for _ in islice(self.frames, count):
+                pass
+
+
+def in_turns(runs: Sequence[Run], turns: int, device: torch.device) -> list[list[float]]:
     """Seconds that each needs for its turns. Turns are short: a busy machine must slow all alike."""
     times: list[list[float]] = [[] for _ in runs]
     with torch.inference_mode():
@@ -203,8 +233,7 @@ def _in_turns(runs: Sequence[Iterator[None]], turns: int, device: torch.device) 
             for which in range(len(runs)) if turn % 2 else reversed(range(len(runs))):
                 wait(device)
                 start = time.perf_counter()
-                for _ in islice(runs[which], TURN):
-                    pass
+                runs[which].advance(TURN)
                 wait(device)
                 times[which].append(time.perf_counter() - start)
     return times
@@ -217,25 +246,21 @@ def _endure(
     random_weights: bool,
     case: Case,
     seed: int,
-    arithmetic: Arithmetic,
+    arithmetic: Arithmetic = PLAIN,
 ) -> _Endurance:
     model = measured_model(model_name, device, random_weights, seed)
-    extra = 40 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
+    arithmetic = PLAIN if name == STOCK else arithmetic
+    extra = 10 * TURN  # frames on which the costs are compared: past the end, in turns with a run at frame 200
     with torch.inference_mode():
-        long = _frames(name, model, Case(case.objects, case.frames + extra), seed, arithmetic)
-        _skip(long, SETTLED)
+        long = begin_tracking(name, model, Case(case.objects, case.frames + extra), seed, arithmetic)
+        long.advance(SETTLED)
         settled = _memory_mb(model.device)
-        _skip(long, case.frames - 1 - SETTLED)
+        long.advance(case.frames - 1 - SETTLED)
         growth = _memory_mb(model.device) - settled
-        fresh = _frames(name, model, Case(case.objects, SETTLED + extra + 1), seed, arithmetic)
-        _skip(fresh, SETTLED)
-    late, early = _in_turns([long, fresh], extra // TURN, model.device)
+        fresh = begin_tracking(name, model, Case(case.objects, SETTLED + extra + 1), seed, arithmetic)
+        fresh.advance(SETTLED)
+    late, early = in_turns([long, fresh], extra // TURN, model.device)
     return _Endurance(round(growth, 1), round(_ratio(late, early), 3))
-
-
-def _skip(frames: Iterator[None], count: int) -> None:
-    for _ in islice(frames, count):
-        pass
 
 
 def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
@@ -243,30 +268,77 @@ def _ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     return statistics.median(n / d for n, d in zip(numerators, denominators, strict=True))
 
 
-def _frames(name: str, model: Model, case: Case, seed: int, arithmetic: Arithmetic) -> Iterator[None]:
-    """Track a video by a policy or by `STOCK`; yields after every frame but the first."""
+def generated_video(model: Model, case: Case, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
+    """Images of the model's size, uint8 [h, w, 3] each, and the objects' masks on the first, bool [objects, h, w]."""
     size = model.network.image_size
     scene = generate_scene(seed, frames=min(case.frames, 100), size=size, objects=case.objects)
     # Long videos run the scene forwards and backwards: motion stays continuous.
     there_and_back = [*range(len(scene.images)), *range(len(scene.images) - 2, 0, -1)]
     images = [scene.images[there_and_back[t % len(there_and_back)]] for t in range(case.frames)]
     masks = scene.labels[0] == np.arange(1, case.objects + 1)[:, None, None]
-    if name != STOCK:
-        tracker = Tracker(model, name, **asdict(arithmetic))
-        tracker.initialize(images[0], masks)
+    return images, masks
+
+
+def begin_tracking(name: str, model: Model, case: Case, seed: int = 0, arithmetic: Arithmetic = PLAIN) -> Run:
+    """A generated video to be tracked.
+
+    Args:
+        name: A policy, or `STOCK`.
+        arithmetic: Of either. Stock SAM 2 is compiled as by its own `vos_optimized`.
+    """
+    images, masks = generated_video(model, case, seed)
+    if name == STOCK:
+        return Run(_stock_frames(model, images, masks, arithmetic))
+    tracker, admitted = Tracker(model, name, **asdict(arithmetic)), threading.Semaphore(0)
+    return Run(_our_frames(tracker, images, masks, admitted), tracker.threads, admitted)
+
+
+def _our_frames(
+    tracker: Tracker, images: Sequence[np.ndarray], masks: np.ndarray, admitted: threading.Semaphore
+) -> Iterator[None]:
+    """Yields after every frame but the first."""
+    ended = threading.Event()
+
+    def ready() -> Iterator[np.ndarray]:
         for image in images[1:]:
-            tracker.track(image)
-            yield
-    else:
-        predictor = stock_predictor(model)
-        state = stock_state(model, predictor, images)
+            admitted.acquire()
+            if ended.is_set():
+                return
+            tracker.encode_ahead(image)
+            yield image
+
+    tracker.initialize(images[0], masks)
+    with read_ahead(ready()) as encoded:
+        try:
+            for image in encoded:
+                tracker.track(image)
+                yield
+        finally:
+            ended.set()
+            for _ in range(DEPTH):
+                admitted.release()
+
+
+def _stock_frames(
+    model: Model, images: Sequence[np.ndarray], masks: np.ndarray, arithmetic: Arithmetic
+) -> Iterator[None]:
+    """Yields after every frame but the first."""
+    predictor = stock_predictor(model, arithmetic.compile)
+    state = stock_state(model, predictor, images)
+
+    def autocast() -> torch.autocast:
+        return torch.autocast(model.device.type, torch.bfloat16, enabled=arithmetic.dtype == "bfloat16")
+
+    with autocast():
         for index, mask in enumerate(masks):
             predictor.add_new_mask(state, 0, index + 1, mask)
         results = predictor.propagate_in_video(state)
         next(results)  # the prompted frame
-        for _, _, logits in results:
+    for _ in images[1:]:
+        with autocast():  # not beyond the yield, where it would be others', too
+            _, _, logits = next(results)
             (logits > 0).cpu()  # users want masks on the host, which ours hands out
-            yield
+        yield
 
 
 def _memory_mb(device: torch.device) -> float:

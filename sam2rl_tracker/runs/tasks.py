@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, Uni
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import machine_name, write_once
 from sam2rl_tracker.runs.executors import Executor, Outcome, unwatched
+from sam2rl_tracker.version import __version__
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -116,7 +116,7 @@ class TaskFile:
             return _restore(kind.task, json.loads(self.fields))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Sam2rlError(
-                f"A task of kind {self.kind} cannot be read by sam2rl_tracker {package_version()} ({error}): install "
+                f"A task of kind {self.kind} cannot be read by sam2rl_tracker {__version__} ({error}): install "
                 "the version that wrote it."
             ) from error
 
@@ -162,7 +162,7 @@ def find_kind(name: str) -> Kind[Any, Any]:
     """
     if name not in _KINDS:
         raise Sam2rlError(
-            f"Tasks of kind {name!r} are unknown to sam2rl_tracker {package_version()}, it knows {', '.join(_KINDS)}: "
+            f"Tasks of kind {name!r} are unknown to sam2rl_tracker {__version__}, it knows {', '.join(_KINDS)}: "
             "install the version that wrote them."
         )
     module, _, attribute = _KINDS[name].partition(":")
@@ -262,16 +262,8 @@ def work(task: FileTask | TaskFile, *more: Any) -> Any:
 
 
 def made_by() -> dict[str, str]:
-    """This machine and version, for the record."""
-    return {"machine": machine_name(), "version": package_version()}
-
-
-def package_version() -> str:
-    """Of this package, as it is installed."""
-    try:
-        return version("sam2rl_tracker")
-    except PackageNotFoundError:  # it is run from a folder
-        return "unknown"
+    """This machine, and the version of the code that runs here, for the record."""
+    return {"machine": machine_name(), "version": __version__}
 
 
 def run_tasks(

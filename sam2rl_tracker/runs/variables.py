@@ -16,3 +16,6 @@ COMPILE_VARIABLE = "SAM2RL_COMPILE"
 
 AGENTS_VARIABLE = "SAM2RL_AGENTS"
 """The folder of agents, or one agent's file. The tracker reads it where it is told of no other."""
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+"""PyTorch's own: how many threads it computes with on a CPU."""

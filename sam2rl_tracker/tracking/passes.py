@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -75,6 +76,18 @@ class Pass:
         for number, frame in frames:
             self._tracker.expect(frame.image)
             yield number, frame
+
+    def encode(self, frames: Iterable[NumberedFrame]) -> Iterator[NumberedFrame]:
+        """The frames for `track`, encoded where that saves time; another thread may take them."""
+        for number, frame in frames:
+            self._tracker.encode_ahead(frame.image)
+            yield number, frame
+
+    @contextmanager
+    def ahead(self, frames: Iterable[NumberedFrame]) -> Iterator[Iterator[NumberedFrame]]:
+        """The frames for `track`, read in one thread and encoded in another while those before are tracked."""
+        with read_ahead(self.expect(frames)) as read, read_ahead(self.encode(read)) as encoded:
+            yield encoded
 
     def track(self, frames: Iterable[NumberedFrame]) -> Iterator[Tracked]:
         """Every frame, as the tracker sees it when it comes."""
@@ -219,7 +232,7 @@ class Backward:
             return
         back = Pass(tracker, self._plan, backwards=True)
         seen: list[NumberedFrame] = []  # without the images, which nobody looks at again
-        with read_ahead(back.expect(self._frames.backwards(self.length, scratch))) as frames:
+        with back.ahead(self._frames.backwards(self.length, scratch)) as frames:
             for tracked in back.track(frames):
                 self._keep(tracked)
                 yield tracked

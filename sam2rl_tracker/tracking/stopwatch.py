@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 
 class Stopwatch:
-    """Adds up how long its blocks take; they do not nest.
+    """Adds up how long at least one of its blocks runs, in whichever threads.
 
     Attributes:
         seconds: So far.
@@ -15,9 +16,17 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds = 0.0
         self._began = 0.0
+        self._running = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        with self._lock:
+            if not self._running:
+                self._began = time.perf_counter()
+            self._running += 1
 
     def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self._began
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self.seconds += time.perf_counter() - self._began

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -42,6 +42,7 @@ from sam2rl_tracker.tracking.stopwatch import Stopwatch
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line
 
 _EXPECTED = 4  # images that are remembered; more would take memory
+_Ready = TypeVar("_Ready")
 
 
 @dataclass(eq=False)
@@ -67,9 +68,10 @@ class Tracker:
         device: cpu, cuda, cuda:N or mps; None takes the best there is. A loaded model is on its device already.
         dtype: "float32", or "bfloat16": coarser, and faster where the device multiplies it natively.
         compile: Compile the network's steps first: for long videos.
-        exact: Predict one object at a time, in float32 and on one CPU thread; every mask is then stock SAM 2's on a
-            CPU. Otherwise objects share a batch and all threads are used, which is faster and moves last bits.
-            Policies whose decisions were made for such masks are always tracked so: see `arithmetic`.
+        exact: Predict one object at a time, in float32 and on one CPU thread; on a CPU every mask is then stock
+            SAM 2's. Otherwise objects share a batch, which is faster and moves last bits. Models of up to 256 pixels
+            use one CPU thread then, too; larger ones use all. Policies whose decisions were made for exact masks are
+            always tracked so: see `arithmetic`.
         non_overlap: Give a pixel that several objects claim to the one with the highest logit. Only what is returned
             changes: memories hold the masks as predicted.
         num_frames: Length of the video, if known. Only videos shorter than 16 frames depend on it, in the last bits.
@@ -130,6 +132,7 @@ class Tracker:
         self._frame = 0
         self._network = Stopwatch()
         self._expected: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_EXPECTED)  # images, and resampled
+        self._encoded: deque[tuple[np.ndarray, Features]] = deque(maxlen=_EXPECTED)
 
     @property
     def ids(self) -> list[int]:
@@ -187,7 +190,7 @@ class Tracker:
         self._objects, self._removed = [], set()
         self._past = None if self._past is None else Hindsight(self._non_overlap)
         self._frame = 0
-        with self._threads():
+        with self.threads():
             self._encode(image)
         if masks is None and boxes is None and points is None:
             return np.zeros((0, *image.shape[:2]), dtype=bool)
@@ -209,7 +212,7 @@ class Tracker:
         size = features.video_size
         if (masks is not None) == (boxes is not None or points is not None):
             raise Sam2rlError("Give either masks or boxes and points for the objects to track.")
-        with self._threads(), self._network:
+        with self.threads(), self._network:
             if masks is not None:
                 masks = checks.check_masks(masks, ids, size)
                 ids = checks.check_ids(ids, len(masks), self.ids)
@@ -267,7 +270,7 @@ class Tracker:
                 f"The policy {type(one.policy).__name__} takes no corrections, as its decisions were made for "
                 "this video without any: track with another, such as --policy dam4sam."
             )
-        with self._threads(), self._network:
+        with self.threads(), self._network:
             shown = self._show_correction(features, one, mask, box, points)
             if one.selection is None:
                 self._objects[self._objects.index(one)] = self._begin(features, shown, [id])[0]
@@ -380,7 +383,7 @@ class Tracker:
         previous = self._require_features()
         checks.check_image(image)
         checks.check_size(image, previous.video_size, self._frame + 1)
-        with self._threads():
+        with self.threads():
             features = self._encode(image)
             self._frame += 1
             return self._track(features) if self._objects else self._track_nothing(image)
@@ -394,12 +397,27 @@ class Tracker:
         checks.check_image(image)
         self._expected.append((image, self._engine.resample(image)))
 
+    def encode_ahead(self, image: np.ndarray) -> None:
+        """Encode an image that `track` is given soon, where that saves time; another thread may call this.
+
+        It does so for small models on a CPU, whose operations are not worth sharing, while there are objects. Masks do
+        not depend on it. Both threads must have been started within `threads`.
+        """
+        if self._engine.encodes_beside and self._objects:
+            self._encoded.append((image, self._encode_now(image)))
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Within, there are as many CPU threads for an operation as this tracker wants: one, or all."""
+        return one_thread() if self._exact or self._engine.small else nullcontext()
+
     def _encode(self, image: np.ndarray) -> Features:
-        resampled = next((ready for expected, ready in tuple(self._expected) if expected is image), None)
-        with self._network:
-            features = self._engine.encode_image(image, resampled)
+        features = _made_ready(self._encoded, image) or self._encode_now(image)
         self._features, self._image = features, image
         return features
+
+    def _encode_now(self, image: np.ndarray) -> Features:
+        with self._network:
+            return self._engine.encode_image(image, _made_ready(self._expected, image))
 
     def _track(self, features: Features) -> np.ndarray:
         engine = self._engine
@@ -510,8 +528,10 @@ class Tracker:
             raise Sam2rlError("Nothing is tracked yet: call initialize(image, masks) first.")
         return self._features
 
-    def _threads(self) -> AbstractContextManager[None]:
-        return one_thread() if self._exact else nullcontext()
+
+def _made_ready(images: Iterable[tuple[np.ndarray, _Ready]], image: np.ndarray) -> _Ready | None:
+    """What was made of this very image ahead; None = nothing."""
+    return next((ready for one, ready in tuple(images) if one is image), None)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -156,7 +156,7 @@ def track_video(
             how = partial(Tracker, policy=policy, dtype=dtype, compile=compile, exact=exact)
             make = partial(how, non_overlap=True, num_frames=frames.count)
             run = _Run(make(model, device=device), plan, frames, back, outputs, on_frame)
-            with outputs.opened(), _stoppable(video):
+            with outputs.opened(), _stoppable(video), run.tracker.threads():
                 try:
                     if backward:
                         run.go_back(make(run.tracker.model), out)
@@ -251,7 +251,7 @@ class _Run:
     def _read(self) -> AbstractContextManager[Iterator[NumberedFrame]]:
         """The frames, read in a thread while those before are tracked; a live source has a thread of its own."""
         frames = self._frames.numbered()
-        return nullcontext(frames) if self._frames.is_live else read_ahead(self._forward.expect(frames))
+        return nullcontext(frames) if self._frames.is_live else self._forward.ahead(frames)
 
     def revise(self) -> None:
         """Write the frames again, as the policy sees them now, if it is one that revises."""

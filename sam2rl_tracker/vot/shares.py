@@ -22,6 +22,7 @@ from sam2rl_tracker.runs.variables import (
     DEVICE_VARIABLE,
     DTYPE_VARIABLE,
     MODEL_VARIABLE,
+    THREADS_VARIABLE,
 )
 from sam2rl_tracker.vot.results import find_failure, is_complete
 from sam2rl_tracker.vot.sequences import object_names
@@ -45,6 +46,7 @@ class Share:
         agents: Folder of agents, or one agent's file; None = the workspace's.
         dtype: The numbers that the trackers of this package compute in, outside of exact mode.
         compile: Whether they compile the network's steps first.
+        threads: That the tracker computes with; None = as it does by itself.
     """
 
     workspace: Path
@@ -55,6 +57,7 @@ class Share:
     agents: str | None = None
     dtype: str = "float32"
     compile: bool = False
+    threads: int | None = None
 
     kind: ClassVar[str] = "evaluate"
 
@@ -77,6 +80,7 @@ class Share:
         """Variables for the toolkit, which hands them to the tracker."""
         given = {MODEL_VARIABLE: self.model, DEVICE_VARIABLE: self.device, AGENTS_VARIABLE: self.agents}
         given |= {DTYPE_VARIABLE: self.dtype, COMPILE_VARIABLE: str(int(self.compile))}
+        given[THREADS_VARIABLE] = None if self.threads is None else str(self.threads)
         return {name: value for name, value in given.items() if value}
 
 
@@ -110,6 +114,7 @@ def plan_shares(
     agents: str | None = None,
     dtype: str = "float32",
     compile: bool = False,
+    threads: int | None = None,
 ) -> list[Share]:
     """Deal the sequences of a workspace out: the same way at any time and on every machine, whatever is done.
 
@@ -121,6 +126,7 @@ def plan_shares(
         agents: As in `Share`; may be relative.
         dtype: As in `Share`.
         compile: As in `Share`.
+        threads: As in `Share`.
 
     Raises:
         Sam2rlError: A tracker is not registered.
@@ -128,7 +134,7 @@ def plan_shares(
     check_registered(workspace, trackers)
     names = workspace.names()
     size = size or max(1, -(-len(names) // _MOST))
-    how = (_absolute(model), device, _absolute(agents) if agents else None, dtype, compile)
+    how = (_absolute(model), device, _absolute(agents) if agents else None, dtype, compile, threads)
     return [
         Share(workspace.folder, tracker, tuple(names[start : start + size]), *how)
         for tracker in dict.fromkeys(trackers)

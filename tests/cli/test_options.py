@@ -8,10 +8,13 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 import typer
 from commands import Run
 
 from sam2rl_tracker.cli.main import app
+from sam2rl_tracker.cli.options import choose_arithmetic
+from sam2rl_tracker.engine import Arithmetic
 from sam2rl_tracker.runs.variables import DEVICE_VARIABLE, MODEL_VARIABLE
 
 PACKAGE = Path(__file__).parents[2] / "sam2rl_tracker"
@@ -73,3 +76,15 @@ def test_policies_are_listed_and_shown(run: Run) -> None:
     assert "stable_frames" in run("policies", "samurai")[1]
     status, _, err = run("policies", "nonsense")
     assert (status, "Policy 'nonsense' is unknown: give one of" in err) == (2, True)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_where_bfloat16_is_slower_a_sentence_says_so(
+    native: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert choose_arithmetic("float32", True, "cpu") == Arithmetic(compile=True)
+    assert choose_arithmetic("bfloat16", False, "cpu,cuda") == Arithmetic("bfloat16")
+    assert ("float32 is faster here." in capsys.readouterr().err) == (not native)

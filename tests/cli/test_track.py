@@ -42,8 +42,10 @@ def test_track_writes_masks_overlay_and_trace(run: Run, clip: Path, video: Video
     assert (summary["frames"], summary["objects"], summary["masks"]) == (FRAMES, [3], "masks")
     assert 0 < summary["network_seconds"] < summary["seconds"]
     assert summary["network_share"] == pytest.approx(summary["network_seconds"] / summary["seconds"], abs=0.001)
-    share = f"{summary['network_seconds'] / summary['seconds']:.0%}"
-    assert f"6 frames, 1 object, {summary['fps']:.1f} fps ({share} of the time the network's): masks in masks" in said
+    told = re.search(r"6 frames, 1 object, ([\d.]+) fps \((\d+)% of the time the network's\): masks in masks", said)
+    assert told, said
+    assert float(told[1]) == pytest.approx(summary["fps"], abs=0.11)  # both are rounded
+    assert int(told[2]) == pytest.approx(100 * summary["network_share"], abs=1)
     tracker = Tracker(nano, "samurai", num_frames=FRAMES)
     expected = [tracker.initialize(video.images[0], video.truth[:1])[0]]
     expected += [tracker.track(image)[0] for image in video.images[1:FRAMES]]
@@ -74,6 +76,16 @@ def test_track_exact_is_the_trackers_exact_mode(run: Run, clip: Path, video: Vid
     for index, (first, second) in enumerate(expected):
         assert np.array_equal(np.asarray(Image.open(f"masks/{index + 8}.png")), first + 2 * second)
     assert [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()] == trace
+
+
+def test_track_says_what_it_computed_in(run: Run, clip: Path) -> None:
+    track = ("track", clip, "--init", "init.png", "--out", "masks", "--device", "cpu", "--dtype", "bfloat16", "--json")
+    status, printed, said = run(*track)
+    assert status == 0, said
+    summary = json.loads(printed)
+    assert (summary["dtype"], summary["compile"]) == ("bfloat16", False)
+    status, _, said = run(*track, "--exact")
+    assert (status, "Exact mode computes in float32 and uncompiled: leave out exact" in said) == (2, True)
 
 
 def test_track_writes_the_last_word(run: Run, clip: Path, video: Video, nano: Model) -> None:

@@ -68,6 +68,26 @@ def test_names_that_settings_had_first(run: Run) -> None:
     assert "0.02" in said
 
 
+@pytest.mark.slow
+def test_what_was_simulated_in_bfloat16_says_so(run: Run) -> None:
+    """A training does not go on in another arithmetic; a search is another one."""
+    assert run("workspace", "generate", "w", "--count", 1, "--frames", 5, "--size", 64)[0] == 0
+    train = ("train", "w", "--iterations", 1, "--samples", 16, "--set", "hidden=8", "--set", "beam=1")
+    status, out, said = run(*train, "--dtype", "bfloat16", "--json")
+    assert status == 0, said
+    (agent,) = json.loads(out)["agents"]
+    told = json.loads(run("agent", "info", agent["file"])[1])
+    assert (told["dtype"], told["compile"]) == ("bfloat16", False)
+    status, _, said = run(*train)
+    assert status == 1
+    assert "was begun with dtype=bfloat16: give the same settings to continue" in " ".join(said.split())
+    status, out, said = run("search", "w", "--budget", 64, "--width", 1, "--dtype", "bfloat16", "--json")
+    assert status == 0, said
+    assert json.loads(out)["sequences"][0]["dtype"] == "bfloat16"
+    status, _, said = run("train", "w", "--dtype", "float16")
+    assert (status, "Dtype 'float16' is unknown: give one of float32, bfloat16." in said) == (2, True)
+
+
 def test_where_search_may_not_write(run: Run) -> None:
     assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
     Path("file").write_text("in the way")

@@ -46,7 +46,7 @@ def test_every_measurement_tells_how_it_was_made(tables: ModuleType) -> None:
 
 MEASURED = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("results", "benchmark", "limits", "models", "faq", "policies")),
+    *(f"docs/{name}.md" for name in ("results", "benchmark", "limits", "models", "faq", "policies", "speed")),
 ]
 MEASURED += [f"docs/policies/{path.name}" for path in sorted((DOCS / "policies").glob("*.md"))]
 

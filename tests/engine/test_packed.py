@@ -62,9 +62,11 @@ def test_activations_are_done_once() -> None:
 
 def test_only_the_engines_own_twin_is_packed() -> None:
     model = load_model("nano", "cpu")
-    kinds = {type(one) for one in Engine(model)._network.modules()}
-    assert PackedLinear in kinds
-    assert nn.Linear not in kinds
+    network = Engine(model)._network
+    for part in (network.memory_attention, network.sam_mask_decoder, network.memory_encoder):
+        kinds = {type(one) for one in part.modules()}
+        assert PackedLinear in kinds
+        assert nn.Linear not in kinds
     assert not any(isinstance(one, PackedLinear) for one in model.network.modules())
     layers = [one for one in model.network.modules() if isinstance(one, MemoryAttentionLayer)]
     assert all(layer.activation is F.relu for layer in layers)

@@ -23,6 +23,7 @@ from sam2rl_tracker.experiments.benchmark.parts import Parts
 from sam2rl_tracker.experiments.claims import difference, judge, survival
 from sam2rl_tracker.experiments.transfer import Transfer
 from sam2rl_tracker.report import benchmark_tables
+from sam2rl_tracker.runs.executors import HERE
 from sam2rl_tracker.runs.provenance import processor
 from sam2rl_tracker.training.settings import Settings
 
@@ -163,7 +164,7 @@ def test_trackers_are_added_without_agents(tmp_path: Path) -> None:
         registry.write("[MINE]\nprotocol = traxpython\n")
         registry.write('command = import sam2rl_tracker.vot as vot; vot.main(policy="stride:stride=2")\n')
     kept = {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*.value")}
-    both = run_benchmark(folder, replace(plan, trackers=("MINE",)))
+    both = run_benchmark(folder, replace(plan, trackers=("MINE",)), executor=HERE)  # in shares of the sequences
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert [key for key in both.methods if key not in BASELINES] == ["SAM2", "MINE"]
     assert both.settings["trackers"] == ("SAM2", "MINE")

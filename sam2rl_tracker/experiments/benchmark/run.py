@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sam2rl_tracker.agents.files import load_agent
@@ -30,13 +31,16 @@ from sam2rl_tracker.runs.variables import (
     DEVICE_VARIABLE,
     DTYPE_VARIABLE,
     MODEL_VARIABLE,
+    THREADS_VARIABLE,
 )
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken
+from sam2rl_tracker.vot.shares import Tally, evaluate_shares, plan_shares
 from sam2rl_tracker.vot.toolkit import check_registered, evaluate
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
 
+_THREADS = 1  # agents and published rules run on one thread: so do all trackers, for their speeds' sake
 _SAME = 0.01  # of quality: results that differ more are not of the same agent
 
 
@@ -56,7 +60,8 @@ def run_benchmark(
         jobs: Processes that train, search and track side by side.
         device: Where they run; several, separated by commas, are shared among them.
         say: Is told what goes on, a line each.
-        executor: Where agents are trained and searches run; None = `jobs` processes of this machine.
+        executor: Where agents are trained, searches run and trackers are evaluated, in shares of the sequences; None =
+            `jobs` processes of this machine.
 
     Returns:
         What is written to `benchmark.json`. There are also `benchmark.csv` (a line per video and method),
@@ -71,7 +76,7 @@ def run_benchmark(
     plan.check()
     devices = list_devices(device) if device else []
     model = load_model(plan.model, devices[0] if devices else None)
-    executor = executor or local_executor(jobs, device)
+    at_work = executor or local_executor(jobs, device)
     if not (parts / "plan.json").is_file() and not _is_fresh(folder):
         raise Sam2rlError(f"{folder} is not empty: give a new folder, or that of a benchmark.")
     workspace = open_or_create(folder)
@@ -83,7 +88,11 @@ def run_benchmark(
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
         machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
         names = _generate(workspace, plan, say)
-        measured = _measure(folder, plan, names, model, Parts(parts, executor, say), jobs, devices, say)
+        if executor is None:
+            run_trackers = partial(_evaluate_here, folder, plan, model, parts / "agents", jobs, devices, say)
+        else:
+            run_trackers = partial(_evaluate_in_shares, workspace, plan, model, parts / "agents", executor, say)
+        measured = _measure(folder, plan, names, model, Parts(parts, at_work, say), run_trackers, say)
         made_with = Provenance.of(model, plan.arithmetic)
         settings = {**made_with.as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
         return _write(folder, make_document(measured, settings))
@@ -126,11 +135,14 @@ def _measure(
     names: Sequence[str],
     model: Model,
     parts: Parts,
-    jobs: int,
-    devices: Sequence[str],
+    run_trackers: Callable[[], None],
     say: Callable[[str], None],
 ) -> Measured:
-    """All parts, and the toolkit's evaluation of the trackers."""
+    """All parts, and the toolkit's evaluation of the trackers.
+
+    Args:
+        run_trackers: Evaluates those that lack results.
+    """
     device = str(model.device)
     first = {
         name: Task(folder, name, 1, plan.model, device, plan.settings, arithmetic=plan.arithmetic) for name in names
@@ -138,26 +150,57 @@ def _measure(
     agents = _measure_agents(folder, plan, first, parts) if plan.with_agents else Agents({}, {}, {})
     baselines = dict(zip(names, parts.evaluate_baselines(list(first.values())), strict=True))
 
-    say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
-    source = str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model
-    environment = {
-        MODEL_VARIABLE: source,
-        DEVICE_VARIABLE: device,
-        AGENTS_VARIABLE: str(parts.folder / "agents"),
-        DTYPE_VARIABLE: PLAIN.dtype,
-        COMPILE_VARIABLE: "0",
-        "OMP_NUM_THREADS": "1",  # agents and published rules run on one thread: so do all, for their speeds' sake
-    }
-    discard_broken(folder, plan.trackers)
-    failures = evaluate(folder, plan.trackers, environment, jobs, devices)
-    if failures:
-        raise Sam2rlError(join_sentences(failures))
+    run_trackers()
     say("vot analysis")
     report = collect(folder)
     _check_made_with(folder, plan, report, Provenance.of(model).result_line())
     if plan.with_agents:
         _check_agents(folder, report, {name: agents.trained[one].result.quality for name, one in first.items()})
     return Measured(folder, plan, report, first, baselines, agents)
+
+
+def _evaluate_here(
+    folder: Path, plan: Plan, model: Model, agents: Path, jobs: int, devices: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Evaluate trackers side by side on this machine.
+
+    Raises:
+        Sam2rlError: Some failed.
+    """
+    say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
+    environment = {
+        MODEL_VARIABLE: str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model,
+        DEVICE_VARIABLE: str(model.device),
+        AGENTS_VARIABLE: str(agents),
+        DTYPE_VARIABLE: PLAIN.dtype,
+        COMPILE_VARIABLE: "0",
+        THREADS_VARIABLE: str(_THREADS),
+    }
+    discard_broken(folder, plan.trackers)
+    failures = evaluate(folder, plan.trackers, environment, jobs, devices)
+    if failures:
+        raise Sam2rlError(join_sentences(failures))
+
+
+def _evaluate_in_shares(
+    workspace: Workspace, plan: Plan, model: Model, agents: Path, executor: Executor, say: Callable[[str], None]
+) -> None:
+    """Evaluate trackers on shares of the sequences, wherever the executor does.
+
+    Raises:
+        Sam2rlError: Some failed.
+    """
+    shares = plan_shares(
+        workspace, plan.trackers, model=plan.model, device=str(model.device), agents=str(agents), threads=_THREADS
+    )
+    failures = list[str]()
+    say(f"evaluating: {len(plan.trackers)} trackers, {len(shares)} tasks")
+    for ended, outcome in enumerate(evaluate_shares(shares, executor, Tally(workspace)), start=1):
+        say(f"evaluating: {ended} tasks have ended, {outcome.task} the last")
+        if isinstance(outcome.result, Sam2rlError):
+            failures.append(f"{outcome.task}: {outcome.result}")
+    if failures:
+        raise Sam2rlError(join_sentences(failures))
 
 
 def _measure_agents(folder: Path, plan: Plan, first: Mapping[str, Task], parts: Parts) -> Agents:

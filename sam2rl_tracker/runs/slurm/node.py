@@ -30,7 +30,7 @@ from sam2rl_tracker.runs.slurm.records import (
     read_report,
     write_report,
 )
-from sam2rl_tracker.runs.tasks import machine_name, made_by, work
+from sam2rl_tracker.runs.tasks import TaskFile, machine_name, made_by, work
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
@@ -46,26 +46,35 @@ class NodeWork:
     """The work of one job, as submitit takes it: an object that it calls, and asks what is to be called next time."""
 
     def __call__(self, folder: str, index: int) -> None:
-        signal.signal(
-            signal.SIGTERM, _end
-        )  # submitit leaves it unheard, and the workers would die of it as of an error
+        # submitit leaves it unheard, and the workers would die of it as of an error.
+        signal.signal(signal.SIGTERM, _end)
         try:
             work_on(Path(folder), index)
         except _Ended:
-            self._wait_for_the_end(Path(folder))
+            self._wait_for_the_end(Path(folder), index)
             sys.exit(1)
 
-    def _wait_for_the_end(self, folder: Path) -> None:
-        """Give submitit's own signal the time to come, by which it queues the job again; a cancelled one just ends."""
+    def _wait_for_the_end(self, folder: Path, index: int) -> None:
+        """Give submitit's own signal the time to come, by which it queues the job again.
+
+        One that is cancelled, or has nothing left to do, just ends.
+        """
         end = time.monotonic() + _GRACE
-        while time.monotonic() < end and not is_cancelled(folder):
+        while time.monotonic() < end and not is_cancelled(folder) and _has_tasks(folder, index):
             time.sleep(0.2)
 
     def checkpoint(self, folder: str, index: int) -> DelayedSubmission:
         """What to queue when this job is ended: the same. All that was reached is in files."""
         from submitit.helpers import DelayedSubmission
 
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Slurm sends it when submitit queues; submitit ends by itself
         return DelayedSubmission(self, folder, index)
+
+
+def _has_tasks(folder: Path, index: int) -> bool:
+    """Whether nothing has come yet of some task of a job."""
+    report = read_report(folder, index) or Report()
+    return len(report.done) + len(report.failed) < len(read_chunk(folder, index).tasks)
 
 
 class _Ended(BaseException):
@@ -96,13 +105,18 @@ def work_on(folder: Path, index: int) -> None:
     processes = _processes(chunk)
     for _ in range(1 + RETRIES):
         left = [task for task, number in numbers.items() if reporter.is_open(number)]
-        for outcome in processes.run(work, left, lambda running: reporter.running(numbers[task] for task in running)):
+        for outcome in processes.run(_work, left, lambda running: reporter.running(numbers[task] for task in running)):
             number = numbers[outcome.task]
             if isinstance(outcome.result, Sam2rlError):
                 time.sleep(_SETTLE)
                 reporter.failed(number, str(outcome.result))
             else:
                 reporter.done(number)
+
+
+def _work(task: TaskFile) -> None:
+    """Work on a task. Its result stays in its file: whoever is handed it imports what made it, PyTorch among that."""
+    work(task)
 
 
 def _processes(chunk: Chunk) -> Processes:

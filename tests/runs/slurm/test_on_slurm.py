@@ -1,4 +1,7 @@
-"""Trainings on a real Slurm: what comes of them, and what does not get lost when nodes, jobs and the controller end."""
+"""Work on a real Slurm: what comes of it, and what does not get lost when nodes, jobs and the controller end.
+
+Each test keeps both nodes busy, as all of them together take long. One cluster serves them all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 from commands import Run, commands
 from slurm_cluster import Cluster, cluster, wait_for  # noqa: F401  # a fixture
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -20,12 +25,16 @@ from sam2rl_tracker.runs.slurm import executor
 from sam2rl_tracker.runs.slurm.records import Report, read_report, read_submissions
 from sam2rl_tracker.training.progress import read_training
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]  # there is one Slurm, and its ports are fixed
 
 # One training each: `pointers=auto` may train twice.
 QUICK = ("--set", "hidden=16", "--set", "beam=1", "--set", "imitation=0", "--set", "pointers=stored")
-STARTED: list[subprocess.Popen[str]] = []
 SMALL = (*QUICK, "--samples", 16)
+STARTED: list[subprocess.Popen[str]] = []
+IMPATIENT = (  # `sam2rl`, that asks Slurm every second
+    "from sam2rl_tracker.cli.main import main; from sam2rl_tracker.runs.slurm import executor; executor.QUEUE = 1; "
+    "main()"
+)
 
 
 @pytest.fixture(name="run")
@@ -39,26 +48,39 @@ def fixture_run(
     monkeypatch.setattr(executor, "QUEUE", 1.0)
     yield commands(monkeypatch, capsys)
     cluster.empty()  # a test that failed leaves nothing to the next
-    for process in STARTED:
-        process.kill()
+    while STARTED:
+        STARTED.pop().kill()
 
 
 def started(*arguments: object) -> subprocess.Popen[str]:
     """`sam2rl ARGUMENTS` as a process of its own."""
-    command = [sys.executable, "-m", "sam2rl_tracker", *map(str, arguments)]
+    command = [sys.executable, "-c", IMPATIENT, *map(str, arguments)]
     STARTED.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     return STARTED[-1]
 
 
-def reports(workspace: Path) -> list[Report]:
-    """Of all jobs of a workspace that have begun."""
-    found = [read_report(one.folder, index) for one in read_submissions(workspace) for index in range(one.jobs)]
-    return [report for report in found if report is not None]
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """What a started command ended with: (exit status, stdout, stderr in one line)."""
+    out, said = process.communicate(timeout=900)
+    return process.returncode, out, " ".join(said.split())
+
+
+def reports(workspace: Path) -> dict[int, Report]:
+    """{job: its report} of a workspace's one submission, of the jobs that have begun."""
+    submissions = read_submissions(workspace)
+    found = {index: read_report(one.folder, index) for one in submissions for index in range(one.jobs)}
+    return {index: report for index, report in found.items() if report is not None}
 
 
 def iteration(training: Path) -> int:
     progress = read_training(training)
     return progress.iteration if progress else 0
+
+
+def saved_iteration(training: Path) -> int:
+    """Up to which a training can go on; 0 = it begins."""
+    file = training / "checkpoint.pt"
+    return int(torch.load(file, weights_only=True)["progress"]["iteration"]) if file.exists() else 0
 
 
 def small_workspace(run: Run, name: str, count: int = 1) -> Path:
@@ -78,21 +100,13 @@ def test_twelve_trainings_are_those_of_one_process(run: Run, cluster: Cluster) -
     attached = started(*command)
     wait_for(lambda: len(reports(Path("w"))) == 2)
     attached.send_signal(signal.SIGINT)
-    assert "Detached: the jobs go on." in attached.communicate(timeout=300)[1]
-    assert attached.returncode != 0
+    status, _, said = ended(attached)
+    assert "Detached: the jobs go on." in said
+    assert status != 0
 
-    def on_first_node() -> list[Path]:
-        """Trainings that have come far enough there."""
-        (submission,) = read_submissions(Path("w"))
-        (report,) = [report for report in reports(Path("w")) if report.node == "n1"]
-        chunk = json.loads((submission.folder / "tasks-0.json").read_text())["tasks"]
-        folders = [Path(chunk[number]["result"]).parent for number in report.running]
-        return [folder for folder in folders if iteration(folder) == 1]
-
-    wait_for(lambda: len(on_first_node()) == 1)
-    (victim,) = on_first_node()
-    cluster.kill_node("n1")
-    reached = iteration(victim)
+    victim, processes = training_in_the_middle(cluster, "n1")
+    cluster.kill_node("n1", processes)
+    reached = saved_iteration(victim)
     cluster.stop_controller()
     assert "Slurm does not answer" in run("jobs", "w")[2]
     cluster.start_controller()
@@ -102,10 +116,9 @@ def test_twelve_trainings_are_those_of_one_process(run: Run, cluster: Cluster) -
     status, out, said = run(*command)
     assert status == 0, said
     assert [one.folder.name for one in read_submissions(Path("w"))] == ["0001"]  # attached, not submitted again
-    assert {report.node for report in reports(Path("w"))} == {"n1", "n2"}
-    agents = json.loads(out)["agents"]
-    assert len(agents) == 12
-    assert alone.wait(timeout=900) == 0, alone.communicate()
+    assert {report.node for report in reports(Path("w")).values()} == {"n1", "n2"}
+    assert len(json.loads(out)["agents"]) == 12
+    assert ended(alone)[0] == 0
     assert len(list(Path("alone/training").glob("*/*.safetensors"))) == 12
     for file in Path("alone/training").glob("*/*.safetensors"):
         assert file.read_bytes() == Path("w", *file.parts[1:]).read_bytes()
@@ -113,7 +126,27 @@ def test_twelve_trainings_are_those_of_one_process(run: Run, cluster: Cluster) -
     begun = sorted(victim.glob("events.*"), key=os.path.getmtime)
     again = [event.step for event in EventFileLoader(str(begun[-1])).Load() if event.step]
     assert len(begun) == 2
-    assert min(again) == reached + 1  # nothing that had ended was trained again
+    assert set(again) == set(range(reached + 1, 3))  # nothing that had ended was trained again
+
+
+def training_in_the_middle(cluster: Cluster, node: str) -> tuple[Path, list[psutil.Process]]:  # noqa: F811
+    """Wait for a node to be between a training's first iteration and its end; also all that runs on the node."""
+    (submission,) = read_submissions(Path("w"))
+    found: list[Path] = []
+
+    def look() -> bool:
+        for index, report in reports(Path("w")).items():
+            tasks = json.loads((submission.folder / f"tasks-{index}.json").read_text())["tasks"]
+            running = [Path(tasks[number]["result"]) for number in report.running if report.node == node]
+            found[:] = [file.parent for file in running if not file.exists() and iteration(file.parent) == 1]
+            if found:
+                return True
+        return False
+
+    wait_for(look)
+    processes = cluster.processes_of(node)
+    wait_for(look)  # the first one may have ended meanwhile
+    return found[0], processes
 
 
 def test_preempted_cancelled_and_submitted_again(run: Run, cluster: Cluster) -> None:  # noqa: F811
@@ -130,9 +163,7 @@ def test_preempted_cancelled_and_submitted_again(run: Run, cluster: Cluster) -> 
     assert (submitted["running"], submitted["waiting"], submitted["failed"]) == (1, 0, [])
     assert "1 jobs are ended" in run("jobs", "w", "--cancel")[2]
     wait_for(lambda: cluster.states()[job] == "CANCELLED")
-    assert "FAILED scene-00002, object 1, seed 0: Its job was cancelled: repeat the command" in " ".join(
-        attached.communicate(timeout=300)[1].split()
-    )
+    assert "FAILED scene-00002, object 1, seed 0: Its job was cancelled: repeat the command" in ended(attached)[2]
     reached = iteration(folder)
     assert reached > before
     status, out, said = run("train", "w", *SMALL, "--iterations", reached + 1, "--slurm", "--json")
@@ -140,38 +171,28 @@ def test_preempted_cancelled_and_submitted_again(run: Run, cluster: Cluster) -> 
     assert json.loads(out)["agents"][0]["steps"] == (reached + 1) * (16 + 4)  # rollouts, and the greedy policy's
 
 
-def test_a_task_that_always_fails_does_not_hold_back_the_others(run: Run) -> None:
-    small_workspace(run, "w", 3)
-    min(Path("w/sequences/scene-00002/color").iterdir()).write_bytes(b"broken")
-    status, out, _ = run("train", "w", *SMALL, "--iterations", 1, "--slurm", "--chunk", 3, "--json")
-    assert status == 1
-    assert [agent["sequence"] for agent in json.loads(out)["agents"]] == ["scene-00003", "scene-00004"]
-    (failure,) = json.loads(out)["failures"]
-    assert failure["sequence"] == "scene-00002"
-    assert "is not an image" in failure["error"]
-    assert "It was tried 3 times, on n" in failure["error"]
-    (submitted,) = json.loads(run("jobs", "w", "--json")[1])["submissions"]
-    assert (submitted["done"], submitted["waiting"], submitted["left"]) == (2, 0, 0)
-    assert submitted["failed"][0]["attempts"] == 3
+def test_what_fails_is_told(run: Run, cluster: Cluster, tmp_path: Path) -> None:  # noqa: F811
+    """A task that always fails, beside good ones; a full disk, no workspace and another version.
 
+    Those three are stand-ins, as both nodes are this machine.
+    """
+    small_workspace(run, "broken", 3)
+    min(Path("broken/sequences/scene-00002/color").iterdir()).write_bytes(b"broken")
+    broken = started("train", "broken", *SMALL, "--iterations", 1, *slurm_on("n1"), "--chunk", 3, "--json")
 
-def test_a_node_that_is_not_as_it_should_be(run: Run, cluster: Cluster, tmp_path: Path) -> None:  # noqa: F811
-    """A full disk, no workspace, another version: stand-ins, as both nodes are this machine."""
     full, unseen, other = (small_workspace(run, name) for name in ("full", "unseen", "other"))
     (full / "training").mkdir()
     cluster.start_node("n2", {full.resolve() / "training": "size=8k", unseen.resolve(): "size=8k"})
     old = tmp_path / "old" / "sam2rl_tracker"
     shutil.copytree(Path(executor.__file__).parents[2], old, ignore=shutil.ignore_patterns("__pycache__"))
-    text = (old / "__init__.py").read_text()
-    (old / "__init__.py").write_text(text.replace("__version__ = ", '__version__ = "0.0.9"  # '))
+    (old / "version.py").write_text('__version__ = "0.0.9"\n')
     try:
         for folder, more, expected in (
             (full, (), "(No space left on device): free some space or give a path you may write to. It was tried 3"),
             (unseen, (), "Its job ended on n2 without a sign: do the nodes see"),
             (other, ("--slurm-set", f"setup=export PYTHONPATH={old.parent}"), "Node n2 has sam2rl_tracker 0.0.9, and"),
         ):
-            chosen = ("--slurm", "--slurm-set", "nodelist=n2", *more)
-            status, out, said = run("train", folder, *SMALL, "--iterations", 1, *chosen, "--json")
+            status, out, said = run("train", folder, *SMALL, "--iterations", 1, *slurm_on("n2"), *more, "--json")
             assert status == 1, said
             (failure,) = json.loads(out)["failures"]
             assert expected in failure["error"]
@@ -179,6 +200,21 @@ def test_a_node_that_is_not_as_it_should_be(run: Run, cluster: Cluster, tmp_path
     finally:
         cluster.start_node("n2")
     assert run("train", "full", *SMALL, "--iterations", 1, "--slurm")[0] == 0  # nothing was lost
+
+    status, out, _ = ended(broken)
+    assert status == 1
+    assert [agent["sequence"] for agent in json.loads(out)["agents"]] == ["scene-00003", "scene-00004"]
+    (failure,) = json.loads(out)["failures"]
+    assert failure["sequence"] == "scene-00002"
+    assert "is not an image" in failure["error"]
+    assert "It was tried 3 times, on n1" in failure["error"]
+    (submitted,) = json.loads(run("jobs", "broken", "--json")[1])["submissions"]
+    assert (submitted["done"], submitted["waiting"], submitted["left"]) == (2, 0, 0)
+    assert submitted["failed"][0]["attempts"] == 3
+
+
+def slurm_on(node: str) -> tuple[str, ...]:
+    return ("--slurm", "--slurm-set", f"nodelist={node}")
 
 
 def test_what_slurm_refuses(run: Run) -> None:
@@ -191,3 +227,26 @@ def test_what_slurm_refuses(run: Run) -> None:
     assert status == 2
     assert "invalid partition specified: gpu: change --slurm-set (there are main)" in said
     assert not read_submissions(Path("w"))
+
+
+def test_search_and_evaluation_are_those_of_one_process(run: Run) -> None:
+    small_workspace(run, "w", 2)
+    shutil.copytree("w", "alone")
+    searching = ("--budget", 30, "--width", 2, "--json")
+    evaluation = started("evaluate", "w", "SAM2", *slurm_on("n1"), "--chunk", 2, "--json")
+    status, out, said = run("search", "w", *searching, *slurm_on("n2"), "--chunk", 2)
+    assert status == 0, said
+    here = json.loads(run("search", "alone", *searching)[1])
+    assert [timeless(one) for one in json.loads(out)["sequences"]] == [timeless(one) for one in here["sequences"]]
+    assert run("evaluate", "alone", "SAM2")[0] == 0
+    status, out, said = ended(evaluation)
+    assert status == 0, said
+    assert json.loads(out)["trackers"] == {"SAM2": {"complete": 2, "sequences": 2}}
+    masks = sorted(path.relative_to("alone") for path in Path("alone/results").rglob("*.bin"))
+    assert len(masks) == 2
+    for mask in masks:
+        assert Path("w", mask).read_bytes() == Path("alone", mask).read_bytes()
+
+
+def timeless(found: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in found.items() if name != "seconds"}
