@@ -545,14 +545,12 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     ),
     "kept-memory": partial(plain, "kept-memory", way="", ms="ms a prediction", faults="Page faults a prediction"),
     "packed-products": partial(
-        plain, "packed-products", rows="Rows", **{"in": "in", "out": "out"}, plain="MKL, GFLOP/s", packed="oneDNN, packed"
+        plain, "packed-products", rows="Rows", inner="in", outer="out", plain="MKL, GFLOP/s", packed="oneDNN, packed"
     ),
     "packed-attention": partial(
-        plain, "packed-attention", of="Bank of", queries="Queries", keys="Keys", plain="MKL, ms", packed="oneDNN, packed"
+        plain, "packed-attention", of="Bank of", queries="Queries", keys="Keys", plain="MKL, ms", packed="oneDNN"
     ),
-    "beams": partial(
-        plain, "beams", way="Beam", quality="Quality", steps="Steps", predicted="States predicted"
-    ),
+    "beams": partial(plain, "beams", way="Beam", quality="Quality", steps="Steps", predicted="States predicted"),
     "not-built": partial(plain, "not-built", idea="Idea", measured="Measured", most="So at most"),
     "calls": calls,
     "many-machines": many_machines,
