@@ -545,6 +545,13 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     ),
     "kept-memory": partial(plain, "kept-memory", way="", ms="ms a prediction", faults="Page faults a prediction"),
     "bfloat16": partial(plain, "bfloat16", what="ms a row", float32="float32", bfloat16="bfloat16", ratio="Ratio"),
+    "packed-products": partial(
+        plain, "packed-products", rows="Rows", inner="in", outer="out", plain="MKL, GFLOP/s", packed="oneDNN, packed"
+    ),
+    "packed-attention": partial(
+        plain, "packed-attention", of="Bank of", queries="Queries", keys="Keys", plain="MKL, ms", packed="oneDNN"
+    ),
+    "beams": partial(plain, "beams", way="Beam", quality="Quality", steps="Steps", predicted="States predicted"),
     "not-built": partial(plain, "not-built", idea="Idea", measured="Measured", most="So at most"),
     "calls": calls,
     "many-machines": many_machines,

@@ -168,8 +168,13 @@ def bench_simulate(
     table = Table("", "frames/s", "ratio to stock")
     table.add_row("stock, rollout by rollout", f"{result.stock_fps:g}", "1")
     table.add_row("batched", f"{result.batched_fps:g}", f"{result.ratio_batched:g}")
+    if result.uncompiled_fps is not None:
+        ratio = round(result.uncompiled_fps / result.stock_fps, 2)
+        table.add_row("batched, not compiled", f"{result.uncompiled_fps:g}", f"{ratio:g}")
     table.add_row("memoised, over a training", f"{result.memoised_fps:g}", f"{result.ratio_memoised:g}")
     Console().print(table)
+    if result.compile_seconds is not None:
+        say(f"compiling, or reading what was compiled before, took {result.compile_seconds:g} s")
     say(f"reuse {result.reuse_rate:.1%}, learning {result.learning_share:.0%} of the training's time")
     _say_settings(result.as_json())
 
@@ -205,6 +210,12 @@ def bench_predict(
         peak = "-" if line.peak_mb is None else str(line.peak_mb)
         table.add_row(str(line.rows), f"{line.fps:g}", f"{line.tflops:g}", f"{share:.0%}", peak)
     Console().print(table)
+    for line in result.lines:
+        if line.compile_seconds is not None:
+            say(
+                f"{line.rows} rows: {line.uncompiled_fps:g} frames/s not compiled; compiling, or reading what was "
+                f"compiled before, took {line.compile_seconds:g} s"
+            )
     say(f"{result.tflop_per_frame:g} TFLOP a frame; ceiling {result.ceiling_tflops:g} TFLOP/s")
     _say_settings(result.as_json())
 
@@ -286,10 +297,12 @@ def bench_all(
     heads = ("frames/s", "ratio", "of ceiling", "MB")
     table = Table(*(Column(head, overflow="fold") for head in ("Part", "")), *(Column(h, no_wrap=True) for h in heads))
     table.caption = "ratio: to stock SAM 2; of ceiling: TFLOP/s beside a product of matrices; MB: a GPU's peak"
+    shown = ""
     for line in result.lines():
         share = "-" if line.of_ceiling is None else f"{line.of_ceiling:.0%}"
         numbers = ["-" if number is None else f"{number:g}" for number in (line.fps, line.ratio, line.peak_mb)]
-        table.add_row(escape(line.part), escape(line.what), *numbers[:2], share, numbers[2])
+        part, shown = ("" if line.part == shown else line.part), line.part
+        table.add_row(escape(part), escape(line.what), *numbers[:2], share, numbers[2])
     Console().print(table)
     say(f"{folder / everything.DOCUMENT} has it all")
     _say_settings(result.as_json())

@@ -16,8 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sam2rl_tracker.engine.attention import BankAttention
+from sam2rl_tracker.engine.attention import BankAttention, BankTokens
 from sam2rl_tracker.engine.bfloat16 import Enlargement, make_coarse
+from sam2rl_tracker.engine.compiled import Compiler
 from sam2rl_tracker.engine.decoder import lighten
 from sam2rl_tracker.engine.gather import gather
 from sam2rl_tracker.engine.heap import keep_freed_memory
@@ -88,6 +89,12 @@ class Engine:
         self._normalise = Normalisation(self.device)
         self._enlarge = Enlargement(4 * self._side, self.input_size) if self._coarse else None
         self._multimask = network.multimask_output_in_sam and network.multimask_output_for_tracking
+        if compiled:
+            compiler = Compiler()
+            # On a CPU, attention is all products of matrices: compiled, it was no faster.
+            self._attend_fixed = self._attend if self.device.type == "cpu" else compiler.compile(self._attend)
+            self._decode_unprompted = compiler.compile(self._decode_maps)
+            self._remember_compiled = compiler.compile(self._remember)
 
     # ---------------------------------------------------------------------------------------------- images
 
@@ -282,12 +289,11 @@ class Engine:
         Args:
             binarise: Per row, encode the mask as 0 and 1 (prompted frames) instead of its probabilities.
         """
-        if masks.input_logits is not None:
-            logits = masks.input_logits[:, None]  # [rows, 1, S, S]
-        elif self._enlarge is not None:
-            logits = self._enlarge(masks.logits)[:, None]
-        else:
-            logits = resize(masks.logits[:, None], self.input_size)
+        if self.compiled and masks.input_logits is None and not any(binarise):
+            with self._autocast():
+                return self._remember_compiled(features.map, masks.logits, masks.object_scores)
+        given = masks.input_logits
+        logits = self._enlarge_logits(masks.logits) if given is None else given[:, None]  # [rows, 1, S, S]
         if all(binarise):
             mask = (logits > 0).float()
         elif any(binarise):
@@ -296,8 +302,21 @@ class Engine:
         else:
             mask = torch.sigmoid(logits)
         with self._autocast():
-            visible = masks.object_scores > 0
-            memory = encode_memory(self._network, features.map, mask, visible, self._memory_encoder)
+            return self._encode_mask(features.map, mask, masks.object_scores)
+
+    def _remember(self, maps: Tensor, logits: Tensor, object_scores: Tensor) -> Tensor:
+        """Encode the probabilities of mask logits [rows, 4h, 4w] into memories [rows, h*w, D]."""
+        return self._encode_mask(maps, torch.sigmoid(self._enlarge_logits(logits)), object_scores)
+
+    def _enlarge_logits(self, logits: Tensor) -> Tensor:
+        """Mask logits [rows, 4h, 4w] at the model's input size, [rows, 1, S, S]."""
+        if self._enlarge is not None:
+            return self._enlarge(logits)[:, None]
+        return resize(logits[:, None], self.input_size)
+
+    def _encode_mask(self, maps: Tensor, mask: Tensor, object_scores: Tensor) -> Tensor:
+        """Encode masks [rows, 1, S, S] into memories [rows, h*w, D]."""
+        memory = encode_memory(self._network, maps, mask, object_scores > 0, self._memory_encoder)
         return memory.to(torch.bfloat16).contiguous()
 
     # --------------------------------------------------------------------------------- reading the results
@@ -368,7 +387,23 @@ class Engine:
             return self._condition(features, list(different.values()))[[place[one.bank] for one in selections]]
         bank = gather(self._network, self._memory_pos, selections, shape)
         image_pos = self._image_pos.to(features.query.dtype)
-        conditioned = self._attention.attend(features.query, image_pos, bank)  # [rows, h*w, C]
+        # Without a fixed shape, banks grow: too many shapes to compile.
+        attend = self._attend_fixed if self.compiled and shape is not None else self._attend
+        return attend(features.query, image_pos, bank.values, bank.positions, bank.rotated, bank.mask, bank.key_scale)
+
+    def _attend(
+        self,
+        query: Tensor,
+        image_pos: Tensor,
+        values: Tensor,
+        positions: Tensor,
+        rotated: int,
+        mask: Tensor | None,
+        key_scale: Tensor | None,
+    ) -> Tensor:
+        """`BankAttention.attend`, as maps [rows, C, h, w]."""
+        bank = BankTokens(values, positions, rotated, mask, key_scale)
+        conditioned = self._attention.attend(query, image_pos, bank)  # [rows, h*w, C]
         return conditioned.transpose(1, 2).unflatten(2, (self._side, self._side))
 
     def _takes_several(self, points: int, allowed: bool) -> bool:
@@ -387,21 +422,30 @@ class Engine:
         self, maps: Tensor, features: Features, prompts: Sequence[Prompt | None], multimask: bool | None = None
     ) -> Candidates:
         rows = len(prompts)
-        if all(prompt is None for prompt in prompts):
+        unprompted = all(prompt is None for prompt in prompts)
+        if unprompted:
             sparse, dense = (part.expand(rows, *part.shape[1:]) for part in self._no_prompt)
         else:
             sparse, dense = self._embed_prompts(prompts)
+        decode = self._decode_unprompted if self.compiled and unprompted else self._decode_maps
+        several = self._multimask if multimask is None else multimask
+        return Candidates(*decode(maps, features.high_res, sparse, dense, several))
+
+    def _decode_maps(
+        self, maps: Tensor, high_res: tuple[Tensor, ...], sparse: Tensor, dense: Tensor, several: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the mask decoder makes of maps [rows, C, h, w] and embedded prompts: the fields of `Candidates`."""
         logits, ious, tokens, scores = self._network.sam_mask_decoder(
             image_embeddings=self._hold(maps),
             image_pe=self._hold(self._image_pe),
             sparse_prompt_embeddings=self._hold(sparse),
             dense_prompt_embeddings=self._hold(dense),
-            multimask_output=self._multimask if multimask is None else multimask,
+            multimask_output=several,
             repeat_image=False,
-            high_res_features=[level.expand(rows, -1, -1, -1) for level in features.high_res] or None,
+            high_res_features=[level.expand(len(maps), -1, -1, -1) for level in high_res] or None,
         )
         tokens = tokens.expand(-1, logits.shape[1], -1)  # models without a token per candidate share one
-        return Candidates(logits.float(), ious.float(), tokens.float(), scores[:, 0].float())
+        return logits.float(), ious.float(), tokens.float(), scores[:, 0].float()
 
     def _hold(self, values: Tensor) -> Tensor:
         """Values as the network takes them and holds them between operations."""

@@ -31,6 +31,21 @@ def can_pack(device: torch.device, dtype: torch.dtype = torch.float32) -> bool:
     return device.type == "cpu" and x86 and ready and not (coarse and not torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+_LIBRARY = torch.library.Library("sam2rl", "DEF")
+_LIBRARY.define("product(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor")
+
+
+@torch.library.impl(_LIBRARY, "product", "CPU")
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+    """oneDNN's product as compiled code calls it, which knows no packed weights. It is about as fast without."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
+
+
+@torch.library.register_fake("sam2rl::product", lib=_LIBRARY)
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+    return x.new_empty(*x.shape[:-1], len(weight))
+
+
 class PackedLinear(nn.Module):
     """What `nn.Linear` computes, and perhaps what follows it, with the last bits of another order of sums.
 
@@ -50,6 +65,8 @@ class PackedLinear(nn.Module):
         """[..., in] -> [..., out]"""
         if x.numel() * len(self.weight) < _SMALL or x.dtype != self.weight.dtype or torch.is_autocast_enabled("cpu"):
             return _ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
+        if torch.compiler.is_compiling():
+            return torch.ops.sam2rl.product(x, self.weight, self.bias, self.activation)
         if self._packed is None:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight)
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, self.activation, [], "none")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,9 +19,8 @@ from sam2rl_tracker.engine import (
     Engine,
     FixedShape,
     FrameRecord,
-    Model,
 )
-from sam2rl_tracker.experiments.timing import count_flops, matrix_ceiling, measured_model, median_seconds
+from sam2rl_tracker.experiments.timing import count_flops, matrix_ceiling, measured_model, median_seconds_of, wait
 from sam2rl_tracker.policies.bank import bank_selection
 from sam2rl_tracker.runs.provenance import Provenance
 
@@ -34,12 +34,16 @@ class PredictSpeed:
         fps: Simulated frames per second.
         tflops: Achieved, TFLOP/s.
         peak_mb: CUDA's peak memory; None on other devices.
+        uncompiled_fps: Frames per second of uncompiled steps; None unless it was asked to compile.
+        compile_seconds: What the first of the compiled steps took longer than later ones; None likewise.
     """
 
     rows: int
     fps: float
     tflops: float
     peak_mb: int | None
+    uncompiled_fps: float | None = None
+    compile_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -96,30 +100,19 @@ def bench_predict(
         Sam2rlError: See `measured_model`.
     """
     loaded = measured_model(model, device, random_weights, input_size=input_size)
-    flops = count_flops(partial(_full_bank(Engine(loaded), loaded), 1))
-    engine = arithmetic.engine(loaded)
-    step = _full_bank(engine, loaded)
+    plain = replace(arithmetic, compile=False).engine(loaded)
+    flops = count_flops(partial(_full_bank(Engine(loaded)), 1))
     report("ceiling")
-    ceiling = matrix_ceiling(loaded.device, engine.dtype)
+    ceiling = matrix_ceiling(loaded.device, plain.dtype)
+    compiled = arithmetic.engine(loaded) if arithmetic.compile else None
     lines, too_many = [], None
     for count in rows:
         report(f"{count} rows")
-        if loaded.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(loaded.device)
         try:
-            seconds = median_seconds(partial(step, count), loaded.device)
+            lines.append(_measure(plain, compiled, count, flops))
         except torch.OutOfMemoryError:
             too_many = count
             break
-        peak = torch.cuda.max_memory_allocated(loaded.device) / 2**20 if loaded.device.type == "cuda" else None
-        lines.append(
-            PredictSpeed(
-                rows=count,
-                fps=round(count / seconds, 1),
-                tflops=round(flops * count / seconds / 1e12, 3),
-                peak_mb=None if peak is None else round(peak),
-            )
-        )
     return PredictSpeeds(
         lines=tuple(lines),
         tflop_per_frame=round(flops / 1e12, 5),
@@ -130,9 +123,35 @@ def bench_predict(
     )
 
 
-def _full_bank(engine: Engine, model: Model) -> Callable[[int], None]:
+def _measure(plain: Engine, compiled: Engine | None, rows: int, flops: int) -> PredictSpeed:
+    """Steps of one batch size, compiled and not in turns.
+
+    Args:
+        compiled: None = only uncompiled steps are measured.
+        flops: That a row takes.
+    """
+    on_gpu = plain.device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(plain.device)
+    steps = [partial(_full_bank(engine), rows) for engine in (plain, compiled) if engine is not None]
+    start = time.perf_counter()
+    steps[-1]()
+    wait(plain.device)
+    first = time.perf_counter() - start
+    seconds = median_seconds_of(steps, plain.device)
+    return PredictSpeed(
+        rows=rows,
+        fps=round(rows / seconds[-1], 1),
+        tflops=round(flops * rows / seconds[-1] / 1e12, 3),
+        peak_mb=round(torch.cuda.max_memory_allocated(plain.device) / 2**20) if on_gpu else None,
+        uncompiled_fps=None if compiled is None else round(rows / seconds[0], 1),
+        compile_seconds=None if compiled is None else round(first - seconds[-1], 1),
+    )
+
+
+def _full_bank(engine: Engine) -> Callable[[int], None]:
     """A step on so many rows, each of which attends to the prompted frame and six others."""
-    size = model.network.image_size
+    size = engine.input_size
     image = np.random.default_rng(0).integers(0, 255, (size, size, 3), dtype=np.uint8)
     mask = np.zeros((1, size, size), dtype=bool)
     mask[:, size // 4 : size // 2, size // 4 : size // 2] = True

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,6 +57,8 @@ class SimulationSpeed:
     Attributes:
         stock_fps: Stock SAM 2, rollout by rollout.
         batched_fps: Rollouts in batches, nothing shared between them.
+        uncompiled_fps: The same in uncompiled steps; None unless it was asked to compile.
+        compile_seconds: What the first of the compiled rollouts took longer than later ones; None likewise.
         memoised_fps: In a training.
         ratio_batched: To stock.
         ratio_memoised: To stock.
@@ -70,6 +72,8 @@ class SimulationSpeed:
 
     stock_fps: float
     batched_fps: float
+    uncompiled_fps: float | None
+    compile_seconds: float | None
     memoised_fps: float
     ratio_batched: float
     ratio_memoised: float
@@ -123,7 +127,8 @@ def bench_simulate(
     scene = generate_scene(seed, frames=frames, size=loaded.network.image_size)
     clip = Clip(list(scene.images), scene.labels == 1, np.ones(frames, dtype=bool))
     engine = arithmetic.engine(loaded)
-    stock_fps, batched_fps = _stock_and_batched(engine, clip, rows, seed, report)
+    engines = [engine, replace(arithmetic, compile=False).engine(loaded)] if arithmetic.compile else [engine]
+    stock_fps, (batched_fps, *uncompiled_fps), first = _stock_and_batched(engines, clip, rows, seed, report)
     memoised_rows = min(rows, Task.rows)  # as in training
     settings = Settings(iterations=iterations, samples=samples, seed=seed)
     progress, curve = _memoised(engine, clip, memoised_rows, settings, report)
@@ -131,6 +136,8 @@ def bench_simulate(
     return SimulationSpeed(
         stock_fps=round(stock_fps, 1),
         batched_fps=round(batched_fps, 1),
+        uncompiled_fps=round(uncompiled_fps[0], 1) if uncompiled_fps else None,
+        compile_seconds=round(first, 1) if arithmetic.compile else None,
         memoised_fps=round(progress.speed, 1),
         ratio_batched=round(batched_fps / stock_fps, 2),
         ratio_memoised=round(progress.speed / stock_fps, 2),
@@ -144,13 +151,18 @@ def bench_simulate(
 
 
 def _stock_and_batched(
-    engine: Engine, clip: Clip, rows: int, seed: int, report: Callable[[str], None]
-) -> tuple[float, float]:
-    """Frames per second of stock SAM 2 and of the simulator without memoisation, which run in turns."""
-    model, predictor = engine.model, stock_predictor(engine.model)
-    plain = Simulator(engine, clip, rows=rows, memoise=False)
+    engines: Sequence[Engine], clip: Clip, rows: int, seed: int, report: Callable[[str], None]
+) -> tuple[float, list[float], float]:
+    """Frames per second of stock SAM 2 and of each engine without memoisation, which run in turns.
+
+    Returns:
+        Of stock, of each engine, and the seconds that the first engine's first turn took longer than its later ones.
+    """
+    model, predictor = engines[0].model, stock_predictor(engines[0].model)
+    simulators = [Simulator(engine, clip, rows=rows, memoise=False) for engine in engines]
     random = np.random.default_rng(seed)
-    stock_times, batched_times = [], []
+    stock_times: list[float] = []
+    batched_times: list[list[float]] = [[] for _ in engines]
     for turn in range(REPEATS + 1):  # the first one warms up
         report(f"stock and batched, turn {turn} of {REPEATS}")
         start = time.perf_counter()
@@ -159,14 +171,17 @@ def _stock_and_batched(
             predictor.add_new_mask(state, 0, 1, clip.masks[0])
             for _ in predictor.propagate_in_video(state):
                 pass
-        stock_times.append((time.perf_counter() - start) / (len(clip) - 1))
-
-        start, states = time.perf_counter(), [plain.start()] * rows
-        for _ in range(plain.decisions):
-            states = plain.step(states, random.integers(0, plain.capacity + 1, rows).tolist())
-        batched_times.append((time.perf_counter() - start) / (plain.decisions * rows))
-        plain.trim()
-    return 1 / statistics.median(stock_times[1:]), 1 / statistics.median(batched_times[1:])
+        stock_times.append(time.perf_counter() - start)
+        for simulator, times in zip(simulators, batched_times, strict=True):
+            start, states = time.perf_counter(), [simulator.start()] * rows
+            for _ in range(simulator.decisions):
+                states = simulator.step(states, random.integers(0, simulator.capacity + 1, rows).tolist())
+            times.append(time.perf_counter() - start)
+            simulator.trim()
+    predictions = simulators[0].decisions * rows
+    later = [statistics.median(times[1:]) for times in batched_times]
+    stock_fps = (len(clip) - 1) / statistics.median(stock_times[1:])
+    return stock_fps, [predictions / seconds for seconds in later], batched_times[0][0] - later[0]
 
 
 def _memoised(

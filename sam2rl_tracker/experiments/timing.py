@@ -48,14 +48,20 @@ def wait(device: torch.device) -> None:
 
 def median_seconds(run: Callable[[], object], device: torch.device) -> float:
     """Of a call, after two that warm up."""
-    times = []
+    return median_seconds_of([run], device)[0]
+
+
+def median_seconds_of(runs: Sequence[Callable[[], object]], device: torch.device) -> list[float]:
+    """Of several calls, which take turns, after two turns that warm up."""
+    times: list[list[float]] = [[] for _ in runs]
     for turn in range(REPEATS + 4):
-        start = time.perf_counter()
-        run()
-        wait(device)
-        if turn >= 2:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        for run, seconds in zip(runs, times, strict=True):
+            start = time.perf_counter()
+            run()
+            wait(device)
+            if turn >= 2:
+                seconds.append(time.perf_counter() - start)
+    return [statistics.median(seconds) for seconds in times]
 
 
 def matrix_ceiling(device: torch.device, dtype: torch.dtype) -> float:
