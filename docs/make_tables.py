@@ -369,8 +369,8 @@ def _of_ceiling(ms: float, row: dict[str, Any]) -> str:
 
 
 def plain(name: str, **heads: str) -> list[str]:
-    """A measurement whose rows hold words: {field: its head}."""
-    return table(heads.values(), ([row[field] for field in heads] for row in read(name)["rows"]))
+    """A measurement whose rows hold what is shown: {field: its head}."""
+    return table(heads.values(), ([str(row[field]) for field in heads] for row in read(name)["rows"]))
 
 
 def simulation() -> list[str]:
