@@ -135,3 +135,11 @@ def start_cluster(start: str, folder: Path) -> None:
         pytest.skip(f"{start} does not start a Slurm: {error}")
     if done.returncode or "idle" not in done.stdout:
         pytest.skip(f"{start} does not start a Slurm: {done.stderr.strip() or done.stdout.strip()}")
+    if not _is_at_work(folder):  # what answered is one that began at the same time
+        pytest.skip("another Slurm has the ports")
+
+
+def _is_at_work(folder: Path) -> bool:
+    """Whether the controller is alive that was started in a folder."""
+    pid = folder / "run" / "slurmctld.pid"
+    return pid.exists() and psutil.pid_exists(int(pid.read_text()))

@@ -17,6 +17,7 @@ from slurm_cluster import start_cluster
         (1000, "exit 0", "a Slurm is started by root"),
         (0, "echo no slurmctld here >&2; exit 1", "does not start a Slurm: no slurmctld here"),
         (0, "echo n[1-2] unknown", "does not start a Slurm: n[1-2] unknown"),
+        (0, "echo n[1-2] idle", "another Slurm has the ports"),
         (0, None, "does not start a Slurm: [Errno 2] No such file"),
     ],
 )
