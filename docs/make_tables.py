@@ -369,8 +369,8 @@ def _of_ceiling(ms: float, row: dict[str, Any]) -> str:
 
 
 def plain(name: str, **heads: str) -> list[str]:
-    """A measurement whose rows hold words: {field: its head}."""
-    return table(heads.values(), ([row[field] for field in heads] for row in read(name)["rows"]))
+    """A measurement whose rows hold what is shown: {field: its head}."""
+    return table(heads.values(), ([str(row[field]) for field in heads] for row in read(name)["rows"]))
 
 
 def simulation() -> list[str]:
@@ -544,6 +544,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         plain, "lean-attention", rows="Rows", before="Before, ms a row", now="After", ratio="Ratio"
     ),
     "kept-memory": partial(plain, "kept-memory", way="", ms="ms a prediction", faults="Page faults a prediction"),
+    "bfloat16": partial(plain, "bfloat16", what="ms a row", float32="float32", bfloat16="bfloat16", ratio="Ratio"),
     "packed-products": partial(
         plain, "packed-products", rows="Rows", inner="in", outer="out", plain="MKL, GFLOP/s", packed="oneDNN, packed"
     ),
