@@ -31,17 +31,16 @@ def can_pack(device: torch.device, dtype: torch.dtype = torch.float32) -> bool:
     return device.type == "cpu" and x86 and ready and not (coarse and not torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-_LIBRARY = torch.library.Library("sam2rl", "DEF")
-_LIBRARY.define("product(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor")
+_SCHEMA = "(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor"
 
 
-@torch.library.impl(_LIBRARY, "product", "CPU")
+@torch.library.custom_op("sam2rl::product", mutates_args=(), device_types="cpu", schema=_SCHEMA)
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     """oneDNN's product as compiled code calls it, which knows no packed weights. It is about as fast without."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
 
-@torch.library.register_fake("sam2rl::product", lib=_LIBRARY)
+@_product.register_fake
 def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     return x.new_empty(*x.shape[:-1], len(weight))
 
