@@ -31,20 +31,18 @@ def can_pack(device: torch.device, dtype: torch.dtype = torch.float32) -> bool:
     return device.type == "cpu" and x86 and ready and not (coarse and not torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+_SCHEMA = "(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor"
+
+
+@torch.library.custom_op("sam2rl::product", mutates_args=(), device_types="cpu", schema=_SCHEMA)
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     """oneDNN's product as compiled code calls it, which knows no packed weights. It is about as fast without."""
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
 
 
-def _shape_of_product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
+@_product.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     return x.new_empty(*x.shape[:-1], len(weight))
-
-
-_LIBRARY = torch.library.Library("sam2rl", "FRAGMENT")
-if not hasattr(torch.ops.sam2rl, "product"):  # this module may be imported anew, and nothing is defined twice
-    _LIBRARY.define("product(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor")
-    _LIBRARY.impl("product", _product, "CPU")
-    torch.library.register_fake("sam2rl::product", _shape_of_product, lib=_LIBRARY)
 
 
 class PackedLinear(nn.Module):
