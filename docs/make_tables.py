@@ -552,6 +552,10 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         plain, "packed-attention", of="Bank of", queries="Queries", keys="Keys", plain="MKL, ms", packed="oneDNN"
     ),
     "beams": partial(plain, "beams", way="Beam", quality="Quality", steps="Steps", predicted="States predicted"),
+    "compiled": partial(
+        plain, "compiled", dtype="", plain="As it is, ms a row", compiled="Compiled", faster="Faster by"
+    ),
+    "not-compiled": partial(plain, "not-compiled", idea="Idea", measured="Measured"),
     "not-built": partial(plain, "not-built", idea="Idea", measured="Measured", most="So at most"),
     "calls": calls,
     "many-machines": many_machines,
