@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # `mallopt`'s, from malloc.h
 
@@ -30,7 +31,18 @@ def keep_freed_memory() -> bool:
     """
     if "_threshold" in os.environ.get("GLIBC_TUNABLES", "") or any(name in os.environ for name in _VARIABLES):
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = _of_the_c_library("mallopt")
     if mallopt is None:
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, KEPT))
+
+
+def give_freed_memory_back() -> None:
+    """Give the system back what is kept, so that the memory that it counts for this process is what is in use."""
+    malloc_trim = _of_the_c_library("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _of_the_c_library(name: str) -> Callable[..., int] | None:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -17,6 +17,7 @@ import psutil
 import torch
 
 from sam2rl_tracker.engine import PLAIN, Arithmetic, Model
+from sam2rl_tracker.engine.heap import give_freed_memory_back
 from sam2rl_tracker.engine.stock import stock_predictor, stock_state
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.experiments.timing import measured_model, wait
@@ -345,4 +346,5 @@ def _memory_mb(device: torch.device) -> float:
     gc.collect()
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / 2**20
+    give_freed_memory_back()
     return psutil.Process().memory_info().rss / 2**20

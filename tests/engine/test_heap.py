@@ -55,3 +55,24 @@ def test_the_librarys_own_variables_stand(name: str, value: str) -> None:
     _, asked, after = steps(**{name: value})
     assert not asked
     assert after > 1000
+
+
+def test_what_is_kept_can_be_given_back() -> None:
+    """Some 64 MB in blocks that are not mapped on their own, freed behind one that is in use."""
+    script = f"""
+import runpy, psutil
+functions = runpy.run_path({heap.__file__!r})
+functions["keep_freed_memory"]()
+blocks = [b"." * (1 << 20) for _ in range(64)]
+held = psutil.Process().memory_info().rss
+del blocks
+kept = psutil.Process().memory_info().rss
+functions["give_freed_memory_back"]()
+print(held - kept, held - psutil.Process().memory_info().rss)
+"""
+    given = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    kept, back = subprocess.run(
+        [sys.executable, "-c", script], env=given, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert int(kept) < 16 << 20
+    assert int(back) > 48 << 20
