@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sam2rl_tracker import Tracker
-from sam2rl_tracker.engine import Features, Model, load_model
+from sam2rl_tracker.engine import ExactEngine, Features, Model, load_model
 from sam2rl_tracker.engine.configuration import build_network
 from sam2rl_tracker.media.frames import open_frames
 from sam2rl_tracker.media.masks import read_index_mask
@@ -73,15 +73,20 @@ def nano_of(size: int) -> Model:
     return replace(model, network=network)
 
 
-_FEATURES: dict[tuple[str, bytes], Features] = {}
+_FEATURES: dict[tuple[str, bool, bytes], Features] = {}
 
 
 def encode_once(tracker: Tracker) -> Tracker:
-    """An exact tracker that encodes no image which another one of the same model encoded: rules differ behind that."""
+    """An exact tracker that encodes no image which another one of the same model encoded: rules differ behind that.
+
+    But for PyTorch's plain kernel of attention, which some want, also where an image attends to itself.
+    """
     encode = tracker._engine.encode_image
+    assert isinstance(tracker._engine, ExactEngine)
+    plain = tracker._engine._math_attention
 
     def remembered(image: np.ndarray, resampled: np.ndarray | None = None) -> Features:
-        key = (tracker.model.hash, image.tobytes())
+        key = (tracker.model.hash, plain, image.tobytes())
         if key not in _FEATURES:
             _FEATURES[key] = encode(image, resampled)
         return _FEATURES[key]

@@ -89,7 +89,7 @@ def test_a_search_finds_what_it_found(run: Run) -> None:
     assert status == 0, said
     (found,) = json.loads(out)["sequences"]
     after = json.loads(kept.read_text())
-    assert set(after) - set(before) == {"task", "made_by"}  # results are tasks' files now, and hold as much
+    assert set(after) - set(before) == {"task", "made_by", "dtype", "compile"}  # tasks' files now, which hold as much
     assert set(before) <= set(after)
     for document in (found, after):
         for method in ("random", "greedy", "beam", "ceiling", "agent", "always", "sam2"):

@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]  # there is on
 QUICK = ("--set", "hidden=16", "--set", "beam=1", "--set", "imitation=0", "--set", "pointers=stored")
 SMALL = (*QUICK, "--samples", 16)
 STARTED: list[subprocess.Popen[str]] = []
-IMPATIENT = (  # `sam2rl`, that asks Slurm every second
+IMPATIENT = (  # `sam2rl`, that asks Slurm every second, and that Ctrl-C reaches: a shell may have it ignored
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from sam2rl_tracker.cli.main import main; from sam2rl_tracker.runs.slurm import executor; executor.QUEUE = 1; "
     "main()"
 )
@@ -47,9 +48,9 @@ def fixture_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(executor, "QUEUE", 1.0)
     yield commands(monkeypatch, capsys)
-    cluster.empty()  # a test that failed leaves nothing to the next
-    while STARTED:
+    while STARTED:  # a test that failed leaves nothing to the next
         STARTED.pop().kill()
+    cluster.empty()
 
 
 def started(*arguments: object) -> subprocess.Popen[str]:
