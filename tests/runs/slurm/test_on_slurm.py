@@ -31,9 +31,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]  # there is on
 QUICK = ("--set", "hidden=16", "--set", "beam=1", "--set", "imitation=0", "--set", "pointers=stored")
 SMALL = (*QUICK, "--samples", 16)
 STARTED: list[subprocess.Popen[str]] = []
-IMPATIENT = (  # `sam2rl`, that asks Slurm every second, and that Ctrl-C reaches: a shell may have it ignored
+IMPATIENT = (  # `sam2rl`, that asks Slurm often, and that Ctrl-C reaches: a shell may have it ignored
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from sam2rl_tracker.cli.main import main; from sam2rl_tracker.runs.slurm import executor; executor.QUEUE = 1; "
+    "from sam2rl_tracker.cli.main import main; from sam2rl_tracker.runs.slurm import executor; executor.QUEUE = {}; "
     "main()"
 )
 
@@ -53,9 +53,9 @@ def fixture_run(
     cluster.empty()
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
-    """`sam2rl ARGUMENTS` as a process of its own."""
-    command = [sys.executable, "-c", IMPATIENT, *map(str, arguments)]
+def started(*arguments: object, queue: float = 1) -> subprocess.Popen[str]:
+    """`sam2rl ARGUMENTS` as a process of its own, that asks Slurm every `queue` seconds."""
+    command = [sys.executable, "-c", IMPATIENT.format(queue), *map(str, arguments)]
     STARTED.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
     return STARTED[-1]
 
@@ -152,7 +152,8 @@ def training_in_the_middle(cluster: Cluster, node: str) -> tuple[Path, list[psut
 
 def test_preempted_cancelled_and_submitted_again(run: Run, cluster: Cluster) -> None:  # noqa: F811
     folder = small_workspace(run, "w").resolve() / "training" / "scene-00002_1_seed0"
-    attached = started("train", "w", *SMALL, "--iterations", 5000, "--slurm")
+    # A job that is queued again is away for some seconds, and one that is away twice counts as ended.
+    attached = started("train", "w", *SMALL, "--iterations", 5000, "--slurm", queue=6)
     wait_for(lambda: iteration(folder) > 2)
     (job,) = [job for job, state in cluster.states().items() if state == "RUNNING"]
     cluster.ask("scancel", "--signal=USR2", job)  # as before preemption, and before time is out
