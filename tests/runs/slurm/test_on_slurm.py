@@ -164,7 +164,7 @@ def test_preempted_cancelled_and_submitted_again(run: Run, cluster: Cluster) -> 
     # Slurm may lose a job that is queued again while its last step ends: another one then does its tasks.
     submitted = json.loads(run("jobs", "w", "--json")[1])["submissions"]
     assert len(submitted) <= 2
-    assert (submitted[0]["running"], submitted[0]["waiting"], submitted[0]["failed"]) == (1, 0, [])
+    assert (submitted[-1]["running"], submitted[-1]["waiting"], submitted[-1]["failed"]) == (1, 0, [])
     assert "1 jobs are ended" in run("jobs", "w", "--cancel")[2]
     wait_for(lambda: not {"RUNNING", "PENDING", "COMPLETING"} & set(cluster.states().values()))
     assert "FAILED scene-00002, object 1, seed 0: Its job was cancelled: repeat the command" in ended(attached)[2]
