@@ -7,12 +7,12 @@ operation, and enlarging is a product of matrices. `docs/speed.md` says what tha
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam.transformer import Attention
 from sam2.modeling.sam2_utils import LayerNorm2d
 from torch import Tensor, nn
 
+from sam2rl_tracker.engine.lean import normalise
 from sam2rl_tracker.engine.packed import product
 
 
@@ -81,6 +81,4 @@ class NormaliseChannels(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[rows, channels, h, w] -> the same"""
-        layer, places = self._layer, maps.permute(0, 2, 3, 1).float()  # few channels are slow in bfloat16
-        normalised = F.layer_norm(places, places.shape[3:], layer.weight, layer.bias, layer.eps)
-        return normalised.to(maps.dtype).permute(0, 3, 1, 2)
+        return normalise(self._layer, maps.float()).to(maps.dtype)  # few channels are slow in bfloat16

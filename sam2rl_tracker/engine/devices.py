@@ -34,9 +34,14 @@ def resolve_device(name: str | torch.device | None) -> torch.device:
     return device
 
 
+def is_x86(device: torch.device) -> bool:
+    """Whether a device is a processor of Intel's or AMD's kind."""
+    return device.type == "cpu" and platform.machine().lower() in ("x86_64", "amd64")
+
+
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 faster than float32, as far as can be known."""
-    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+    if not is_x86(device):
         return True
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 

@@ -125,7 +125,7 @@ class LeanMemoryEncoder:
         for layer in self._downsample:
             if isinstance(layer, nn.Conv2d):  # from here on there are many channels, and perhaps bfloat16
                 x = x.to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
-            x = _normalise(layer, x) if isinstance(layer, LayerNorm2d) else self._apply(layer, x)
+            x = normalise(layer, x) if isinstance(layer, LayerNorm2d) else self._apply(layer, x)
         x = x.permute(0, 2, 3, 1) + self._at_places(module.pix_feat_proj, maps.permute(0, 2, 3, 1))  # [rows, h, w, C]
         x = self._at_places(module.fuser.proj, x)
         for block in module.fuser.layers:
@@ -188,7 +188,7 @@ def _fuse(block: CXBlock, x: Tensor) -> Tensor:
     return x + y if block.gamma is None else torch.addcmul(x, y, block.gamma)
 
 
-def _normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
+def normalise(norm: LayerNorm2d, x: Tensor) -> Tensor:
     """`LayerNorm2d.forward` as one operation, as the channels of a place lie side by side."""
     places = x.permute(0, 2, 3, 1)
     return F.layer_norm(places, places.shape[-1:], norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)

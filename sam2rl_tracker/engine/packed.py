@@ -6,7 +6,6 @@ unused. oneDNN does not, once the weights lie as it wants them. `docs/speed.md` 
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +16,8 @@ from sam2.modeling.memory_encoder import CXBlock
 from sam2.modeling.sam2_utils import MLP
 from torch import Tensor, nn
 
+from sam2rl_tracker.engine.devices import is_x86
+
 _SMALL = 1 << 20
 """Multiplications of a product below which oneDNN's call costs more than it gains."""
 
@@ -25,10 +26,10 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda x: x, "rel
 
 def can_pack(device: torch.device, dtype: torch.dtype = torch.float32) -> bool:
     """Whether this PyTorch has oneDNN's products for the device, in float32 or bfloat16."""
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
     ready = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    coarse = dtype == torch.bfloat16
-    return device.type == "cpu" and x86 and ready and not (coarse and not torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not (is_x86(device) and ready):
+        return False
+    return dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 _SCHEMA = "(Tensor x, Tensor weight, Tensor? bias, str activation) -> Tensor"
