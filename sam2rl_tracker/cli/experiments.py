@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -35,6 +35,9 @@ from sam2rl_tracker.cli.options import (
     print_json,
     say,
 )
+
+if TYPE_CHECKING:
+    from sam2rl_tracker.experiments.everything import Everything
 
 bench_app = typer.Typer(no_args_is_help=True, help="Speed and memory beside stock SAM 2.")
 
@@ -293,7 +296,16 @@ def bench_all(
         say(f"{name} could not be measured: {why}")
     if as_json:
         print_json(result.as_json())
-        return
+    else:
+        _show_everything(result)
+        say(f"{folder / everything.DOCUMENT} has it all")
+        _say_settings(result.as_json())
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _show_everything(result: Everything) -> None:
+    """The numbers of every part as a table."""
     heads = ("frames/s", "ratio", "of ceiling", "MB")
     table = Table(*(Column(head, overflow="fold") for head in ("Part", "")), *(Column(h, no_wrap=True) for h in heads))
     table.caption = "ratio: to stock SAM 2; of ceiling: TFLOP/s beside a product of matrices; MB: a GPU's peak"
@@ -304,8 +316,6 @@ def bench_all(
         part, shown = ("" if line.part == shown else line.part), line.part
         table.add_row(escape(part), escape(line.what), *numbers[:2], share, numbers[2])
     Console().print(table)
-    say(f"{folder / everything.DOCUMENT} has it all")
-    _say_settings(result.as_json())
 
 
 @bench_app.command("cluster")

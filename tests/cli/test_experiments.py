@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from commands import Run
+
+from sam2rl_tracker.experiments import everything
+from sam2rl_tracker.experiments.everything import Measured, Part, Report
 
 
 def test_the_benchmark_knows_its_trackers(run: Run) -> None:
@@ -60,3 +64,19 @@ def test_bench_predict(run: Run) -> None:
     assert "not for 'nano'" in run("bench", "predict", "--random-weights")[2]
     large = ("--model", "sam2.1_hiera_tiny", "--random-weights", "--input-size", 100)
     assert "a multiple of 32 pixels, not 100" in run("bench", "predict", *large)[2]
+
+
+@pytest.mark.parametrize("shown", [(), ("--json",)])
+def test_bench_all_tells_what_failed(shown: tuple[str, ...], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sentence and by its exit status; the document is there nevertheless."""
+
+    def fails(report: Report) -> Measured:
+        raise RuntimeError("There is no compiler.")
+
+    monkeypatch.setattr(everything, "plan_parts", lambda *given: [Part("predict", False, fails)])
+    status, out, said = run("bench", "all", "bench", "--device", "cpu", *shown)
+    assert status == 1
+    assert "predict could not be measured: There is no compiler" in said
+    document = json.loads(Path("bench/bench.json").read_text())
+    assert list(document["failed"]) == ["predict"]
+    assert not shown or json.loads(out) == document
