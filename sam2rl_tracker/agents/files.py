@@ -19,6 +19,7 @@ EXTENDED = "sam2rl-agent-2"
 """The format of agents that decide more than SAM2RL's do, or with other pointers: version 0.3 would misread them."""
 
 _PLAIN = {"control": "memory", "pointers": "stored"}  # of agents of the first format
+_OTHER_KIND = "sam2rl-control"  # of agents for any video: see control.agent
 MLP_TENSORS = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
 
 
@@ -63,6 +64,11 @@ def load_agent(path: StrPath) -> Agent:
         with safe_open(path, framework="numpy") as file:
             about = json.loads((file.metadata() or {})["sam2rl"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+        if str(about["format"]).startswith(_OTHER_KIND):
+            raise Sam2rlError(
+                f"{path} is an agent for any video, which the policy learned plays: expected one that `sam2rl train` "
+                "made, or give --policy learned:agent=FILE."
+            )
         if about["format"] not in (FORMAT, EXTENDED):
             raise Sam2rlError(
                 f"{path} is an agent of format {about['format']!r}, expected {FORMAT!r} or {EXTENDED!r}: train it "

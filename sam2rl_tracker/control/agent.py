@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from sam2rl_tracker.control.looks import look_size
 from sam2rl_tracker.control.network import ControlNetwork
@@ -36,6 +37,13 @@ class ControlAgent:
     network: ControlNetwork
     model_hash: str
     record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def learned_for(self) -> str:
+        """What it was learned to decide: memory, output or both."""
+        settings = self.record.get("settings")
+        control = settings.get("control") if isinstance(settings, dict) else None
+        return control if control in ("memory", "output") else "both"
 
     def on(self, model: Model) -> ControlNetwork:
         """A copy of its network on a model's device.
@@ -87,14 +95,15 @@ def load_control_agent(path: StrPath) -> ControlAgent:
     Raises:
         Sam2rlError: No such file, none of an agent for any video, a damaged one, or one of another observation.
     """
+    if Path(path).is_dir():
+        raise Sam2rlError(f"{path} is a folder, expected an agent's file that `sam2rl learn` made.")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["sam2rl"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
         _check_kind(path, about)
         network = ControlNetwork(int(about["look"]), int(about["width"]))
-        if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-            raise Sam2rlError(f"{path} is damaged: not all of its weights are finite numbers; learn it again.")
+        _check_weights(path, tensors, network)
         network.load_state_dict(tensors)
         return ControlAgent(network.eval(), str(about["model_hash"]), dict(about["record"]))
     except FileNotFoundError as error:
@@ -117,6 +126,15 @@ def packaged_agent(model: Model) -> Path:
             "--policy learned:agent=FILE."
         )
     return path
+
+
+def _check_weights(path: StrPath, tensors: Mapping[str, Tensor], network: ControlNetwork) -> None:
+    """Raises: Sam2rlError: Weights are missing, of other shapes, or no numbers."""
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if {name: tensor.shape for name, tensor in tensors.items()} != expected:
+        raise Sam2rlError(f"{path} is damaged: its weights are not those of its network; learn it again.")
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise Sam2rlError(f"{path} is damaged: not all of its weights are finite numbers; learn it again.")
 
 
 def _check_kind(path: StrPath, about: Mapping[str, Any]) -> None:

@@ -129,6 +129,10 @@ class State(Rows):
         return Bank(self.count, self.bank_inside, self.bank_pointer, self.bank_facts)
 
 
+REMEMBERED = ("t", "since_stored", "count", "bank_inside", "bank_pointer", "bank_facts")
+"""Fields of a state that `remember` sets, and `output` does not."""
+
+
 def begin(seen: Seen) -> State:
     """The state before frame 1, of what is seen on the prompted frame."""
     rows, device = len(seen.area), seen.area.device

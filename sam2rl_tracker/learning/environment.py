@@ -13,7 +13,6 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sam2rl_tracker.agents.action import CAPACITY
@@ -24,6 +23,7 @@ from sam2rl_tracker.control.observation import CANDIDATE, FRAME, MEMORY, PAIR, O
 from sam2rl_tracker.engine import Engine, Model, load_model
 from sam2rl_tracker.learning.rollouts import Rollouts
 from sam2rl_tracker.learning.videos import Video, encode
+from sam2rl_tracker.training.lockstep import LockstepVecEnv
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.workspace import open_workspace
 
@@ -118,7 +118,7 @@ class TrackingControlEnv(gymnasium.Env[Seen, np.ndarray]):
         return self._last
 
 
-class MemoryOfManyVideos(VecEnv):
+class MemoryOfManyVideos(LockstepVecEnv):
     """The memory's part of `TrackingControlEnv`, for several rollouts of each of several videos in lockstep.
 
     Candidate and presence are a network's, which has labels for them. Rewards are relative to the mean of the rollouts
@@ -130,8 +130,6 @@ class MemoryOfManyVideos(VecEnv):
         network: Decides the output.
         copies: Rollouts of each video.
     """
-
-    render_mode = None
 
     def __init__(self, engine: Engine, draw: Callable[[], Sequence[Video]], network: ControlNetwork, copies: int):
         self._engine, self._draw, self._network, self._copies = engine, draw, network, copies
@@ -156,6 +154,9 @@ class MemoryOfManyVideos(VecEnv):
             self._judged = self._network(self._view.observation)
         self._observation = as_arrays(self._view.observation)
 
+    def _observation_of(self, row: int) -> Seen:
+        return {name: value[row] for name, value in self._observation.items()}
+
     def reset(self) -> Seen:
         self._begin()
         return self._observation
@@ -168,35 +169,15 @@ class MemoryOfManyVideos(VecEnv):
         picks = judged.quality.argmax(dim=1)
         presence, quality = judged.presence.sigmoid(), judged.quality.sigmoid().amax(dim=1)
         decision = Decision(picks, worth_showing(presence, quality), presence, quality, self._actions)
-        reward = self._rollouts.decide(decision).reward.nan_to_num(0.0)
+        reward = self._rollouts.decide(decision).reward
         self._rewards.append(reward)
-        grouped = reward.view(-1, self._copies)
+        grouped = reward.nan_to_num(0.0).view(-1, self._copies)
         relative = (grouped - grouped.mean(dim=1, keepdim=True)).flatten().cpu().numpy()
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = self._rollouts.done
+        dones, infos = self._ended(done, self._observation_of)
         if done:
-            self.quality.append(float(torch.stack(self._rewards).mean()))
-            last = self._observation
-            for row, info in enumerate(infos):
-                info.update(
-                    {"terminal_observation": {k: v[row] for k, v in last.items()}, "TimeLimit.truncated": False}
-                )
+            self.quality.append(float(torch.stack(self._rewards).nanmean()))
             self._begin()
         else:
             self._predict()
-        return self._observation, relative, np.full(self.num_envs, done), infos
-
-    def close(self) -> None:
-        pass
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *arguments: Any, indices: Any = None, **keywords: Any) -> list[Any]:
-        raise NotImplementedError("the rollouts share one batch: there is no environment of their own to call")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))
+        return self._observation, relative, dones, infos

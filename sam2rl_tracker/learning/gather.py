@@ -37,7 +37,8 @@ class Part:
         model: Which SAM 2, as `load_model` takes it.
         device: Where it runs; None = the best there is.
         sources: Of videos.
-        first: Number of the first video; `PART` of them.
+        first: Number of the first video.
+        videos: How many there are.
         settings: Of the learning.
         agent: File of the agent that takes part; None = rules alone.
         out: File to write.
@@ -48,6 +49,7 @@ class Part:
     device: str | None
     sources: tuple[Source, ...]
     first: int
+    videos: int
     settings: LearnSettings
     agent: Path | None
     out: Path
@@ -57,7 +59,7 @@ class Part:
         return _engine(self.model, self.device, self.arithmetic)
 
     def clips(self) -> list[Clip]:
-        return draw(self.sources, range(self.first, self.first + PART), self.settings.frames)
+        return draw(self.sources, range(self.first, self.first + self.videos), self.settings.frames)
 
     def on(self, device: str) -> Part:
         """The same part, on a device."""
@@ -121,7 +123,7 @@ def fork_part(part: Part) -> Path:
     rollouts = Rollouts(engine, encode_each(engine, part.clips()))
     first = max(min(_APART, rollouts.frames - 3), 1)  # so that a short video has a moment, too
     offset = int(torch.randint(first, (1,), generator=part.chance()))
-    moments = range(2 + offset, rollouts.frames, _APART)
+    moments = range(min(2, rollouts.frames - 2) + offset, rollouts.frames, _APART)
     write_rows(gather_forks(rollouts, network, moments, part.settings.horizon, part.chance()), part.out)
     return part.out
 
@@ -154,4 +156,4 @@ def try_part(trial: Trial) -> list[float]:
     control, rewards = Control(trial.control), []
     while not rollouts.done:
         rewards.append(rollouts.step(lambda seen, state: decide(network(seen.observation), seen, control)).reward)
-    return [float(value) for value in torch.stack(rewards).nanmean(dim=0)]
+    return torch.stack(rewards).nanmean(dim=0).tolist()

@@ -29,8 +29,9 @@ from sam2rl_tracker.learning.gather import PART, Part, Trial, encode_each, fork_
 from sam2rl_tracker.learning.ppo import improve_memory
 from sam2rl_tracker.learning.samples import Samples, read_rows
 from sam2rl_tracker.learning.settings import LearnSettings
-from sam2rl_tracker.learning.sources import Source, draw, refuse_overlap, sources_of
+from sam2rl_tracker.learning.sources import Source, draw, keep_apart, sources_of
 from sam2rl_tracker.learning.videos import Video
+from sam2rl_tracker.media.files import check_output_file
 from sam2rl_tracker.runs.executors import HERE, Executor
 from sam2rl_tracker.runs.folder import SETTINGS, locked, write_json
 from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
@@ -41,6 +42,7 @@ _Result = TypeVar("_Result")
 VALIDATION = 64
 """Generated videos to choose by; of a workspace, all."""
 
+_OBJECTS = "objects"  # in the settings' file
 _FORK_EPOCHS = 3
 _PPO_VIDEOS, _PPO_COPIES = 8, 4
 
@@ -94,30 +96,62 @@ def learn(
         arithmetic: What the network computes in, also where stages are validated.
 
     Raises:
-        Sam2rlError: Nothing to learn from, a validation that overlaps it, or the folder is of other settings.
+        Sam2rlError: Nothing to learn from, a validation that overlaps it, a file of somebody else's in the agent's
+            place, or the folder is of other settings or videos.
     """
     settings = settings or LearnSettings()
     loaded = load_model(model, device)
     size = loaded.network.image_size
     shift = settings.seed * 100_003 % 900_000  # other seeds learn from other scenes
     sources = sources_of(train, seeds.TRAIN + shift, size)
-    judges = sources_of([validate], seeds.VALIDATE, size)
-    refuse_overlap(sources, judges)
+    (judge,) = sources_of([validate], seeds.VALIDATE, size)
+    _check_out(out)
+    apart = tuple(keep_apart(sources, judge, VALIDATION, settings.frames))
     folder = out.with_name(f"{out.name}.run")
     with locked(folder, "learning"):
+        check_output_file(out)
+        objects = {source.text: source.objects for source in (*sources, judge) if source.preset is None}
         about = {"train": list(train), "validate": validate, "model": loaded.hash, **asdict(arithmetic)}
-        _keep_settings(folder, {**about, **settings.as_json()})
-        run = _Run(loaded, model, device, tuple(sources), judges[0], folder, settings, executor, report, arithmetic)
+        _keep_settings(folder, {**about, **settings.as_json()}, json.loads(json.dumps(objects)))
+        run = _Run(loaded, model, device, apart, judge, folder, settings, executor, report, arithmetic)
         return run.learn(out)
 
 
-def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+def _check_out(out: Path) -> None:
+    """Raises: Sam2rlError: A folder lies there, or a file that no learning wrote."""
+    if out.is_dir():
+        raise Sam2rlError(
+            f"{out} is a folder, expected the agent's file: give a name such as {out / 'agent'}.safetensors."
+        )
+    if out.exists():
+        try:
+            load_control_agent(out)
+        except Sam2rlError as error:
+            raise Sam2rlError(
+                f"{out} would be overwritten, and no learning of this version wrote it: give another --out."
+            ) from error
+
+
+def _keep_settings(folder: Path, settings: dict[str, Any], objects: dict[str, Any]) -> None:
+    """Write what decides a learning that begins, or compare it with what it was begun with.
+
+    Args:
+        settings: As JSON.
+        objects: {workspace: its objects}, as JSON.
+
+    Raises:
+        Sam2rlError: Something differs, or the file is damaged.
+    """
     path = folder / SETTINGS
     if not path.exists():
-        write_json(path, settings)
+        write_json(path, {**settings, _OBJECTS: objects})
         return
-    begun = {**asdict(PLAIN), **json.loads(path.read_text())}
+    try:
+        begun = {**asdict(PLAIN), _OBJECTS: objects, **json.loads(path.read_text())}
+    except (ValueError, TypeError) as error:
+        raise Sam2rlError(f"{path} is damaged: delete {folder} to begin anew.") from error
     different = [f"{key}={begun.get(key)}" for key in settings if begun.get(key) != settings[key]]
+    different += [f"other videos in {text}" for text in objects if begun[_OBJECTS].get(text) != objects[text]]
     if different:
         raise Sam2rlError(
             f"{folder} was begun with {', '.join(different)}: repeat that, give another --out, or delete the folder."
@@ -173,6 +207,7 @@ class _Run:
                 self.device,
                 self.sources,
                 first + start,
+                min(PART, videos - start),
                 self.settings,
                 agent,
                 folder / f"{start:06d}.safetensors",
@@ -275,16 +310,17 @@ class _Run:
             settings = self.settings
             trials = [
                 Trial(
-                    Part(self.model, self.device, (self.judge,), first, settings, agent, path, self.arithmetic),
+                    Part(self.model, self.device, (self.judge,), first, count, settings, agent, path, self.arithmetic),
                     settings.control,
                 )
                 for first in range(0, videos, PART)
+                for count in [min(PART, videos - first)]
             ]
             found = {}
             for trial, some in self._results(try_part, trials):
                 found[trial.part.first] = some
                 self.report(f"validating {name}, {len(found)} of {len(trials)} parts")
-            values = [value for trial in trials for value in found[trial.part.first]][:videos]
+            values = [value for trial in trials for value in found[trial.part.first]]
             write_json(path, {"quality": float(np.mean(values)), "videos": values})
         quality = float(json.loads(path.read_text())["quality"])
         self.report(f"{name}: quality {quality:.4f} on the validation's videos")

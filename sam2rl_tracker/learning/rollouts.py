@@ -14,6 +14,7 @@ from sam2rl_tracker.control.observation import Observation, View, view
 from sam2rl_tracker.control.state import Seen, State, begin
 from sam2rl_tracker.engine import Candidates, Engine, Features, FrameRecord, Masks
 from sam2rl_tracker.engine.operations import resize
+from sam2rl_tracker.engine.types import MAX_POINTERS
 from sam2rl_tracker.learning.videos import Video
 from sam2rl_tracker.policies.bank import bank_selection
 
@@ -44,7 +45,9 @@ Decide = Callable[[View, State], Decision]
 
 
 class Rollouts:
-    """Objects of videos of one length, each tracked by decisions of its own.
+    """Objects of videos, each tracked by decisions of its own. All go on until the longest video ends.
+
+    A shorter video's last frame is repeated until then, and its truth there is unknown: nothing is learned from it.
 
     Args:
         engine: Batched, not exact.
@@ -54,7 +57,7 @@ class Rollouts:
     def __init__(self, engine: Engine, videos: Sequence[Video]):
         self._engine = engine
         self.videos = list(videos)
-        self.frames = len(videos[0])
+        self.frames = max(len(video) for video in videos)
         self.t = 0
         self.banks: list[tuple[FrameRecord, ...]] = [()] * len(videos)
         self.state = begin(Seen.join([video.first for video in videos]))
@@ -65,9 +68,8 @@ class Rollouts:
 
     def copy(self, rows: Sequence[int]) -> Rollouts:
         """Some of the rows after `predict`, in the order given, to go on with apart; a row may stand there twice."""
-        other = object.__new__(Rollouts)
-        other._engine, other.frames, other.t = self._engine, self.frames, self.t
-        other.videos = [self.videos[row] for row in rows]
+        other = Rollouts(self._engine, [self.videos[row] for row in rows])
+        other.frames, other.t = self.frames, self.t
         other.banks = [self.banks[row] for row in rows]
         other.state = self.state.take(rows)
         other._candidates, other.view = self._candidates.take(rows), self.view.take(rows)
@@ -103,10 +105,10 @@ class Rollouts:
     def _predict(self, rows: slice) -> tuple[Candidates, View]:
         engine, t = self._engine, self.t
         videos = self.videos[rows]
-        features = stack([video.features[t] for video in videos])
-        span = min(self.frames, 16)
+        features = stack([video.features[video.at(t)] for video in videos])
         selections = [
-            bank_selection(video.prompted, bank, t, span) for video, bank in zip(videos, self.banks[rows], strict=True)
+            bank_selection(video.prompted, bank, t, min(len(video), MAX_POINTERS))
+            for video, bank in zip(videos, self.banks[rows], strict=True)
         ]
         candidates = engine.predict(features, selections, keep_maps=True)
         pointers = engine.project_pointers(candidates.tokens)
@@ -118,10 +120,9 @@ class Rollouts:
         for start in range(0, len(self.videos), BATCH):
             videos = self.videos[start : start + BATCH]
             masks = resize(candidates.logits[start : start + BATCH], self._engine.input_size) > 0
-            truth = torch.stack([video.truth[t] for video in videos])[:, None]
-            ignored = [
-                video.ignored[t] if video.ignored is not None else truth.new_zeros(truth.shape[-2:]) for video in videos
-            ]
+            truth = torch.stack([video.truth[video.at(t)] for video in videos])[:, None]
+            nothing = truth.new_zeros(truth.shape[-2:])
+            ignored = [nothing if video.ignored is None else video.ignored[video.at(t)] for video in videos]
             counts = ~torch.stack(ignored)[:, None]
             both, either = (masks & truth & counts).sum(dim=(2, 3)), ((masks | truth) & counts).sum(dim=(2, 3))
             ious.append(both / either.clamp(min=1))
@@ -129,7 +130,7 @@ class Rollouts:
         overlap, there = torch.cat(ious), torch.cat(present)
         rows = torch.arange(len(there), device=there.device)
         reward = torch.where(there, overlap[rows, decision.picks] * decision.visible, (~decision.visible).float())
-        known = torch.tensor([bool(video.known[t]) for video in self.videos], device=there.device)
+        known = torch.tensor([video.is_known(t) for video in self.videos], device=there.device)
         unknown = torch.full_like(reward, torch.nan)
         return Step(
             seen=seen.observation,
@@ -148,7 +149,7 @@ class Rollouts:
         stored = [row for row, action in enumerate(actions) if action > 0]
         for start in range(0, len(stored), BATCH):
             part = stored[start : start + BATCH]
-            features = stack([self.videos[row].features[t] for row in part])
+            features = stack([self.videos[row].features[self.videos[row].at(t)] for row in part])
             masks = Masks(chosen.logits[part], chosen.object_scores[part])
             for row, memory in zip(part, engine.encode_memory(features, masks, [False] * len(part)), strict=True):
                 record = FrameRecord(t, memory.clone(), chosen.pointers[row].clone(), ious[row], scores[row], 0)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from sam2rl_tracker.control.observation import Observation
 from sam2rl_tracker.engine.types import Rows
+from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.learning.rollouts import Step
 from sam2rl_tracker.media.files import atomic_path
 
@@ -73,5 +75,16 @@ def write_rows(rows: Rows, path: Path) -> None:
 
 
 def read_rows(kind: type[_Rows], paths: Sequence[Path]) -> _Rows:
-    """All that files hold, one after the other."""
-    return kind.join([kind(**load_file(path)) for path in paths])
+    """All that files hold, one after the other.
+
+    Raises:
+        Sam2rlError: A file is damaged.
+    """
+    return kind.join([_read(kind, path) for path in paths])
+
+
+def _read(kind: type[_Rows], path: Path) -> _Rows:
+    try:
+        return kind(**load_file(path))
+    except (OSError, SafetensorError, TypeError) as error:
+        raise Sam2rlError(f"{path} is damaged: delete it, and repeat the command.") from error

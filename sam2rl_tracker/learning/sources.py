@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from sam2rl_tracker.agents.agent import fingerprint
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import FEWEST_FRAMES, Clip
 from sam2rl_tracker.learning import seeds
+from sam2rl_tracker.learning.contents import Contents
+from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.vot.clips import SequenceObject, load_clip, objects_of
+from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.workspace import open_workspace
 
 GENERATED = "generated"
+_LOOKS = 8  # of a training video's frames, how many are looked for among the validation's
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,16 @@ class Source:
     """One of the things that users name: a workspace's folder, or `generated[:PRESET]`.
 
     Attributes:
-        text: As given.
+        text: As given. A folder that is called so itself is `./generated`.
         first: Seed of the first generated scene.
         size: Side of generated pictures, in pixels.
+        refused: What no clip may show, since it is validated on.
     """
 
     text: str
     first: int = seeds.TRAIN
     size: int = 128
+    refused: Contents | None = None
 
     @property
     def preset(self) -> str | None:
@@ -46,40 +50,77 @@ class Source:
         """Of a workspace."""
         return objects_of(self.text).found
 
+    @property
+    def names(self) -> list[str]:
+        """A workspace's sequences with an object to learn from."""
+        return list(dict.fromkeys(name for name, _ in self.objects))
+
     def check(self) -> None:
         """Raises: Sam2rlError: There is no such preset or workspace, or nothing in it to learn from."""
-        if self.preset is not None:
+        if self.preset is None:
+            self.objects  # noqa: B018  # it is read here, so that what is wrong is known before any work
+        else:
             find_preset(self.preset)
-        elif not self.objects:
-            raise Sam2rlError(f"{self.text} has nothing to learn from.")
+
+    def seed(self, index: int) -> int:
+        """Of a generated scene. Those to learn from begin anew before they reach the validation's."""
+        if self.first >= seeds.VALIDATE or self.first < seeds.TRAIN:
+            return self.first + index
+        return seeds.TRAIN + (self.first + index - seeds.TRAIN) % (seeds.VALIDATE - seeds.TRAIN)
 
     def clip(self, index: int, frames: int) -> Clip:
         """The clip of a number, the same for the same number; at most so many frames.
 
         Of a workspace's longer clips, a part is taken that begins where the object is seen.
+
+        Raises:
+            Sam2rlError: A generated scene is also validated on, or a workspace's clip has nothing to learn from.
         """
-        if self.preset is not None:
-            scene = generate_scene(self.first + index, frames, self.size, preset=self.preset)
-            return Clip(list(scene.images), scene.labels == 1, np.ones(frames, dtype=bool))
-        name, number = self.objects[index % len(self.objects)]
-        clip = load_clip(open_workspace(self.text), name, number)
-        return part_of(clip, frames, np.random.default_rng([index, self.first]))
+        if self.preset is None:
+            name, number = self.objects[index % len(self.objects)]
+            clip = load_clip(open_workspace(self.text), name, number)
+            return part_of(clip, frames, np.random.default_rng([index, self.first]), f"{name} of {self.text}")
+        seed = self.seed(index)
+        scene = generate_scene(seed, frames, self.size, preset=self.preset)
+        found = self.refused.find(scene.images[0]) if self.refused else None
+        if found:
+            raise _overlap(found, f"the generated scene {seed}")
+        return Clip(list(scene.images), scene.labels == 1, np.ones(frames, dtype=bool))
 
-    def fingerprints(self) -> dict[str, str]:
-        """{what a workspace's object is, by its pixels: its name}; nothing for generated scenes."""
-        if self.preset is not None:
-            return {}
-        workspace = open_workspace(self.text)
-        clips = {f"{name}, object {k}": load_clip(workspace, name, k) for name, k in self.objects}
-        return {fingerprint(clip.images[0], clip.masks[0], ""): name for name, clip in clips.items()}
+    def frames_of(self, name: str, most: int | None = None) -> Iterator[np.ndarray]:
+        """Images of a workspace's sequence, evenly spread; all of them by default."""
+        paths = read_sequence(open_workspace(self.text).sequences / name).images
+        chosen = range(len(paths)) if most is None else np.unique(np.linspace(0, len(paths) - 1, most).astype(int))
+        return (read_image(paths[t]) for t in chosen)
+
+    def contents(self, scenes: int, frames: int) -> Contents:
+        """What its videos show.
+
+        Args:
+            scenes: How many, of generated ones; of a workspace, all.
+            frames: Of a generated scene.
+        """
+        if self.preset is None:
+            return Contents.of((f"{name} of {self.text}", self.frames_of(name)) for name in self.names)
+        given = ((f"the generated scene {self.seed(k)}", iter(self.clip(k, frames).images)) for k in range(scenes))
+        return Contents.of(given)
 
 
-def part_of(clip: Clip, frames: int, chance: np.random.Generator) -> Clip:
-    """At most so many frames of a clip, from one on which the object is seen."""
+def part_of(clip: Clip, frames: int, chance: np.random.Generator, name: str = "A clip") -> Clip:
+    """At most so many frames of a clip, from one on which the object is seen.
+
+    Raises:
+        Sam2rlError: On no such part the truth is known after the first frame.
+    """
     if len(clip) <= frames:
         return clip
     seen = clip.masks.any(axis=(1, 2)) & clip.known
     starts = [t for t in np.flatnonzero(seen[: len(clip) - FEWEST_FRAMES + 1]) if clip.known[t + 1 : t + frames].any()]
+    if not starts:
+        raise Sam2rlError(
+            f"{name}: no {frames} frames that begin with a known mask know the truth again: give a higher "
+            "--set frames, or leave the sequence out."
+        )
     whole = [t for t in starts if t + frames <= len(clip)]
     start = int(chance.choice(whole or starts))
     end = start + frames
@@ -93,36 +134,45 @@ def sources_of(texts: Sequence[str], first: int, size: int) -> list[Source]:
     Raises:
         Sam2rlError: See `Source.check`.
     """
-    sources = [Source(text if text.startswith(GENERATED) else str(Path(text)), first, size) for text in texts]
+    sources = [Source(text, first, size) for text in texts]
     for source in sources:
         source.check()
     return sources
 
 
 def draw(sources: Sequence[Source], indices: Sequence[int], frames: int) -> list[Clip]:
-    """Clips by their numbers, of all sources in turn, cut to the length of the shortest."""
+    """Clips by their numbers, of all sources in turn."""
     given = [(sources[i % len(sources)], i) for i in indices]
-    clips = [source.clip(i // len(sources) if source.preset is None else i, frames) for source, i in given]
-    shortest = min(len(clip) for clip in clips)
-    return [_cut(clip, shortest) for clip in clips]
+    return [source.clip(i // len(sources) if source.preset is None else i, frames) for source, i in given]
 
 
-def _cut(clip: Clip, frames: int) -> Clip:
-    ignored = None if clip.ignored is None else clip.ignored[:frames]
-    if not clip.known[1:frames].any():
-        raise Sam2rlError(f"A clip's truth is unknown on its first {frames} frames: leave its sequence out.")
-    return replace(
-        clip, images=clip.images[:frames], masks=clip.masks[:frames], known=clip.known[:frames], ignored=ignored
+def keep_apart(train: Sequence[Source], validate: Source, scenes: int, frames: int) -> list[Source]:
+    """The sources to learn from, which show nothing that is validated on: names and sizes do not matter.
+
+    Generated scenes have seeds of their own. What of them a workspace holds is noticed when they are drawn.
+
+    Args:
+        scenes: How many are validated on, of generated ones.
+        frames: Of a generated scene.
+
+    Raises:
+        Sam2rlError: A workspace's video is in both.
+    """
+    if all(source.preset is not None for source in (*train, validate)):
+        return list(train)
+    contents = validate.contents(scenes, frames)
+    for source in train:
+        for name in source.names if source.preset is None else []:
+            for image in source.frames_of(name, _LOOKS):
+                found = contents.find(image)
+                if found:
+                    raise _overlap(found, f"{name} of {source.text}")
+    return [replace(source, refused=contents) if source.preset is not None else source for source in train]
+
+
+def _overlap(validated: str, trained: str) -> Sam2rlError:
+    begin = validated[0].upper() + validated[1:]
+    return Sam2rlError(
+        f"{begin} is also trained on ({trained} shows the same): validate on other videos, or what is chosen by them "
+        "says nothing."
     )
-
-
-def refuse_overlap(train: Sequence[Source], validate: Sequence[Source]) -> None:
-    """Raises: Sam2rlError: An object is in both, by its pixels."""
-    known = {key: f"{name} of {source.text}" for source in train for key, name in source.fingerprints().items()}
-    for source in validate:
-        for key, name in source.fingerprints().items():
-            if key in known:
-                raise Sam2rlError(
-                    f"{name} of {source.text} is also trained on ({known[key]}): validate on other videos, or what is "
-                    "chosen by them says nothing."
-                )

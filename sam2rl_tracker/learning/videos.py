@@ -39,6 +39,14 @@ class Video:
     def __len__(self) -> int:
         return len(self.features)
 
+    def at(self, t: int) -> int:
+        """The frame that is shown at t: beyond the end, the last one."""
+        return min(t, len(self) - 1)
+
+    def is_known(self, t: int) -> bool:
+        """Whether the truth is known at t; beyond the end it is not."""
+        return t < len(self) and bool(self.known[t])
+
 
 @torch.inference_mode()
 def encode(engine: Engine, clips: Sequence[Clip]) -> list[Video]:

@@ -1,7 +1,17 @@
 """Memory policies: which frames stay in the bank."""
 
 from sam2rl_tracker.policies.about import About, Basis
-from sam2rl_tracker.policies.base import Choice, Correction, Encoding, Outcome, PointerWindow, Policy, Prediction, Start
+from sam2rl_tracker.policies.base import (
+    Choice,
+    Correction,
+    Encoding,
+    Outcome,
+    PointerWindow,
+    Policy,
+    Prediction,
+    Said,
+    Start,
+)
 from sam2rl_tracker.policies.recency import ranked
 from sam2rl_tracker.policies.registry import describe_policies, make_policy, policy_by_name, policy_names
 
@@ -15,6 +25,7 @@ __all__ = [
     "PointerWindow",
     "Policy",
     "Prediction",
+    "Said",
     "Start",
     "describe_policies",
     "make_policy",

@@ -84,6 +84,25 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a rule that judges by itself said of the last frame's output, for the trace.
+
+    Attributes:
+        candidate: Which of the K candidates it took.
+        visible: Whether it took the object to be in the picture.
+        changed: Whether SAM 2's own rule would have put out something else.
+        presence: How sure it is that the object is in the picture, 0 to 1.
+        quality: The IoU that it expects of the candidate, 0 to 1.
+    """
+
+    candidate: int
+    visible: bool
+    changed: bool
+    presence: float
+    quality: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a choice: its mask at the video's size, and the logits behind it.
 
@@ -243,6 +262,11 @@ class Policy(ABC):
     @property
     def agent_in_use(self) -> Agent | None:
         """The trained agent that decides, once the policy has begun; None for a rule without one."""
+        return None
+
+    @property
+    def said(self) -> Said | None:
+        """What the rule said of the last frame's output; None for a rule that does not judge by itself."""
         return None
 
     @property

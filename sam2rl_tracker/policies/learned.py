@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -13,11 +13,11 @@ from sam2rl_tracker.control.agent import ControlAgent
 from sam2rl_tracker.control.decide import Control, advance, decide
 from sam2rl_tracker.control.looks import look_at
 from sam2rl_tracker.control.observation import view
-from sam2rl_tracker.control.state import Seen, begin, only, output, see
+from sam2rl_tracker.control.state import REMEMBERED, Seen, State, begin, only, output, see
 from sam2rl_tracker.engine.types import Candidates, Features
 from sam2rl_tracker.policies.about import About, Basis
 from sam2rl_tracker.policies.bank import BankPolicy
-from sam2rl_tracker.policies.base import Choice, Correction, Prediction, Start
+from sam2rl_tracker.policies.base import Choice, Correction, Prediction, Said, Start
 
 
 @dataclass
@@ -28,12 +28,12 @@ class Learned(BankPolicy):
 
     Attributes:
         agent: File that `sam2rl learn` made; empty = the one that is shipped for the model.
-        control: What the agent decides: memory, output or both. Without memory every frame replaces the oldest; without
-            output SAM 2's candidate and presence are taken.
+        control: What the agent decides: memory, output or both; empty = what it was learned for. Without memory every
+            frame replaces the oldest; without output SAM 2's candidate and presence are taken.
     """
 
     agent: str = ""
-    control: str = "both"
+    control: str = ""
 
     about: ClassVar[About] = About(
         title="SAM2RL-G",
@@ -49,9 +49,8 @@ class Learned(BankPolicy):
     needs_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.control not in {one.value for one in Control}:
+        if self.control and self.control not in {one.value for one in Control}:
             raise ValueError(f"control is {self.control!r}: give memory, output or both.")
-        self._control = Control(self.control)
 
     @property
     def control_source(self) -> str | None:
@@ -65,35 +64,52 @@ class Learned(BankPolicy):
         assert start.logits is not None
         self._model = start.model
         self._network = start.control.on(start.model)
+        self._control = Control(self.control or start.control.learned_for)
+        self._said: Said | None = None
+        self._before: State | None = None
         self._state = begin(self._see(start.logits, start.record.pointer))
         super().begin(start)
 
     @torch.inference_mode()
     def measure(self, t: int, candidates: Candidates) -> Tensor:
-        """Decide, on the device: [1, 3] the candidate, whether it is shown, and the action on the memory."""
+        """Decide, on the device: [1, 6], the decision's parts, and SAM 2's own candidate."""
         pointers = self._model.network.obj_ptr_proj(candidates.tokens).float()
         seen = view(self._features, candidates, pointers, self._state)
         decision = decide(self._network(seen.observation), seen, self._control)
         self._before, self._state = self._state, advance(self._state, seen, decision)
-        return torch.stack([decision.picks, decision.visible.long(), decision.action], dim=1).float()
+        own = seen.ious.argmax(dim=1)
+        parts = [decision.picks, decision.visible, decision.action, decision.presence, decision.quality, own]
+        return torch.stack([part.float() for part in parts], dim=1)
 
     def choose(self, t: int, predictions: Sequence[Prediction]) -> list[Choice]:
         (prediction,) = predictions
         assert prediction.measured is not None
-        candidate, visible, self._action = (int(value) for value in prediction.measured)
+        candidate, visible, self._action, own = (int(prediction.measured[k]) for k in (0, 1, 2, 5))
+        presence, quality = (round(float(value), 4) for value in prediction.measured[3:5])
+        changed = candidate != own or bool(visible) != (prediction.object_score > 0)
+        self._said = Said(candidate, bool(visible), changed, presence, quality)
         return [Choice(candidate, bool(visible))]
 
     def decide(self, t: int, bank: Sequence[int]) -> int:
         return self._action
 
+    @property
+    def said(self) -> Said | None:
+        return self._said
+
     @torch.inference_mode()
     def correct(self, t: int, correction: Correction) -> None:
+        seen, there = self._see(correction.logits, correction.record.pointer), correction.record.area > 0
         if correction.was_lost:
             self._bank = ()
-            self._state = begin(self._see(correction.logits, correction.record.pointer))
-        elif correction.record.area > 0:
-            seen, sure = self._see(correction.logits, correction.record.pointer), torch.ones_like(self._state.t)
-            self._state = output(self._state, seen, sure > 0, sure, sure)
+            self._state = replace(self._state, count=torch.zeros_like(self._state.count))
+        if there and (correction.was_lost or self._before is None):
+            self._state, self._before = begin(seen), None
+        elif self._before is not None:  # as if this had been the frame's output; its memory is the tracker's matter
+            after, sure = self._state, torch.full_like(self._state.t, float(there))
+            corrected = output(self._before, seen, sure > 0, sure, sure)
+            remembered = {name: getattr(after, name) for name in REMEMBERED}
+            self._state = replace(corrected, **remembered)
 
     def _see(self, logits: Tensor, pointer: Tensor) -> Seen:
         """What a mask that was given, [4h, 4w], shows of the current image."""

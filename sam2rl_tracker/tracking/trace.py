@@ -9,6 +9,7 @@ from typing import Any
 
 from sam2rl_tracker.engine import FrameRecord, MemorySelection
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.policies import Said
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class TraceLine:
         stored: Whether a later frame can still attend to the frame's memory.
         prompt: What a user said on this frame: "init" where the object was given, "correction" where its mask was
             corrected (the line then tells of the corrected mask), None elsewhere.
+        said: Of a rule that judges by itself, the fields of `policies.Said`: what it decided, and how sure it was. None
+            for others, and on the frame on which the object was given.
     """
 
     frame: int
@@ -37,10 +40,11 @@ class TraceLine:
     area: int
     stored: bool
     prompt: str | None = None
+    said: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The line as a dictionary, with the attributes as fields in their order."""
-        return dict(vars(self))
+        """The line as a dictionary, with the attributes as fields in their order; `said` only where something was."""
+        return {name: value for name, value in vars(self).items() if name != "said" or value is not None}
 
 
 def trace_line(
@@ -51,6 +55,7 @@ def trace_line(
     selection: MemorySelection | None,
     stored: bool,
     corrected: bool = False,
+    said: Said | None = None,
 ) -> TraceLine:
     """Describe one frame of one object.
 
@@ -61,6 +66,7 @@ def trace_line(
         selection: What it attended to; None on the frame on which the object was given.
         stored: Whether a later frame can still attend to the frame's memory.
         corrected: Whether a user corrected the mask.
+        said: What the rule said of the frame.
     """
     return TraceLine(
         frame=frame,
@@ -72,6 +78,7 @@ def trace_line(
         area=record.area,
         stored=stored,
         prompt="init" if selection is None else "correction" if corrected else None,
+        said=dict(vars(said)) if said and selection else None,
     )
 
 

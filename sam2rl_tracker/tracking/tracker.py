@@ -481,7 +481,7 @@ class Tracker:
         Fields: frame (of the video, from 0), object (its id), memories [[frame, temporal slot], ...], pointers
         [[frame, distance], ...], predicted_iou, object_score (a logit), area (pixels, before `non_overlap`), stored
         (whether a later frame can still attend to the frame's memory), prompt ("init", "correction" or None: what was
-        said of the object on this frame).
+        said of the object on this frame), and said (what a rule that judges by itself decided; see `policies.Said`).
         """
         return [line.to_json() for line in self.trace_lines()]
 
@@ -519,7 +519,8 @@ class Tracker:
 
     def _line(self, one: _Object, record: FrameRecord, selection: MemorySelection | None) -> TraceLine:
         stored = record.memory is not None and (record in one.policy.reachable() or record in one.conditioning)
-        return trace_line(self._frame, one.id, one.start, record, selection, stored, one.replaced is not None)
+        corrected, said = one.replaced is not None, one.policy.said
+        return trace_line(self._frame, one.id, one.start, record, selection, stored, corrected, said)
 
     # ---------------------------------------------------------------------------------------------------- helpers
 

@@ -13,11 +13,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from sam2rl_tracker.agents.action import CAPACITY, Space
 from sam2rl_tracker.engine import Engine, load_model
+from sam2rl_tracker.training.lockstep import LockstepVecEnv
 from sam2rl_tracker.training.simulator import Rollout, Simulator, State
 from sam2rl_tracker.vot.clips import load_clip
 from sam2rl_tracker.vot.workspace import open_workspace
@@ -110,12 +111,10 @@ class MemoryControlEnv(gymnasium.Env[np.ndarray, Any]):
         return observe(self.simulator, after), reward, done, False, {"quality": self._quality} if done else {}
 
 
-class MemoryVecEnv(VecEnv):
+class MemoryVecEnv(LockstepVecEnv):
     """Many rollouts of one simulator in lockstep: one batched call serves all of them at the same frame.
 
-    All episodes have the same length, so all end together; finished ones begin again within the step, as stable-
-    baselines3 expects (`terminal_observation`). `rollouts` holds the episodes that ended last, in the order of the
-    environments.
+    See `LockstepVecEnv`. `rollouts` holds the episodes that ended last, in the order of the environments.
 
     Args:
         simulator: Of the clip.
@@ -123,8 +122,6 @@ class MemoryVecEnv(VecEnv):
         reward: Another one than the paper's.
         relative: The same as `RelativeRewards(MemoryVecEnv(...))`.
     """
-
-    render_mode = None
 
     def __init__(self, simulator: Simulator, num_envs: int, reward: Reward = step_reward, relative: bool = False):
         self.simulator = simulator
@@ -155,32 +152,15 @@ class MemoryVecEnv(VecEnv):
             rollout.actions.append(self.simulator.distinct(old, action))
             rollout.states.append(new)
         observations = self._observations()
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         done = self.simulator.frame(after[0]) == len(self.simulator.clip) - 1
+        dones, infos = self._ended(done, observations.__getitem__)
         if done:
             self.rollouts = self._running
-            for info, seen in zip(infos, observations, strict=True):
-                info.update({"terminal_observation": seen, "TimeLimit.truncated": False})
             observations = self.reset()
-        return observations, rewards, np.full(self.num_envs, done), infos
+        return observations, rewards, dones, infos
 
     def _observations(self) -> np.ndarray:
         return np.stack([observe(self.simulator, rollout.states[-1]) for rollout in self._running])
-
-    def close(self) -> None:
-        pass
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *arguments: Any, indices: Any = None, **keywords: Any) -> list[Any]:
-        raise NotImplementedError("the rollouts share one simulator: there is no environment of their own to call")
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False] * len(list(self._get_indices(indices)))
 
 
 class RelativeRewards(VecEnvWrapper):
