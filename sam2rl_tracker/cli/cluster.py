@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from sam2rl_tracker.cli.options import Folder, Json, console, print_json, say
+from sam2rl_tracker.cli.options import INTERRUPTED, Folder, Json, console, print_json, say
 from sam2rl_tracker.errors import Sam2rlError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def detaching(cluster: OnSlurm, home: Path | None) -> Iterator[None]:
         if cluster.wanted:
             say(f"Detached: the jobs go on. Repeat the command to attach; `sam2rl jobs {home} --cancel` ends them.")
         elif home is not None:
-            say("Interrupted: what is finished is kept. Repeat the command to go on.")
+            say(INTERRUPTED)
         raise
 
 

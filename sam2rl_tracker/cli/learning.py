@@ -18,6 +18,7 @@ from sam2rl_tracker.cli.options import (
     choose_arithmetic,
     console,
     print_json,
+    resumable,
     say,
 )
 
@@ -48,7 +49,7 @@ def learn(
     arithmetic = choose_arithmetic(dtype, compile, device)
     executor = local_executor(jobs, device, per_device)
     first = list_devices(device)[0] if device else None
-    with console.status("Learning") as status:
+    with resumable(), console.status("Learning") as status:
 
         def tell(text: str) -> None:
             if console.is_terminal:

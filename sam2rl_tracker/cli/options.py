@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,7 @@ from sam2rl_tracker.runs.variables import COMPILE_VARIABLE, DEVICE_VARIABLE, DTY
 if TYPE_CHECKING:
     from sam2rl_tracker.engine import Arithmetic
 
+INTERRUPTED = "Interrupted: what is finished is kept. Repeat the command to go on."
 ON_OWN_TRUTH = "on the ground truth that they are scored on"
 console = Console(stderr=True)  # for people; stdout is for results
 Model = Annotated[
@@ -67,6 +70,16 @@ def choose_arithmetic(dtype: str, compile: bool, device: str | None) -> Arithmet
 def say(text: str, style: str | None = None) -> None:
     """A line for people, as it is: paths may hold what rich takes for markup."""
     console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say, on Ctrl-C, what becomes of work that goes on where it was."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(INTERRUPTED)
+        raise
 
 
 def print_json(document: dict[str, Any]) -> None:

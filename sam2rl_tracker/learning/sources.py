@@ -84,7 +84,7 @@ class Source:
         scene = generate_scene(seed, frames, self.size, preset=self.preset)
         found = self.refused.find(scene.images[0]) if self.refused else None
         if found:
-            raise _overlap(found, f"the generated scene {seed}")
+            raise _overlap(found, f"scene {seed} of {self.text}")
         return Clip(list(scene.images), scene.labels == 1, np.ones(frames, dtype=bool))
 
     def frames_of(self, name: str, most: int | None = None) -> Iterator[np.ndarray]:
@@ -102,7 +102,7 @@ class Source:
         """
         if self.preset is None:
             return Contents.of((f"{name} of {self.text}", self.frames_of(name)) for name in self.names)
-        given = ((f"the generated scene {self.seed(k)}", iter(self.clip(k, frames).images)) for k in range(scenes))
+        given = ((f"Scene {self.seed(k)} of {self.text}", iter(self.clip(k, frames).images)) for k in range(scenes))
         return Contents.of(given)
 
 
@@ -171,8 +171,7 @@ def keep_apart(train: Sequence[Source], validate: Source, scenes: int, frames: i
 
 
 def _overlap(validated: str, trained: str) -> Sam2rlError:
-    begin = validated[0].upper() + validated[1:]
     return Sam2rlError(
-        f"{begin} is also trained on ({trained} shows the same): validate on other videos, or what is chosen by them "
-        "says nothing."
+        f"{validated} is also trained on ({trained} shows the same): validate on other videos, or what is chosen by "
+        "them says nothing."
     )

@@ -171,7 +171,7 @@ def test_generated_scenes_are_looked_for_in_workspaces(tmp_path) -> None:
     ]
     said = refused(["generated"], folders[0])
     assert said
-    assert "the generated scene 30000000 shows the same" in said
+    assert "scene 30000000 of generated shows the same" in said
     assert "is also trained on" in str(refused([folders[1]], "generated"))
     assert refused(["generated"], folders[1]) is None
     assert refused([folders[0]], "generated") is None
