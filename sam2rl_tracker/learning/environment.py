@@ -43,7 +43,8 @@ def observation_space(model: Model) -> spaces.Dict:
         "pairs": (CANDIDATES, memories, len(PAIR)),
         "held": (memories,),
     }
-    return spaces.Dict({name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in shapes.items()})
+    parts = {name: spaces.Box(-np.inf, np.inf, shape, np.float32) for name, shape in shapes.items()}
+    return spaces.Dict({**parts, "held": spaces.Box(0, 1, shapes["held"], np.float32)})
 
 
 def as_arrays(seen: Observation) -> Seen:
@@ -103,7 +104,7 @@ class TrackingControlEnv(gymnasium.Env[Seen, np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
         candidate, visible, memory = (torch.tensor([int(part)], device=self._engine.device) for part in action)
         view = self._rollouts.view
-        presence = view.object_scores.sigmoid()
+        presence = view.object_scores.sigmoid()  # nobody judges here: SAM 2's own stand in
         quality = view.ious[:, candidate[0]]
         step = self._rollouts.decide(Decision(candidate, visible > 0, presence, quality, memory))
         reward = float(step.reward.nan_to_num(0.0)[0]) / self._scored
