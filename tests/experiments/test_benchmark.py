@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reference import DATA
 
 from sam2rl_tracker.agents.files import load_agent, save_agent
+from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.benchmark import Claims
-from sam2rl_tracker.evaluation.methods import BASELINES
-from sam2rl_tracker.experiments.benchmark import Plan, run_benchmark
+from sam2rl_tracker.evaluation.methods import BASELINES, LEARNED, TRACKERS
+from sam2rl_tracker.experiments.benchmark import Plan, run, run_benchmark
 from sam2rl_tracker.experiments.benchmark.parts import Parts
 from sam2rl_tracker.experiments.claims import difference, judge, survival
 from sam2rl_tracker.experiments.transfer import Transfer
@@ -264,3 +266,17 @@ def test_differences_are_of_the_videos_where_both_are_defined() -> None:
     assert difference(sequences, "A", "robustness") == (pytest.approx(0.2), None, None)
     assert difference({"0": sequences["1"]}, "A", "robustness") is None
     assert difference(sequences, "beam", "robustness") is None
+
+
+def test_a_model_without_an_agent_for_any_video_is_told_before_any_work(
+    tmp_path: Path, nano: Model, reference_model: Model
+) -> None:
+    """By default the tracker is left out; who asks for it learns at once that there is none."""
+    said: list[str] = []
+    assert LEARNED not in run._trackers_for(reference_model, said.append)
+    assert "is shipped: learn one" in said[0]
+    assert run._trackers_for(nano, said.append) == TRACKERS
+    plan = Plan(count=1, frames=5, model=str(DATA / "model"), trackers=("SAM2", LEARNED))
+    with pytest.raises(Sam2rlError, match="is shipped: learn one"):
+        run_benchmark(tmp_path / "B", plan)
+    assert not list((tmp_path / "B" / "sequences").glob("scene-*"))

@@ -98,18 +98,19 @@ DEFAULT = Plan()
 PAPER = Plan(count=64, searched=None, settings=PRESETS["paper"])
 
 
-def with_trackers(path: Path, plan: Plan) -> Plan:
+def with_trackers(path: Path, plan: Plan, every: tuple[str, ...] = TRACKERS) -> Plan:
     """The plan with the trackers that a folder has already, before its own. If there are neither, it gets all.
 
     Args:
         path: `plan.json`, which need not be there.
+        every: All that there are.
 
     Raises:
         Sam2rlError: The file is damaged.
     """
     begun = _read(path) if path.is_file() else {}
     trackers = tuple(dict.fromkeys([*begun.get("trackers", ()), *plan.trackers]))
-    return replace(plan, trackers=trackers or TRACKERS)
+    return replace(plan, trackers=trackers or every)
 
 
 def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> list[str]:

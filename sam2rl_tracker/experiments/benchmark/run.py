@@ -10,10 +10,11 @@ from pathlib import Path
 
 from sam2rl_tracker.agents.files import load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
+from sam2rl_tracker.control.agent import packaged_agent
 from sam2rl_tracker.engine import PLAIN, Model, load_model
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
-from sam2rl_tracker.evaluation.methods import AGENTS
+from sam2rl_tracker.evaluation.methods import AGENTS, LEARNED, TRACKERS
 from sam2rl_tracker.experiments.benchmark.document import Agents, Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
 from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan, with_trackers
@@ -82,8 +83,10 @@ def run_benchmark(
     workspace = open_or_create(folder)
     with locked(parts, "benchmark"):
         sweep(folder)
-        plan = with_trackers(parts / "plan.json", plan)
+        plan = with_trackers(parts / "plan.json", plan, _trackers_for(model, say))
         check_registered(workspace, plan.trackers)
+        if LEARNED in plan.trackers:
+            packaged_agent(model)  # said before any work that there is none
         made_of = {**versions(BENCHMARK_PACKAGES), "python": python_version()}
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
         machines = keep_plan(parts / "plan.json", plan, found, f"{processor()}, {jobs} jobs")
@@ -96,6 +99,16 @@ def run_benchmark(
         made_with = Provenance.of(model, plan.arithmetic)
         settings = {**made_with.as_json(plan.seed), **made_of, "threads": 1, MADE_ON: machines}
         return _write(folder, make_document(measured, settings))
+
+
+def _trackers_for(model: Model, say: Callable[[str], None]) -> tuple[str, ...]:
+    """All trackers that a model can run: an agent for any video serves one."""
+    try:
+        packaged_agent(model)
+    except Sam2rlError as error:
+        say(f"without {LEARNED}: {error}")
+        return tuple(name for name in TRACKERS if name != LEARNED)
+    return TRACKERS
 
 
 def _is_fresh(folder: Path) -> bool:
