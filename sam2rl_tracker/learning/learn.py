@@ -103,13 +103,15 @@ def learn(
     loaded = load_model(model, device)
     size = loaded.network.image_size
     shift = settings.seed * 100_003 % 900_000  # other seeds learn from other scenes
-    sources = sources_of(train, seeds.TRAIN + shift, size)
-    (judge,) = sources_of([validate], seeds.VALIDATE, size)
+    sources = sources_of(train, seeds.TRAIN + shift, size, settings.frames)
+    (judge,) = sources_of([validate], seeds.VALIDATE, size, settings.frames)
     _check_out(out)
     apart = tuple(keep_apart(sources, judge, VALIDATION, settings.frames))
     folder = out.with_name(f"{out.name}.run")
     with locked(folder, "learning"):
         check_output_file(out)
+        for left_out in {str(one) for source in (*sources, judge) for one in source.left_out}:
+            report(f"left out: {left_out}")
         objects = {source.text: source.objects for source in (*sources, judge) if source.preset is None}
         about = {"train": list(train), "validate": validate, "model": loaded.hash, **asdict(arithmetic)}
         _keep_settings(folder, {**about, **settings.as_json()}, json.loads(json.dumps(objects)))

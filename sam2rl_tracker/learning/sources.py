@@ -10,12 +10,13 @@ import numpy as np
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import FEWEST_FRAMES, Clip
+from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.learning import seeds
 from sam2rl_tracker.learning.contents import Contents
 from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.synthetic.presets import find_preset
-from sam2rl_tracker.vot.clips import SequenceObject, load_clip, objects_of
+from sam2rl_tracker.vot.clips import Objects, SequenceObject, Shown, load_clip, objects_of, shown
 from sam2rl_tracker.vot.sequences import read_sequence
 from sam2rl_tracker.vot.workspace import open_workspace
 
@@ -46,21 +47,41 @@ class Source:
         return (preset or "default") if name == GENERATED else None
 
     @cached_property
+    def _found(self) -> Objects:
+        return objects_of(self.text)
+
+    @property
     def objects(self) -> list[SequenceObject]:
         """Of a workspace."""
-        return objects_of(self.text).found
+        return self._found.found
+
+    @property
+    def left_out(self) -> list[NotScored]:
+        """Sequences and objects of a workspace that nothing can be learned from."""
+        return [] if self.preset is not None else self._found.not_scored
 
     @property
     def names(self) -> list[str]:
         """A workspace's sequences with an object to learn from."""
         return list(dict.fromkeys(name for name, _ in self.objects))
 
-    def check(self) -> None:
-        """Raises: Sam2rlError: There is no such preset or workspace, or nothing in it to learn from."""
-        if self.preset is None:
-            self.objects  # noqa: B018  # it is read here, so that what is wrong is known before any work
-        else:
+    def check(self, frames: int) -> None:
+        """Find what would otherwise come to light after hours.
+
+        Args:
+            frames: Of a clip, at most.
+
+        Raises:
+            Sam2rlError: There is no such preset or workspace, or there is an object in it that nothing can be learned
+                from in so few frames.
+        """
+        if self.preset is not None:
             find_preset(self.preset)
+            return
+        workspace = open_workspace(self.text)
+        videos = {name: read_sequence(workspace.sequences / name) for name in self.names}
+        for name, number in self.objects:
+            starts_of(shown(videos[name], number), frames, f"{name} of {self.text}, object {number}")
 
     def seed(self, index: int) -> int:
         """Of a generated scene. Those to learn from begin anew before they reach the validation's."""
@@ -78,8 +99,8 @@ class Source:
         """
         if self.preset is None:
             name, number = self.objects[index % len(self.objects)]
-            clip = load_clip(open_workspace(self.text), name, number)
-            return part_of(clip, frames, np.random.default_rng([index, self.first]), f"{name} of {self.text}")
+            chance = np.random.default_rng([index, self.first])
+            return load_clip(open_workspace(self.text), name, number, lambda seen: part_of(seen, frames, chance))
         seed = self.seed(index)
         scene = generate_scene(seed, frames, self.size, preset=self.preset)
         found = self.refused.find(scene.images[0]) if self.refused else None
@@ -106,37 +127,49 @@ class Source:
         return Contents.of(given)
 
 
-def part_of(clip: Clip, frames: int, chance: np.random.Generator, name: str = "A clip") -> Clip:
+def starts_of(shown: Shown, frames: int, name: str = "A clip") -> list[int]:
+    """Where a part of so many frames can begin: where the object is seen, and known again on a later frame.
+
+    Raises:
+        Sam2rlError: Nowhere.
+    """
+    last = max(len(shown.seen) - FEWEST_FRAMES, 0)
+    starts = [int(t) for t in np.flatnonzero(shown.seen[: last + 1]) if shown.known[t + 1 : t + frames].any()]
+    if not starts:
+        raise Sam2rlError(
+            f"{name}: nobody knows where the object is on any of the {frames} frames after one on which it is seen: "
+            "give a higher --set frames, or leave the sequence out."
+        )
+    return starts
+
+
+def part_of(shown: Shown, frames: int, chance: np.random.Generator) -> slice:
     """At most so many frames of a clip, from one on which the object is seen.
 
     Raises:
-        Sam2rlError: On no such part the truth is known after the first frame.
+        Sam2rlError: See `starts_of`.
     """
-    if len(clip) <= frames:
-        return clip
-    seen = clip.masks.any(axis=(1, 2)) & clip.known
-    starts = [t for t in np.flatnonzero(seen[: len(clip) - FEWEST_FRAMES + 1]) if clip.known[t + 1 : t + frames].any()]
-    if not starts:
-        raise Sam2rlError(
-            f"{name}: no {frames} frames that begin with a known mask know the truth again: give a higher "
-            "--set frames, or leave the sequence out."
-        )
-    whole = [t for t in starts if t + frames <= len(clip)]
+    starts = starts_of(shown, frames)
+    if len(shown.seen) <= frames:
+        return slice(starts[0], None)
+    whole = [t for t in starts if t + frames <= len(shown.seen)]
     start = int(chance.choice(whole or starts))
-    end = start + frames
-    ignored = None if clip.ignored is None else clip.ignored[start:end]
-    return Clip(clip.images[start:end], clip.masks[start:end], clip.known[start:end], ignored)
+    return slice(start, start + frames)
 
 
-def sources_of(texts: Sequence[str], first: int, size: int) -> list[Source]:
+def sources_of(texts: Sequence[str], first: int, size: int, frames: int) -> list[Source]:
     """What users named, checked.
+
+    Args:
+        first, size: See `Source`.
+        frames: See `Source.check`.
 
     Raises:
         Sam2rlError: See `Source.check`.
     """
     sources = [Source(text, first, size) for text in texts]
     for source in sources:
-        source.check()
+        source.check(frames)
     return sources
 
 

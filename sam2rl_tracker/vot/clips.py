@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import FEWEST_FRAMES, Clip
@@ -14,9 +15,10 @@ from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.runs.shards import ALL, Shard
+from sam2rl_tracker.vot.regions import Region
 from sam2rl_tracker.vot.scored import find_scored
 from sam2rl_tracker.vot.sequences import Sequence as Video
-from sam2rl_tracker.vot.sequences import read_sequence
+from sam2rl_tracker.vot.sequences import read_sequence, stack_regions
 from sam2rl_tracker.vot.workspace import Workspace, open_workspace
 
 _TOO_SHORT = "it is given on the last frame but one, and there is a decision to take from the third frame on"
@@ -27,6 +29,19 @@ class SequenceObject(NamedTuple):
 
     sequence: str
     object_id: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is known of an object, frame by frame.
+
+    Attributes:
+        known: bool [T], whether anybody knows where it is.
+        seen: bool [T], whether it is known to be in the picture.
+    """
+
+    known: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -102,8 +117,20 @@ def _refuse_boxes(video: Video, object_id: int) -> None:
         )
 
 
-def load_clip(workspace: Workspace, sequence: str, object_id: int) -> Clip:
+def shown(video: Video, object_id: int) -> Shown:
+    """What a sequence's truth says of an object, without decoding a mask: from the frame on which it first appears."""
+    regions = video.regions[object_id][video.start(object_id) :]
+    known = [isinstance(region, Region) for region in regions]
+    return Shown(np.array(known), np.array([isinstance(region, Region) and not region.empty for region in regions]))
+
+
+def load_clip(
+    workspace: Workspace, sequence: str, object_id: int, part: Callable[[Shown], slice] = lambda shown: slice(None)
+) -> Clip:
     """Read an object's clip: from the frame on which it first appears, as the toolkit starts it there.
+
+    Args:
+        part: Chooses a part of these frames; no other is read.
 
     Raises:
         Sam2rlError: Missing or damaged files, or a truth that cannot be learned from (see `Clip`).
@@ -113,15 +140,17 @@ def load_clip(workspace: Workspace, sequence: str, object_id: int) -> Clip:
         ids = ", ".join(map(str, sorted(source.regions)))
         raise Sam2rlError(f"{sequence} has no object {object_id}: it has {ids}.")
     _refuse_boxes(source, object_id)
-    start = source.start(object_id)
-    ignored = source.ignored_masks()[start:]
+    first = source.start(object_id)
+    start, end, _ = part(shown(source, object_id)).indices(len(source) - first)
+    frames = slice(first + start, first + end)
+    ignored = stack_regions(source.ignored[frames], source.size)
     try:
         return Clip(
-            images=[read_image(path) for path in source.images[start:]],
-            masks=source.masks(object_id)[start:],
-            known=source.known(object_id)[start:],
+            images=[read_image(path) for path in source.images[frames]],
+            masks=stack_regions(source.regions[object_id][frames], source.size),
+            known=source.known(object_id)[frames],
             ignored=ignored if np.any(ignored) else None,
-            start_counts=start > 0,
+            start_counts=first > 0,
         )
     except Sam2rlError as error:
         raise Sam2rlError(f"{sequence}, object {object_id}: {error}") from error

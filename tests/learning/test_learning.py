@@ -29,11 +29,14 @@ from sam2rl_tracker.learning.samples import read_rows
 from sam2rl_tracker.learning.settings import parse_learn_settings
 from sam2rl_tracker.learning.sources import keep_apart, part_of, sources_of
 from sam2rl_tracker.learning.videos import encode
+from sam2rl_tracker.media.images import read_image
 from sam2rl_tracker.policies.learned import Learned
 from sam2rl_tracker.runs.executors import run_apart
 from sam2rl_tracker.runs.folder import SETTINGS
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.tracking.tracker import Tracker
+from sam2rl_tracker.vot import clips
+from sam2rl_tracker.vot.clips import Shown
 from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.workspace import create, generate
 
@@ -138,12 +141,12 @@ def test_rows_can_go_on_apart(engine) -> None:
 
 
 def test_a_part_of_a_clip_begins_where_the_object_is_seen() -> None:
-    clip = scene_clip(frames=30)
-    clip.masks[5:25] = False
+    known, seen = np.ones(30, dtype=bool), np.ones(30, dtype=bool)
+    seen[5:25] = False
     for seed in range(8):
-        part = part_of(clip, 6, np.random.default_rng(seed))
-        assert len(part) == 6
-        assert part.masks[0].any()
+        part = part_of(Shown(known, seen), 6, np.random.default_rng(seed))
+        assert part.stop - part.start == 6
+        assert seen[part.start]
 
 
 @pytest.mark.parametrize(
@@ -165,8 +168,8 @@ def workspace_of(folder: Path, images: np.ndarray, masks: np.ndarray, name: str 
 def refused(train: list[str], validate: str, frames: int = 6) -> str | None:
     """What is said of an overlap; None where there is none."""
     try:
-        (judge,) = sources_of([validate], seeds.VALIDATE, 128)
-        for source in keep_apart(sources_of(train, seeds.TRAIN, 128), judge, 1, frames):
+        (judge,) = sources_of([validate], seeds.VALIDATE, 128, frames)
+        for source in keep_apart(sources_of(train, seeds.TRAIN, 128, frames), judge, 1, frames):
             source.clip(0, frames)
     except Sam2rlError as error:
         return str(error)
@@ -206,24 +209,24 @@ def test_generated_scenes_are_looked_for_in_workspaces(tmp_path) -> None:
 
 
 def test_generated_scenes_to_learn_from_never_reach_the_validations() -> None:
-    (source,) = sources_of(["generated"], seeds.TRAIN + 899_999, 128)
+    (source,) = sources_of(["generated"], seeds.TRAIN + 899_999, 128, FRAMES)
     assert source.seed(0) == seeds.TRAIN + 899_999
     assert seeds.TRAIN <= source.seed(502_000) < seeds.VALIDATE
-    (judge,) = sources_of(["generated"], seeds.VALIDATE, 128)
+    (judge,) = sources_of(["generated"], seeds.VALIDATE, 128, FRAMES)
     assert judge.seed(63) == seeds.VALIDATE + 63
 
 
 def test_what_is_named_is_a_preset_or_a_workspace(tmp_path, monkeypatch) -> None:
     with pytest.raises(Sam2rlError, match="unknown"):
-        sources_of(["generated:odd"], 0, 128)
+        sources_of(["generated:odd"], 0, 128, FRAMES)
     monkeypatch.chdir(tmp_path)
     generate(create(tmp_path / "generated").folder, 1, 5, 6)
-    (source,) = sources_of(["./generated"], 0, 128)
+    (source,) = sources_of(["./generated"], 0, 128, FRAMES)
     assert source.preset is None
     assert len(source.objects) == 1
     create(tmp_path / "empty")
     with pytest.raises(Sam2rlError, match="has no sequences"):
-        sources_of(["empty"], 0, 128)
+        sources_of(["empty"], 0, 128, FRAMES)
 
 
 def test_videos_of_other_lengths_end_by_themselves(engine) -> None:
@@ -245,16 +248,31 @@ def test_videos_of_other_lengths_end_by_themselves(engine) -> None:
     assert torch.allclose(both[:, 1], rewards([long])[:, 0], atol=2e-3)
 
 
-def test_a_part_without_truth_is_one_sentence() -> None:
-    clip = scene_clip(frames=30)
-    clip.known[1:29] = False
-    with pytest.raises(Sam2rlError, match="know the truth again"):
-        part_of(clip, 6, np.random.default_rng(0))
+def test_only_the_part_is_read(tmp_path, monkeypatch) -> None:
+    """Of a long video, not all images are decoded for some of them."""
+    scene = generate_scene(32_000_012, 9, 128)
+    folder = workspace_of(tmp_path / "W", list(scene.images), scene.labels == 1)
+    (source,) = sources_of([folder], seeds.PROBE, 128, 4)
+    opened: list[Path] = []
+    monkeypatch.setattr(clips, "read_image", lambda path: opened.append(path) or read_image(path))
+    clip = source.clip(3, 4)
+    (start,) = [t for t in range(6) if np.array_equal(scene.images[t], clip.images[0])]
+    assert [path.name for path in opened] == [f"{t + 1:08d}.png" for t in range(start, start + 4)]
+    assert np.array_equal(clip.masks, scene.labels[start : start + 4] == 1)
+
+
+def test_a_truth_that_is_too_sparse_is_told_before_any_work(tmp_path) -> None:
+    scene = generate_scene(32_000_013, 8, 128)
+    masks = [mask if t in (0, 7) else None for t, mask in enumerate(scene.labels == 1)]
+    folder = workspace_of(tmp_path / "W", list(scene.images), masks)
+    with pytest.raises(Sam2rlError, match=r"one of .*, object 1: nobody knows where the object is"):
+        sources_of([folder], 0, 128, 4)
+    assert len(sources_of([folder], 0, 128, 8)[0].objects) == 1
 
 
 def test_the_shortest_videos_have_moments_to_compare(engine, tmp_path) -> None:
     settings = parse_learn_settings(["frames=3", "horizon=1"])
-    sources = tuple(sources_of(["generated"], seeds.PROBE, 128))
+    sources = tuple(sources_of(["generated"], seeds.PROBE, 128, FRAMES))
     agent = packaged_agent(engine.model)
     path = fork_part(Part("nano", "cpu", sources, 0, 2, settings, agent, tmp_path / "forks.safetensors"))
     assert len(read_rows(Forks, [path]).returns) == 2
@@ -336,7 +354,7 @@ def test_a_learning_goes_on_to_the_same_agent(tmp_path) -> None:
 @pytest.mark.slow
 def test_a_part_is_the_same_in_another_process(tmp_path) -> None:
     """So `--jobs` changes nothing: which process works on a part is all that it decides."""
-    sources = tuple(sources_of(["generated:busy"], seeds.PROBE, 128))
+    sources = tuple(sources_of(["generated:busy"], seeds.PROBE, 128, FRAMES))
     settings = parse_learn_settings(["frames=5", "rows=2"])
     parts = [
         Part("nano", "cpu", sources, 0, 2, settings, None, tmp_path / f"{name}.safetensors")
