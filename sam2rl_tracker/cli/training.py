@@ -286,7 +286,7 @@ def search(
     shard: ShardOf = None,
     as_json: Json = False,
 ) -> None:
-    """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
+    """What memory control can give: searches on the ground truth, beside SAM 2 and the agent."""
     from sam2rl_tracker.agents.store import agents_folder
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.media.files import check_output_folder
@@ -311,9 +311,9 @@ def search(
         check_output_folder(plots, workspace.inputs)
         for name, k in objects.found:
             check_figure(plots / f"{name}_{k}.png")
-    keys = ("sam2", "always", "random", "greedy", "beam", "agent", "ceiling")
-    heads = ("SAM 2", "oldest", "random", "greedy", "beam", "agent", "ceiling")
-    limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
+    keys = ("sam2", "always", "random", "greedy", "beam", "local", "agent", "ceiling")
+    heads = ("SAM 2", "oldest", "random", "greedy", "beam", "local", "agent", "ceiling")
+    limits = f"random, beam and local: at most {budget} steps each; greedy, agent and ceiling: what they took"
     table = Table("Sequence", "", *heads, title=_searched(control), caption=limits)
     results, failures = list[dict[str, Any]](), list[dict[str, Any]]()
     for line in describe(objects.not_scored):

@@ -61,7 +61,7 @@ class Settings:
             "recent"; without `imitation`, there is no beam search and it is "stored".
     """
 
-    iterations: int = 10
+    iterations: int = 8
     samples: int = 4096
     n_epochs: int = 2
     hidden: int = 1024
