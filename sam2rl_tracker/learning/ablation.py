@@ -101,11 +101,11 @@ def ablate(
     executor: Executor,
     report: Callable[[str], None] = lambda text: None,
 ) -> list[Compared]:
-    """Refit and compare, or go on with that; writes `ablation.json` beside the folder of the parts' files.
+    """Refit and compare, or go on with that; writes `ablation.json` into the run's folder.
 
     Args:
-        chosen: The agent that was learned.
-        parts: Of the validation; their files lie in a folder for the ablation, where the refits are written, too.
+        chosen: The agent that was learned, in the run's folder.
+        parts: Of the validation. Their files lie in a folder within the run's, where the refits are written, too.
         videos: That count; the last part may hold more.
         refit: Makes an agent.
         executor: Where the variants are tried. Networks are fitted here, since each fit holds all that was gathered.
@@ -120,7 +120,8 @@ def ablate(
             refit(changed, path, f"ablation, {name}")
         variants.append(Variant(name, path, settings.control, next(iter(refits(settings)))))
     found = compare(variants, parts, videos, executor, report)
-    write_json(folder.with_name(FILE), {"validation": [row.as_json() for row in found]})
+    rows = [{**row.as_json(), "agent": str(row.variant.agent.relative_to(folder.parent))} for row in found]
+    write_json(folder.with_name(FILE), {"validation": rows})
     return found
 
 
