@@ -25,6 +25,8 @@ from sam2rl_tracker.runs.executors import Executor, result_of
 from sam2rl_tracker.runs.folder import write_json
 
 FILE = "ablation.json"
+EVERYTHING = "everything"
+"""Name of the refit that sees everything: the others are compared with it."""
 
 Refit = Callable[[LearnSettings, Path, str], None]
 """Fits a network to what was gathered and writes the agent: settings, file, name for progress."""
@@ -118,7 +120,7 @@ def ablate(
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             refit(changed, path, f"ablation, {name}")
-        variants.append(Variant(name, path, settings.control, next(iter(refits(settings)))))
+        variants.append(Variant(name, path, settings.control, EVERYTHING))
     found = compare(variants, parts, videos, executor, report)
     rows = [{**row.as_json(), "agent": str(row.variant.agent.relative_to(folder.parent))} for row in found]
     write_json(folder.with_name(FILE), {"validation": rows})
@@ -133,10 +135,10 @@ def controls(agent: Path) -> list[Variant]:
 
 
 def refits(settings: LearnSettings) -> dict[str, LearnSettings]:
-    """Settings of fitting by name: the baseline first, then one that tells how much another seed alone changes."""
+    """Settings of each refit by name; another seed tells how much chance alone changes."""
     whole = replace(settings, leave_out="")
     return {
-        "everything": whole,
+        EVERYTHING: whole,
         "another seed": replace(whole, seed=settings.seed + 1),
         **{f"without {group}": replace(whole, leave_out=group) for group in GROUPS},
     }
@@ -149,7 +151,7 @@ def compare(
     executor: Executor,
     report: Callable[[str], None] = lambda text: None,
 ) -> list[Compared]:
-    """Variants on the same videos. Parts whose files are there are not tried again. Arguments as of `ablate`.
+    """Variants on the same videos; what is in the parts' files is not tried again. Arguments as of `ablate`.
 
     Raises:
         Sam2rlError: An agent cannot be read, or a process died.
@@ -170,14 +172,15 @@ def compare(
 
 @one_thread()
 def hold(contest: Contest) -> Path:
-    """Track a part's videos by each variant, and write the quality of each video."""
+    """Track a part's videos by each variant that is not in its file, and write the quality of each video."""
     part = contest.part
-    if part.out.exists():
+    found = json.loads(part.out.read_text()) if part.out.exists() else {}
+    missing = [one for one in contest.variants if one.name not in found]
+    if not missing:
         return part.out
     engine = part.engine()
     videos = encode_each(engine, part.clips())
-    found = {}
-    for one in contest.variants:
+    for one in missing:
         network = network_of(one.agent, engine.model)
         assert network is not None
         found[one.name] = qualities_under(engine, videos, network, Control(one.control))
