@@ -79,7 +79,7 @@ class Simulated(NamedTuple):
 
     frames: int = 80
     rows: int = 32
-    iterations: int = Settings.iterations
+    iterations: int = ITERATIONS
     samples: int = Settings.samples
 
 
