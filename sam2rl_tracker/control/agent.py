@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from sam2rl_tracker.control.looks import look_size
+from sam2rl_tracker.control.looks import LookParts, look_parts
 from sam2rl_tracker.control.network import ControlNetwork
 from sam2rl_tracker.control.observation import VERSION
 from sam2rl_tracker.engine import Model
@@ -62,12 +62,12 @@ class ControlAgent:
         return network.to(model.device).eval()
 
 
-def look_size_of(model: Model) -> int:
-    """L of a model's looks: see `looks.look_size`."""
+def look_parts_of(model: Model) -> LookParts:
+    """The parts of a model's looks."""
     network = model.network
     width = network.hidden_dim
     finer = (width // 8, width // 4) if network.use_high_res_features_in_sam else ()
-    return look_size(width, finer)
+    return look_parts(width, finer)
 
 
 def save_control_agent(agent: ControlAgent, path: StrPath) -> None:
@@ -103,6 +103,9 @@ def load_control_agent(path: StrPath) -> ControlAgent:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
         _check_kind(path, about)
         network = ControlNetwork(int(about["look"]), int(about["width"]))
+        # Earlier files have no scale of pairs: it changes nothing unless pairs are left out.
+        scale = {name: value for name, value in network.state_dict().items() if name.startswith("scale_pair.")}
+        tensors = {**scale, **tensors}
         _check_weights(path, tensors, network)
         network.load_state_dict(tensors)
         return ControlAgent(network.eval(), str(about["model_hash"]), dict(about["record"]))
