@@ -127,14 +127,17 @@ class MemoryOfManyVideos(LockstepVecEnv):
 
     Args:
         engine: Of the videos.
-        draw: Gives the videos of the next episodes, all of one length.
+        draw: Gives the videos of the next episodes, always as many.
         network: Decides the output.
         copies: Rollouts of each video.
+
+    Attributes:
+        quality: Of the episodes that have ended, all those of a time as one mean.
     """
 
     def __init__(self, engine: Engine, draw: Callable[[], Sequence[Video]], network: ControlNetwork, copies: int):
         self._engine, self._draw, self._network, self._copies = engine, draw, network, copies
-        self.quality: list[float] = []  # of the episodes that have ended, a mean each time
+        self.quality: list[float] = []
         self._begin()
         super().__init__(len(self._rollouts.videos), observation_space(engine.model), spaces.Discrete(1 + CAPACITY))
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
@@ -53,6 +54,21 @@ class _ControlPolicy(ActorCriticPolicy):
         self.optimizer = torch.optim.Adam(parameters, lr=arguments[2](1), eps=1e-5)
 
 
+class _Quality(BaseCallback):
+    """Tells TensorBoard how good the rollouts are: the rewards are relative, and their mean is 0."""
+
+    def __init__(self, environment: MemoryOfManyVideos):
+        super().__init__()
+        self._environment = environment
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self._environment.quality:
+            self.logger.record("rollout/quality", self._environment.quality[-1])
+
+
 def improve_memory(
     environment: MemoryOfManyVideos,
     network: ControlNetwork,
@@ -83,7 +99,7 @@ def improve_memory(
         tensorboard_log=tensorboard,
         policy_kwargs={"network": network},
     )
-    learner.learn(iterations * steps * environment.num_envs)
+    learner.learn(iterations * steps * environment.num_envs, callback=_Quality(environment))
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     network.eval()
