@@ -20,10 +20,12 @@ class Contents:
 
     Attributes:
         thumbnails: uint8 [n, 16 * 16 * 3].
+        levels: float [n], their means.
         names: [n] the video that each is of.
     """
 
     thumbnails: NDArray[np.uint8]
+    levels: NDArray[np.float64]
     names: list[str]
 
     @classmethod
@@ -31,16 +33,17 @@ class Contents:
         """Of videos, a name and images each; they are gone through once."""
         found = [(thumbnail(image), name) for name, images in videos for image in images]
         thumbnails = np.stack([one for one, _ in found]) if found else np.zeros((0, _SIDE * _SIDE * 3), np.uint8)
-        return cls(thumbnails, [name for _, name in found])
+        return cls(thumbnails, thumbnails.mean(axis=1), [name for _, name in found])
 
     def find(self, image: np.ndarray) -> str | None:
         """The name of a video that has this picture, at whatever size; None where there is none."""
         wanted = thumbnail(image)
         if wanted.std() < _FLAT:
             return None
-        apart = np.abs(self.thumbnails.astype(np.int16) - wanted)
-        alike = (apart.max(axis=1, initial=0) <= _FAR) & (apart.mean(axis=1) <= _NEAR)
-        return self.names[int(alike.argmax())] if alike.any() else None
+        near = np.flatnonzero(np.abs(self.levels - wanted.mean()) <= _NEAR)  # the others are apart by more on average
+        apart = np.abs(self.thumbnails[near].astype(np.int16) - wanted)
+        alike = near[(apart.max(axis=1, initial=0) <= _FAR) & (apart.mean(axis=1) <= _NEAR)]
+        return self.names[int(alike[0])] if len(alike) else None
 
 
 def thumbnail(image: np.ndarray) -> NDArray[np.uint8]:

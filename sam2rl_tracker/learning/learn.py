@@ -115,8 +115,9 @@ def learn(
     folder = out.with_name(f"{out.name}.run")
     with locked(folder, "learning"):
         check_output_file(out)
-        for left_out in {str(one) for source in (*sources, judge) for one in source.left_out}:
-            report(f"left out: {left_out}")
+        for source in dict.fromkeys((*sources, judge)):  # one may be named twice
+            for left_out in source.left_out:
+                report(f"left out of {source.text}: {left_out}")
         objects = {source.text: source.objects for source in (*sources, judge) if source.preset is None}
         about = {"train": list(train), "validate": validate, "model": loaded.hash, **asdict(arithmetic)}
         _keep_settings(folder, {**about, **settings.as_json()}, json.loads(json.dumps(objects)))

@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import sam2rl_tracker.learning as learning
-from sam2rl_tracker.control.agent import load_control_agent, look_size_of, packaged_agent
+from sam2rl_tracker.control.agent import load_control_agent, look_parts_of, packaged_agent
 from sam2rl_tracker.control.decide import Decision, decide
 from sam2rl_tracker.engine import Arithmetic, Engine, load_model
 from sam2rl_tracker.errors import Sam2rlError
@@ -100,12 +100,12 @@ def test_the_observation_has_the_documented_shapes(engine) -> None:
     rows = re.findall(r"^\| `(\w+)` \| (L|\d+(?: x (?:\d+|L))*) \|", page, re.MULTILINE)
     space = observation_space(engine.model)
     documented = {
-        name: tuple(look_size_of(engine.model) if n == "L" else int(n) for n in shape.split(" x "))
+        name: tuple(look_parts_of(engine.model).size if n == "L" else int(n) for n in shape.split(" x "))
         for name, shape in rows
         if name in space.spaces
     }
     assert documented == {name: part.shape for name, part in space.spaces.items()}
-    assert f"{look_size_of(engine.model)} for `nano`" in page
+    assert f"{look_parts_of(engine.model).size} for `nano`" in page
 
 
 def test_seeds_decide_which_video_an_episode_takes(engine) -> None:

@@ -14,10 +14,16 @@ from sam2rl_tracker.vot.workspace import create
 def test_what_runs_trained_agents_is_known_by_its_command(tmp_path):
     workspace = create(tmp_path / "w")
     with (workspace.folder / "trackers.ini").open("a") as file:
-        for name, policy in (("Mine", "sam2rl:agents=x"), ("Yours", "sam2long")):
+        for name, policy in (
+            ("Mine", "sam2rl:agents=x"),
+            ("Yours", "sam2long"),
+            ("SAM2RL-H", "learned:agent=/x.safetensors"),
+            ("SAM2RL-I", "sam2rl"),
+        ):
             file.write(f'\n[{name}]\nprotocol = traxpython\ncommand = import x; x.main(policy="{policy}")\n')
     names = ("SAM2", "SAM2RL", "SAM2RL@two", "Mine", "Mine@large", "Yours", "Unknown")
-    assert that_saw_truth(workspace, names) == {"SAM2RL", "SAM2RL@two", "Mine", "Mine@large"}
+    learned = ("SAM2RL-G", "SAM2RL-G@two", "SAM2RL-H", "SAM2RL-I")
+    assert that_saw_truth(workspace, (*names, *learned)) == {"SAM2RL", "SAM2RL@two", "Mine", "Mine@large", "SAM2RL-I"}
 
 
 def test_registries_of_both_formats(tmp_path, monkeypatch):
