@@ -71,7 +71,7 @@ def search(
     shard: ShardOf = None,
     as_json: Json = False,
 ) -> None:
-    """What memory control can give: random, greedy and beam search on the ground truth, beside SAM 2 and the agent."""
+    """What memory control can give: searches on the ground truth, beside SAM 2 and the agent."""
     from sam2rl_tracker.evaluation.scoring import describe
     from sam2rl_tracker.runs.tasks import run_tasks
     from sam2rl_tracker.training.search_object import search_tasks
@@ -153,9 +153,9 @@ def _check_outputs(folder: Path, save: Path | None, plots: Path | None, objects:
 def _table(results: Sequence[dict[str, Any]], control: str, budget: int) -> Table:
     """Every object's qualities; the title says so if more than the memory was decided."""
     searched = f"Quality, searched {ON_OWN_TRUTH}" + (f", control={control}" if control != "memory" else "")
-    limits = f"random and beam: at most {budget} steps each; greedy, agent and ceiling: what they took"
+    limits = f"random, beam and local: at most {budget} steps each; greedy, agent and ceiling: what they took"
     heads = {"sam2": "SAM 2", "always": "oldest"}
-    heads |= {name: name for name in ("random", "greedy", "beam", "agent", "ceiling")}
+    heads |= {name: name for name in ("random", "greedy", "beam", "local", "agent", "ceiling")}
     table = Table("Sequence", "", *heads.values(), title=searched, caption=limits)
     for result in results:
         cells = ("-" if result[key] is None else f"{result[key]:.3f}" for key in heads)

@@ -18,7 +18,7 @@ from sam2rl_tracker.engine import Arithmetic, Model
 from sam2rl_tracker.engine.devices import resolve_device
 from sam2rl_tracker.errors import Sam2rlError, first_line
 from sam2rl_tracker.experiments.prediction_speed import bench_predict
-from sam2rl_tracker.experiments.simulation_speed import bench_simulate
+from sam2rl_tracker.experiments.simulation_speed import ITERATIONS, bench_simulate
 from sam2rl_tracker.experiments.timing import ARITHMETICS, measured_model
 from sam2rl_tracker.experiments.tracking_speed import Case, bench_track
 from sam2rl_tracker.experiments.variant_speed import bench_variants
@@ -79,7 +79,7 @@ class Simulated(NamedTuple):
 
     frames: int = 80
     rows: int = 32
-    iterations: int = Settings.iterations
+    iterations: int = ITERATIONS
     samples: int = Settings.samples
 
 
