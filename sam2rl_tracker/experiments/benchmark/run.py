@@ -76,7 +76,10 @@ def run_benchmark(
     workspace = open_or_create(folder)
     with locked(parts, "benchmark"):
         sweep(folder)
-        plan = as_begun(parts / "plan.json", plan, _trackers_for(model, say))
+        every = _trackers_for(model)
+        plan = as_begun(parts / "plan.json", plan, every)
+        if plan.trackers == every != TRACKERS:
+            say(f"without {LEARNED}: the package ships no agent for {model.name}")
         check_registered(workspace, plan.trackers)
         if LEARNED in plan.trackers:
             packaged_agent(model)  # said before any work that there is none
@@ -94,12 +97,11 @@ def run_benchmark(
         return _write(folder, make_document(measured, settings))
 
 
-def _trackers_for(model: Model, say: Callable[[str], None]) -> tuple[str, ...]:
+def _trackers_for(model: Model) -> tuple[str, ...]:
     """All trackers that a model can run: an agent for any video serves one."""
     try:
         packaged_agent(model)
-    except Sam2rlError as error:
-        say(f"without {LEARNED}: {error}")
+    except Sam2rlError:
         return tuple(name for name in TRACKERS if name != LEARNED)
     return TRACKERS
 
