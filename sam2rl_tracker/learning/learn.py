@@ -1,4 +1,5 @@
-"""Learning an agent for any video: gather and fit in rounds, compare the memory's actions, improve them by PPO, choose.
+"""Learning an agent for any video: gather and fit in rounds, then teach the memory by teachers, by comparing its
+actions, and by PPO; choose.
 
 Every stage leaves files in the run's folder, and is skipped where they are: a learning that was interrupted goes on.
 """
@@ -30,6 +31,7 @@ from sam2rl_tracker.learning.ppo import improve_memory
 from sam2rl_tracker.learning.samples import Samples, read_rows
 from sam2rl_tracker.learning.settings import LearnSettings
 from sam2rl_tracker.learning.sources import Source, draw, refuse_overlap, sources_of
+from sam2rl_tracker.learning.teachers import teach_part
 from sam2rl_tracker.learning.videos import Video
 from sam2rl_tracker.runs.executors import HERE, Executor
 from sam2rl_tracker.runs.folder import SETTINGS, locked, write_json
@@ -43,6 +45,8 @@ VALIDATION = 64
 
 _FORK_EPOCHS = 3
 _PPO_VIDEOS, _PPO_COPIES = 8, 4
+_TEACHERS_FROM = 50_000  # videos after those of the rounds: other ones than forks' and PPO's
+_NEWER = {"teachers": 0}  # settings that older learnings did not know, and what these did
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Learning:
         chosen: The stage that it was taken from.
         validation: {stage: mean quality on the validation's videos}.
         videos: That were learned from.
-        samples: {stage: frames that were fitted, moments that were compared, decisions of PPO}.
+        samples: {stage: frames that were fitted, teachers' decisions, moments that were compared, decisions of PPO}.
         sees_absence: Whether there were frames without the object; without them presence cannot be learned.
     """
 
@@ -116,7 +120,7 @@ def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
     if not path.exists():
         write_json(path, settings)
         return
-    begun = {**asdict(PLAIN), **json.loads(path.read_text())}
+    begun = {**asdict(PLAIN), **_NEWER, **json.loads(path.read_text())}
     different = [f"{key}={begun.get(key)}" for key in settings if begun.get(key) != settings[key]]
     if different:
         raise Sam2rlError(
@@ -148,6 +152,8 @@ class _Run:
                 gathered += self._gather(number, agent)
                 agent = stages[f"round {number + 1}"] = self._fit(number, gathered, board)
             assert agent is not None
+            if settings.teachers and settings.control != "output":
+                agent = stages["teachers"] = self._follow(agent, gathered, board)
             if settings.forks and settings.control != "output":
                 agent = stages["forks"] = self._compare(agent, gathered, board)
             if settings.iterations and settings.control != "output":
@@ -221,24 +227,44 @@ class _Run:
         self._save(network, path, {f"round {number + 1}": len(samples)})
         return path
 
+    def _follow(self, agent: Path, gathered: Sequence[Path], board: SummaryWriter) -> Path:
+        """Teach the memory by teachers who know the videos' future."""
+        settings = self.settings
+        first = settings.rounds * settings.videos + _TEACHERS_FROM
+        parts = self._parts("teachers", first, settings.teachers, agent)
+        return self._teach_memory("teachers", teach_part, parts, "following teachers", gathered, board)
+
     def _compare(self, agent: Path, gathered: Sequence[Path], board: SummaryWriter) -> Path:
         """Teach the memory by what its actions gave."""
-        path = self.folder / "forks.safetensors"
         settings = self.settings
         moments = max(settings.frames // 12 - 1, 1)
         videos = -(-settings.forks // (moments * PART)) * PART
         parts = self._parts("forks", settings.rounds * settings.videos, videos, agent)
-        files = self._work(fork_part, parts, "comparing what the memory's actions give")
+        what = "comparing what the memory's actions give"
+        return self._teach_memory("forks", fork_part, parts, what, gathered, board)
+
+    def _teach_memory(
+        self,
+        name: str,
+        work: Callable[[Part], Path],
+        parts: list[Part],
+        what: str,
+        gathered: Sequence[Path],
+        board: SummaryWriter,
+    ) -> Path:
+        path = self.folder / f"{name}.safetensors"
+        files = self._work(work, parts, what)
         if path.exists():
             return path
+        agent = parts[0].agent
+        assert agent is not None
+        settings = self.settings
         torch.manual_seed(settings.seed)
         loaded = load_control_agent(agent)
         forks = read_rows(Forks, files)
         samples = read_rows(Samples, gathered[-len(files) :])
-        teach_by_forks(
-            loaded.network, forks, samples, settings, lambda step, loss: board.add_scalar("forks", loss, step)
-        )
-        self._save(loaded.network, path, {**loaded.record["samples"], "forks": len(forks.returns)})
+        teach_by_forks(loaded.network, forks, samples, settings, lambda step, loss: board.add_scalar(name, loss, step))
+        self._save(loaded.network, path, {**loaded.record["samples"], name: len(forks.returns)})
         return path
 
     def _improve(self, agent: Path) -> Path:
@@ -293,7 +319,7 @@ class _Run:
 
     def _names(self) -> Iterator[str]:
         yield from (f"round {number + 1}" for number in range(self.settings.rounds))
-        yield from ("forks", "ppo")
+        yield from ("teachers", "forks", "ppo")
 
     def _save(self, network: ControlNetwork, path: Path, samples: dict[str, int]) -> None:
         record = {

@@ -1,0 +1,168 @@
+"""Teachers of the memory: who teaches, what a deviation costs, and that the agent learns it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sam2rl_tracker.agents.action import CAPACITY, DISCARD, OLDEST
+from sam2rl_tracker.agents.agent import Agent, fingerprint
+from sam2rl_tracker.agents.files import save_agent
+from sam2rl_tracker.agents.store import agents_folder
+from sam2rl_tracker.control.agent import load_control_agent, packaged_agent
+from sam2rl_tracker.control.decide import decide
+from sam2rl_tracker.engine import Engine, load_model
+from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.clips import Clip
+from sam2rl_tracker.learning import gather
+from sam2rl_tracker.learning.forks import Forks
+from sam2rl_tracker.learning.gather import Part
+from sam2rl_tracker.learning.learn import learn, teach_by_forks
+from sam2rl_tracker.learning.rollouts import Rollouts
+from sam2rl_tracker.learning.samples import Samples, samples_of
+from sam2rl_tracker.learning.settings import LearnSettings, parse_learn_settings
+from sam2rl_tracker.learning.sources import Source
+from sam2rl_tracker.learning.teachers import Pupil, gather_lessons, published_agent, teach_part
+from sam2rl_tracker.learning.videos import encode
+from sam2rl_tracker.synthetic import generate_scene
+from sam2rl_tracker.training.search import beam
+from sam2rl_tracker.training.simulator import Simulator
+from sam2rl_tracker.vot.workspace import create, generate
+
+FRAMES = 7
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(load_model("nano", "cpu"))
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    scene = generate_scene(32_000_003, FRAMES, 128)
+    return Clip(list(scene.images), scene.labels == 1, np.ones(FRAMES, dtype=bool))
+
+
+@pytest.fixture
+def source(tmp_path) -> Source:
+    generate(create(tmp_path / "train").folder, 1, 5, FRAMES)
+    return Source(str(tmp_path / "train"))
+
+
+def listed(*actions: int, clip: Clip | None = None) -> Agent:
+    """An agent that plays a list: of any video, or of a clip's object."""
+    key = fingerprint(clip.images[0], clip.masks[0], load_model("nano", "cpu").hash) if clip else ""
+    return Agent(key, FRAMES, CAPACITY, {"actions": np.array(actions)})
+
+
+def test_a_beam_goes_on_from_any_state(engine, clip) -> None:
+    simulator = Simulator(engine, clip, rows=4)
+    start = simulator.rollout([OLDEST, DISCARD])[-1]  # at frame 3; three decisions are left
+    ways = product((DISCARD, OLDEST), repeat=3)  # all insert alike while the bank is not full
+    best = max(simulator.quality(simulator.rollout([OLDEST, DISCARD, *way])[2:]) for way in ways)
+    found = beam(simulator, 8, start=start)
+    assert len(found.actions) == 3
+    assert found.quality == pytest.approx(best)
+
+
+def test_what_a_deviation_costs(engine, clip) -> None:
+    """The rewards of the next frames along the teacher's way, and along the way with one action of the agent's."""
+    plan, own, horizon = [1, 0, 1, 0, 1], [0, 0, 0, 1, 0], 2
+    simulator = Simulator(engine, clip, rows=4)
+    pupil = Pupil(simulator, listed(*plan))
+    assert [pupil.teach() for _ in plan] == plan
+    returns = pupil.compare(own, horizon)
+    for i in range(len(plan)):
+        for column, action in enumerate((plan[i], own[i])):
+            states = simulator.rollout([*plan[:i], action, *plan[i + 1 :]])
+            assert returns[i, column] == pytest.approx(simulator.quality(states[i + 1 : i + 1 + horizon]))
+    assert (returns[[0, 2]] != returns[[0, 2], ::-1]).all()  # they differ where the actions do
+
+
+def test_the_agent_leads_and_the_teacher_takes_over(engine, clip) -> None:
+    network = load_control_agent(packaged_agent(engine.model)).on(engine.model)
+    teacher, never = listed(0, 0, 0, 0, 1), listed(*[DISCARD] * 5)
+    pupils = [Pupil(Simulator(engine, clip, rows=4), one) for one in (teacher, never)]
+    rollouts = Rollouts(engine, encode(engine, [clip]) * 2)
+    lessons = gather_lessons(rollouts, network, pupils, led=3, horizon=3)
+    assert lessons.actions[:, 0].view(2, 2).tolist() == [[0, 0], [1, 0]]  # after frames 4 and 5
+    assert lessons.held[:2].sum(dim=1).min() > 1  # what the agent had stored before
+    assert len(rollouts.banks[0]) == len(rollouts.banks[1]) + 1
+
+
+def test_a_workspaces_published_agent_teaches(engine, source, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(gather, "PART", 2)  # or it takes long
+    clip = source.clip(0, FRAMES)
+    never = listed(*[DISCARD] * (FRAMES - 2), clip=clip)  # no beam would
+    folder = agents_folder(Path(source.text))
+    assert published_agent([source], clip, engine.model) is None
+    save_agent(replace(never, pointers="recent"), folder)  # found under other pointers: its actions mean another thing
+    assert published_agent([source], clip, engine.model) is None
+    part = Part("nano", "cpu", (source,), 0, LearnSettings(frames=FRAMES), packaged_agent(engine.model), tmp_path / "a")
+    assert load_file(teach_part(part))["actions"][:, 0].any()
+    save_agent(never, folder)
+    taught = load_file(teach_part(replace(part, out=tmp_path / "b")))["actions"]
+    assert not taught[:, 0].any()
+    assert taught[:, 1].any()
+    (folder / f"{never.fingerprint}.safetensors").write_bytes(b"damaged")
+    with pytest.raises(Sam2rlError, match="is no agent file"):
+        published_agent([source], clip, engine.model)
+
+
+def test_the_agent_learns_its_teachers_actions(engine, clip) -> None:
+    network = load_control_agent(packaged_agent(engine.model)).on(engine.model)
+    rollouts = Rollouts(engine, encode(engine, [clip]))
+    samples = gather_samples(rollouts, network)
+    seen = {name: value for name, value in vars(samples).items() if name not in ("ious", "present")}
+    own = network(samples.seen).memory.argmax(dim=1)
+    taught = 1 - own  # store what it drops, and the reverse
+    returns = torch.tensor([0.6, 0.5]).repeat(len(own), 1)
+    lessons = Forks(**seen, actions=torch.stack([taught, own], dim=1), returns=returns)
+
+    def share() -> float:
+        policy = network(samples.seen).memory.softmax(dim=1)
+        return float(policy.gather(1, taught[:, None]).mean().detach())
+
+    before = share()
+    torch.manual_seed(0)
+    for _ in range(8):
+        teach_by_forks(network, lessons, samples, LearnSettings())
+    assert share() > before + 0.02
+
+
+def gather_samples(rollouts: Rollouts, network) -> Samples:
+    steps = []
+    while not rollouts.done:
+        steps.append(rollouts.step(lambda seen, state: decide(network(seen.observation), seen)))
+    return samples_of(steps)
+
+
+@pytest.mark.slow
+def test_the_stage_leaves_its_file_and_is_chosen_among(tmp_path, source) -> None:
+    validate = create(tmp_path / "val").folder
+    generate(validate, 1, 77, FRAMES)
+    changes = ["videos=16", "rounds=1", "rows=2", f"frames={FRAMES}", "epochs=1", "teachers=1", "horizon=3", "forks=0"]
+    changes.append("iterations=0")
+    out = tmp_path / "agent.safetensors"
+
+    def run(*more: str):
+        settings = parse_learn_settings([*changes, *more])
+        return learn([source.text], str(validate), out, "nano", "cpu", settings)
+
+    result = run()
+    assert set(result.validation) == {"round 1", "teachers"}
+    stage = tmp_path / "agent.safetensors.run" / "teachers.safetensors"
+    record = load_control_agent(stage).record
+    assert record["samples"]["teachers"] > 0
+    before = stage.read_bytes()
+    stage.unlink()  # as if it had been ended there
+    assert run().validation == result.validation
+    assert stage.read_bytes() == before
+    with pytest.raises(Sam2rlError, match="was begun with teachers=1"):
+        run("teachers=2")
