@@ -11,7 +11,8 @@ from sam2rl_tracker.agents.agent import Agent, fingerprint
 from sam2rl_tracker.agents.files import agent_path, load_agent, save_agent
 from sam2rl_tracker.engine import Model
 from sam2rl_tracker.errors import NoAgent, Sam2rlError
-from sam2rl_tracker.media.files import StrPath, in_turn
+from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.media.locks import in_turn
 from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
 
 

@@ -34,7 +34,8 @@ from sam2rl_tracker.engine.threads import one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
-from sam2rl_tracker.media.files import LOCK, atomic_path
+from sam2rl_tracker.media.files import atomic_path
+from sam2rl_tracker.media.locks import LOCK
 from sam2rl_tracker.nano.batches import Clips, open_source
 from sam2rl_tracker.nano.clip_losses import clip_losses
 from sam2rl_tracker.nano.losses import Losses

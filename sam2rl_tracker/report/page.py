@@ -21,7 +21,8 @@ from sam2rl_tracker.evaluation.memory import memory_use
 from sam2rl_tracker.evaluation.methods import title
 from sam2rl_tracker.evaluation.results import ROUNDING, Results
 from sam2rl_tracker.evaluation.scoring import describe
-from sam2rl_tracker.media.files import StrPath, output_folder, refuse_inputs, temporary_folder
+from sam2rl_tracker.media.files import StrPath, refuse_inputs, temporary_folder
+from sam2rl_tracker.media.output_folder import output_folder
 from sam2rl_tracker.policies.registry import summary_of
 from sam2rl_tracker.report.details import draw_details, save_details
 from sam2rl_tracker.report.plots import draw_plots

@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import atomic_path, exclusive, sweep
+from sam2rl_tracker.media.files import atomic_path, sweep
+from sam2rl_tracker.media.locks import exclusive
 
 SETTINGS = "settings.json"
 CHECKPOINT = "checkpoint.pt"

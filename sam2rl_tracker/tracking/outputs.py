@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import TextIO
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import (
-    OutputFolder,
-    atomic_path,
-    check_output_file,
-    free_folder,
-    output_folder,
-    refuse_inputs,
-    same_file,
-)
+from sam2rl_tracker.media.files import atomic_path, check_output_file, refuse_inputs, same_file
 from sam2rl_tracker.media.frames import FrameSource
 from sam2rl_tracker.media.images import Image
 from sam2rl_tracker.media.masks import write_index_mask
+from sam2rl_tracker.media.output_folder import OutputFolder, free_folder, output_folder
 from sam2rl_tracker.media.overlap import WriteBehind
 from sam2rl_tracker.media.overlay import draw_caption, draw_prompt, overlay
 from sam2rl_tracker.media.writer import VideoWriter, check_output_video

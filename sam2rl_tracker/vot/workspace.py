@@ -20,7 +20,8 @@ from rich.progress import track
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.clutter import is_clutter
-from sam2rl_tracker.media.files import StrPath, atomic_path, exclusive, sweep
+from sam2rl_tracker.media.files import StrPath, atomic_path, sweep
+from sam2rl_tracker.media.locks import exclusive
 from sam2rl_tracker.media.masks import object_masks
 from sam2rl_tracker.synthetic.presets import find_preset
 from sam2rl_tracker.synthetic.scenes import generate_scene

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import add_trackers
+import draw_budget
+import draw_policies
+import make_tables
 import pytest
+from tables.files import read
 
 from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 
@@ -19,29 +22,14 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def script(name: str) -> ModuleType:
-    """A script of docs/, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_no_page_is_out_of_date() -> None:
+    assert make_tables.main(["--check"]) is None
 
 
-@pytest.fixture(scope="module")
-def tables() -> ModuleType:
-    return script("make_tables")
-
-
-def test_no_page_is_out_of_date(tables: ModuleType) -> None:
-    assert tables.main(["--check"]) is None
-
-
-def test_every_measurement_tells_how_it_was_made(tables: ModuleType) -> None:
+def test_every_measurement_tells_how_it_was_made() -> None:
     for path in (DOCS / "numbers").glob("*.json"):
         if path.stem != "nano-goals":  # wishes, not measurements
-            assert {"what", "command", "model", "machine", "recorded", "rows"} <= set(tables.read(path.stem)), path.name
+            assert {"what", "command", "model", "machine", "recorded", "rows"} <= set(read(path.stem)), path.name
 
 
 MEASURED = [
@@ -52,8 +40,8 @@ MEASURED += [f"docs/policies/{path.name}" for path in sorted((DOCS / "policies")
 
 
 @pytest.mark.parametrize("page", MEASURED)
-def test_tables_of_numbers_come_from_files(tables: ModuleType, page: str) -> None:
-    by_hand = tables.NUMBER.sub("", tables.BLOCK.sub("", (ROOT / page).read_text()))
+def test_tables_of_numbers_come_from_files(page: str) -> None:
+    by_hand = make_tables.NUMBER.sub("", make_tables.BLOCK.sub("", (ROOT / page).read_text()))
     by_hand = re.sub(r"^\|.*\| Default \|.*\n(?:\|.*\n)+", "", by_hand, flags=re.MULTILINE)  # what is set
     by_hand = re.sub(r"`[^`\n]+`|SAM 2\.1|sam2 \d\.\d\.\d|arXiv:\S+", "", by_hand)  # names
     assert not re.findall(r"^\|.*(?:\d|\B)\.\d.*\|$", by_hand, re.MULTILINE)
@@ -68,25 +56,23 @@ def test_what_saw_the_truth_says_so_in_every_table(page: str) -> None:
         assert re.search(r"ground truth it is scored on\)$", label), f"{page}: {name}{label}"
 
 
-def test_a_changed_number_is_found_and_mended(
-    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_number_is_found_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "It takes <!-- n: demo.seconds -->99 s<!-- /n --> here.\n\n<!-- table: demo -->\n| a |\n<!-- end -->\n"
     )
-    monkeypatch.setattr(tables, "PAGES", (page,))
-    monkeypatch.setattr(tables, "DOCS", tmp_path / "docs")  # pages are named by their way from its parent
-    monkeypatch.setattr(tables, "TABLES", {"demo": lambda: ["| b |", "|--|"]})
-    monkeypatch.setattr(tables, "numbers", lambda: {"demo.seconds": "131 s"})
-    assert tables.main(["--check"]) == "Out of date: page.md. Run `python docs/make_tables.py`."
+    monkeypatch.setattr(make_tables, "PAGES", (page,))
+    monkeypatch.setattr(make_tables, "DOCS", tmp_path / "docs")  # pages are named by their way from its parent
+    monkeypatch.setattr(make_tables, "TABLES", {"demo": lambda: ["| b |", "|--|"]})
+    monkeypatch.setattr(make_tables, "numbers", lambda: {"demo.seconds": "131 s"})
+    assert make_tables.main(["--check"]) == "Out of date: page.md. Run `python docs/make_tables.py`."
     assert "99 s" in page.read_text()
-    assert tables.main([]) is None
+    assert make_tables.main([]) is None
     assert page.read_text() == (
         "It takes <!-- n: demo.seconds -->131 s<!-- /n --> here.\n\n"
         "<!-- table: demo -->\n\n| b |\n|--|\n\n<!-- end -->\n"
     )
-    assert tables.main(["--check"]) is None
+    assert make_tables.main(["--check"]) is None
 
 
 @pytest.mark.parametrize(
@@ -101,25 +87,24 @@ def test_a_changed_number_is_found_and_mended(
         ("It takes\n<!-- n: demo.seconds --><!-- /n -->.\n", "first on a line"),
     ],
 )
-def test_a_marker_that_cannot_be_filled_is_one_sentence(tables: ModuleType, text: str, sentence: str) -> None:
+def test_a_marker_that_cannot_be_filled_is_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(SystemExit, match=sentence):
-        tables.fill(text, "page.md")
+        make_tables.fill(text, "page.md")
 
 
-def test_every_table_is_asked_for(tables: ModuleType) -> None:
-    text = "".join(page.read_text() for page in tables.PAGES)
-    assert set(tables.TABLES) == set(re.findall(r"<!-- table: (\S+) -->", text))
+def test_every_table_is_asked_for() -> None:
+    text = "".join(page.read_text() for page in make_tables.PAGES)
+    assert set(make_tables.TABLES) == set(re.findall(r"<!-- table: (\S+) -->", text))
 
 
 def test_pictures_want_their_workspaces() -> None:
-    sentence = script("draw_budget").main("P")
+    sentence = draw_budget.main("P")
     assert sentence.startswith("1 workspaces were given, expected 3, one for each of: default method")
-    assert callable(script("draw_policies").main)  # what it imports is there
+    assert callable(draw_policies.main)  # what it imports is there
 
 
 def test_trackers_of_a_later_run_are_added_to_the_benchmark() -> None:
-    tool = script("add_trackers")
-    whole = tool.read(DOCS / "benchmark" / "default.json")
+    whole = add_trackers.read(DOCS / "benchmark" / "default.json")
 
     def only(keep: Callable[[str], bool]) -> BenchmarkDocument:
         def some(rows: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +117,7 @@ def test_trackers_of_a_later_run_are_added_to_the_benchmark() -> None:
         return replace(whole, **parts, sequences=each(whole.sequences), videos=each(whole.videos), claims=None)
 
     later = only(lambda key: key in ("SAM2", "DAM4SAM", "never"))
-    made = tool.add(only(lambda key: key != "DAM4SAM"), later)
+    made = add_trackers.add(only(lambda key: key != "DAM4SAM"), later)
     dam4sam = replace(whole.methods["DAM4SAM"], fps=None)
     expected = replace(whole, methods={**whole.methods, "DAM4SAM": dam4sam}, claims=None)
     assert json.dumps(replace(made, claims=None).as_json()) == json.dumps(expected.as_json())
@@ -142,12 +127,12 @@ def test_trackers_of_a_later_run_are_added_to_the_benchmark() -> None:
 
     row = later.videos["scene-960003"]
     better = replace(later, videos={**later.videos, "scene-960003": {**row, "DAM4SAM": 0.9}})
-    best = tool.add(only(lambda key: key != "DAM4SAM"), better)
+    best = add_trackers.add(only(lambda key: key != "DAM4SAM"), better)
     assert best.videos["scene-960003"]["best found"] == 0.9
     assert best.methods["best found"].gain > whole.methods["best found"].gain
     other = replace(later, videos={**later.videos, "scene-960003": {**row, "SAM2": row["SAM2"] + 1e-9}})
     with pytest.raises(ValueError, match=r"SAM2 on scene-960003 is 0\.\d+, not 0\.\d+ as before"):
-        tool.add(whole, other)
+        add_trackers.add(whole, other)
     with pytest.raises(ValueError, match=r"another `settings\.model_hash`"):
-        tool.add(whole, replace(later, settings={**later.settings, "model_hash": "0"}))
-    assert tool.main([]) == "0 files were given, expected the benchmark.json of the later run."
+        add_trackers.add(whole, replace(later, settings={**later.settings, "model_hash": "0"}))
+    assert add_trackers.main([]) == "0 files were given, expected the benchmark.json of the later run."

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.boxes import BoxMeasures
-from sam2rl_tracker.media.files import output_folder
+from sam2rl_tracker.media.output_folder import output_folder
 from sam2rl_tracker.report.page import benchmark_rows, check_page_folder, write_page
 from sam2rl_tracker.report.table import other_benchmarks
 from sam2rl_tracker.report.words import points

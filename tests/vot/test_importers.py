@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as pycoco
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import LOCK
+from sam2rl_tracker.media.locks import LOCK
 from sam2rl_tracker.media.masks import write_index_mask
 from sam2rl_tracker.media.writer import VideoWriter
 from sam2rl_tracker.vot.importers import Unmentioned, import_davis, import_frames, import_sav, import_vos

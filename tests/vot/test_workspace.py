@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.media.files import exclusive
+from sam2rl_tracker.media.locks import exclusive
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
 from sam2rl_tracker.vot.workspace import (
     TEMPLATE,

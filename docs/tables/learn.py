@@ -1,0 +1,76 @@
+"""Policies on videos that nothing was trained on: docs/learn.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tables.cells import percent, signed, table
+from tables.files import read
+
+
+def unseen(group: str = "default") -> list[str]:
+    """Every policy on generated videos that nothing was trained on."""
+    (own,) = (row for row in read("unseen")["rows"] if row["group"] == group)
+    rows = sorted(own["policies"], key=lambda row: row["quality"])
+    return table(
+        ["Policy", "Videos", "Quality", "Difference to SAM 2", "`learned` beside it"],
+        (
+            [
+                f"`{row['policy']}`",
+                str(row["videos"]),
+                percent(row["quality"]),
+                _paired(row, "to_sam2"),
+                _paired(row, "of_learned"),
+            ]
+            for row in rows
+        ),
+    )
+
+
+def unseen_others() -> list[str]:
+    """SAM 2, the best rules and the learned agent on other videos."""
+    rows = []
+    for own in read("unseen")["rows"]:
+        for row in own["policies"] if own["group"] != "default" else ():
+            name = f"{own['group']} ({own['videos']})"
+            rows.append([name, f"`{row['policy']}`", percent(row["quality"]), _paired(row, "to_sam2")])
+    return table(["Videos", "Policy", "Quality", "Difference to SAM 2"], rows)
+
+
+def unseen_calibration() -> list[str]:
+    """What was said beside what was true."""
+    curves = read("unseen")["calibration"]
+    return table(
+        ["", "Said", "True", "Frames"],
+        (
+            [what, f"{row['said']:.2f}", f"{row['true']:.2f}", f"{row['frames']}"]
+            for what, name in (("presence", "presence"), ("IoU", "quality"))
+            for row in curves[name]
+        ),
+    )
+
+
+def _gain_of_learned() -> str:
+    (own,) = (row for row in read("unseen")["rows"] if row["group"] == "default")
+    rows = {row["policy"]: row for row in own["policies"]}
+    middle, low, high = (100 * value for value in rows["learned"]["to_sam2"])
+    return f"{middle:.1f} points of Quality (95 % interval {low:.1f} to {high:.1f})"
+
+
+def _paired(row: dict[str, Any], name: str) -> str:
+    if name not in row:
+        return "-"
+    middle, low, high = (100 * value for value in row[name])
+    return f"{signed(middle)} ({signed(low)} to {signed(high)})"
+
+
+def numbers() -> dict[str, str]:
+    return {"unseen.gain": _gain_of_learned()}
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "unseen": unseen,
+    "unseen-others": unseen_others,
+    "unseen-calibration": unseen_calibration,
+}
