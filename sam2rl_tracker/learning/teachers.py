@@ -1,8 +1,8 @@
-"""Teachers of the memory, who know a video's future: its own published agent, or else a beam on its truth.
+"""Teachers of the memory, who know a video's future: its own published agent, or else a beam that sees the truth.
 
 DAgger-style, the agent leads at first, and the teacher takes over in the state that the agent itself has come to. Much
-of what a teacher does is luck that no agent can foresee. So its actions are not just imitated: for each it is known what
-one deviation costs, that is, what comes where the agent's action is taken instead and the teacher then goes on.
+of what a teacher does is luck that no agent can foresee, and pays only if the rest of its plan is followed. So its
+actions are not just imitated: along its way each is compared with the agent's own, and the agent goes on after both.
 """
 
 from __future__ import annotations
@@ -15,47 +15,64 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam2rl_tracker.agents.action import CAPACITY
+from sam2rl_tracker.agents.action import CAPACITY, DISCARD, OLDEST
 from sam2rl_tracker.agents.agent import Agent
 from sam2rl_tracker.agents.store import agents_folder, find_agent
-from sam2rl_tracker.control.decide import Control, decide
+from sam2rl_tracker.control.decide import Control, Decision, decide
 from sam2rl_tracker.control.network import ControlNetwork
-from sam2rl_tracker.control.observation import Observation
-from sam2rl_tracker.engine import Model, one_thread
+from sam2rl_tracker.control.observation import View
+from sam2rl_tracker.control.state import State
+from sam2rl_tracker.engine import Engine, Model, one_thread
 from sam2rl_tracker.errors import NoAgent
 from sam2rl_tracker.evaluation.clips import Clip
-from sam2rl_tracker.learning.forks import Forks
+from sam2rl_tracker.learning.forks import Forks, compare
 from sam2rl_tracker.learning.gather import Part, encode_each, network_of
 from sam2rl_tracker.learning.rollouts import Rollouts
 from sam2rl_tracker.learning.samples import write_rows
 from sam2rl_tracker.learning.sources import Source
 from sam2rl_tracker.training.search import beam
-from sam2rl_tracker.training.simulator import Simulator, State
+from sam2rl_tracker.training.simulator import Simulator
 
 WIDTH = 4
-"""Of the beams."""
+"""Of the beams: more videos teach more than wider beams do."""
+
+APART = 3
+"""Frames from one lesson to the next."""
 
 
 @one_thread()
 def teach_part(part: Part) -> Path:
-    """Track videos by the agent and then by their teachers, and write what these did and what else would have come."""
+    """Track videos by the agent and then by their teachers, and write what the actions of both gave."""
     if part.out.exists():
         return part.out
     engine, clips, settings = part.engine(), part.clips(), part.settings
     network = network_of(part.agent, engine.model)
     assert network is not None
-    pupils = [Pupil(Simulator(engine, clip, rows=8), published_agent(part.sources, clip, engine.model)) for clip in clips]
     rollouts = Rollouts(engine, encode_each(engine, clips))
-    latest = max(rollouts.frames // 2, 1)
-    led = int(torch.randint(latest, (1,), generator=part.chance()))
-    write_rows(gather_lessons(rollouts, network, pupils, led, settings.horizon), part.out)
+    frames = int(torch.randint(max(rollouts.frames // 2, 1), (1,), generator=part.chance()))
+    led = lead(rollouts, network, frames)
+    teachers = [
+        published_agent(part.sources, clip, engine.model) or search(engine, clip, actions)
+        for clip, actions in zip(clips, led, strict=True)
+    ]
+    write_rows(gather_lessons(rollouts, network, teachers, settings.horizon, Control(settings.control)), part.out)
     return part.out
 
 
-def published_agent(sources: Sequence[Source], clip: Clip, model: Model) -> Agent | None:
-    """The agent of a clip's object in one of the workspaces, if its decisions mean the same in `Rollouts`.
+def lead(rollouts: Rollouts, network: ControlNetwork, frames: int) -> list[list[int]]:
+    """Track so many frames by an agent's memory, with SAM 2's output as teachers know it; each row's actions."""
+    actions: list[list[int]] = [[] for _ in rollouts.videos]
+    for _ in range(frames):
+        step = rollouts.step(lambda seen, state: decide(network(seen.observation), seen, Control.MEMORY))
+        for row, action in zip(actions, step.decision.action.tolist(), strict=True):
+            row.append(action)
+    return actions
 
-    Those that also decide the output, or attend to other pointers than those of stored frames, do not count.
+
+def published_agent(sources: Sequence[Source], clip: Clip, model: Model) -> Agent | None:
+    """The agent of a clip's object in one of the workspaces, if its actions mean the same in `Rollouts`.
+
+    One that also decides the output, or attends to other pointers than those of the stored frames, does not count.
 
     Raises:
         Sam2rlError: The object's agent is damaged.
@@ -74,96 +91,56 @@ def published_agent(sources: Sequence[Source], clip: Clip, model: Model) -> Agen
     return None
 
 
-class Pupil:
-    """A video in the simulator: where the agent led, and where its teacher takes it from there.
+def search(engine: Engine, clip: Clip, led: Sequence[int]) -> Agent:
+    """A teacher for want of a published one: the best that a beam finds on the truth, after the agent's first actions.
 
     Args:
-        simulator: Of the video.
-        agent: Its teacher; None = a beam that begins where the teacher takes over.
+        led: The agent's actions after the first frames.
     """
-
-    def __init__(self, simulator: Simulator, agent: Agent | None):
-        self._simulator, self._agent = simulator, agent
-        self._states = [simulator.start()]
-        self._plan: dict[int, int] = {}  # of a beam: {frame: action after it}
-
-    def lead(self, action: int) -> int:
-        """Take the agent's action; the one that stands for it."""
-        return self._go(self._states[-1], action)
-
-    def teach(self) -> int:
-        """Take the teacher's action; the one that stands for it."""
-        state = self._states[-1]
-        if self._agent is None and not self._plan:
-            actions = beam(self._simulator, WIDTH, start=state).actions
-            self._plan = dict(enumerate(actions, start=self._simulator.frame(state)))
-        return self._go(state, self._advice(state))
-
-    def compare(self, own: Sequence[int], horizon: int) -> np.ndarray:
-        """What followed the teacher's actions, and what the agent's last ones would have led to: [len(own), 2].
-
-        Each is the sum of the rewards of the next frames, at most `horizon` of them. After the agent's action, the
-        teacher goes on.
-
-        Args:
-            own: The agent's actions in the last states but the final one.
-        """
-        way = self._states[-len(own) - 1 :]
-        returns = np.zeros((len(own), 2))
-        apart: dict[int, State] = {}  # {number of the action: where the other way has come to}
-        for number, (state, after) in enumerate(zip(way[:-1], way[1:], strict=True)):
-            actions = [self._advice(other) for other in apart.values()]
-            apart[number] = state
-            ended = self._simulator.step(list(apart.values()), [*actions, own[number]])
-            apart = dict(zip(apart, ended, strict=True))
-            for before, other in apart.items():
-                returns[before] += self._simulator.reward(after), self._simulator.reward(other)
-            apart.pop(number - horizon + 1, None)
-        return returns
-
-    def _advice(self, state: State) -> int:
-        t = self._simulator.frame(state)
-        return self._plan[t] if self._agent is None else self._agent.action(t, self._simulator.bank(state))
-
-    def _go(self, state: State, action: int) -> int:
-        distinct = self._simulator.distinct(state, action)
-        self._states += self._simulator.step([state], [distinct])
-        return distinct
+    simulator = Simulator(engine, clip, rows=8)
+    found = beam(simulator, WIDTH, start=simulator.rollout(led)[-1])
+    return Agent("", len(clip), CAPACITY, {"actions": np.array([*led, *found.actions])})
 
 
 def gather_lessons(
-    rollouts: Rollouts, network: ControlNetwork, pupils: Sequence[Pupil], led: int, horizon: int
+    rollouts: Rollouts,
+    network: ControlNetwork,
+    teachers: Sequence[Agent],
+    horizon: int,
+    control: Control = Control.BOTH,
 ) -> Forks:
-    """Track by an agent and then by teachers, with SAM 2's output as these know it.
+    """Track by teachers to the end, and at some frames compare their actions with the agent's.
 
     Args:
-        rollouts: At their beginning, of the pupils' videos.
+        rollouts: Where the teachers take over.
         network: The agent's.
-        pupils: One per row.
-        led: Frames after which the agent decides; after the later ones the teachers do.
-        horizon: See `Pupil.compare`.
+        teachers: One per row; they decide the memory, with SAM 2's output and the pointers of the stored frames.
+        horizon: Frames after which returns end, or earlier at the video's end.
+        control: What the agent decides where it goes on.
 
     Returns:
-        The frames on which the teachers decided, with A = 2 actions: the teacher's and the agent's.
+        Moments with A = 2 actions: the teacher's and the agent's.
     """
-    seen, actions = [], []
+
+    def follow(seen: View, state: State) -> Decision:
+        return decide(network(seen.observation), seen, control)
+
+    parts, first = [], rollouts.t + 1
     with torch.inference_mode():
         while rollouts.t < rollouts.frames - 2:  # what is decided on the last frame changes nothing
-            view = rollouts.predict()
-            decision = decide(network(view.observation), view, Control.MEMORY)
-            own = decision.action
-            if rollouts.t <= led:
-                taken = [pupil.lead(action) for pupil, action in zip(pupils, own.tolist(), strict=True)]
-            else:
-                taken = [pupil.teach() for pupil in pupils]
-                seen.append(view.observation)
-                actions.append(torch.stack([own.new_tensor(taken), own], dim=1))
-            rollouts.decide(replace(decision, action=own.new_tensor(taken)))
-    tried = torch.stack(actions)  # [frames, rows, 2]
-    returns = [pupil.compare(tried[:, row, 1].tolist(), horizon) for row, pupil in enumerate(pupils)]
-    found = torch.from_numpy(np.stack(returns, axis=1)).to(tried.device, torch.float32)  # as `tried`
-    return Forks(**_halved(Observation.join(seen)), actions=tried.flatten(0, 1), returns=found.flatten(0, 1))
+            seen = rollouts.predict()
+            judged, taught = network(seen.observation), _taught(teachers, rollouts)
+            if (rollouts.t - first) % APART == 0:
+                own = decide(judged, seen, control)
+                parts.append(compare(rollouts, own, torch.stack([taught, own.action], dim=1), follow, horizon))
+            rollouts.decide(replace(decide(judged, seen, Control.MEMORY), action=taught))
+    return Forks.join(parts)
 
 
-def _halved(seen: Observation) -> dict[str, Tensor]:
-    return {name: value if name == "held" else value.half() for name, value in vars(seen).items()}
+def _taught(teachers: Sequence[Agent], rollouts: Rollouts) -> Tensor:
+    """The teachers' actions, int64 [rows]. While a bank is not full, `OLDEST` stands for all that insert."""
+    actions = []
+    for teacher, bank in zip(teachers, rollouts.banks, strict=True):
+        action = teacher.action(rollouts.t, [record.frame for record in bank])
+        actions.append(action if len(bank) == CAPACITY or action == DISCARD else OLDEST)
+    return torch.tensor(actions, device=rollouts.state.t.device)

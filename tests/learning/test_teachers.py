@@ -28,7 +28,7 @@ from sam2rl_tracker.learning.rollouts import Rollouts
 from sam2rl_tracker.learning.samples import Samples, samples_of
 from sam2rl_tracker.learning.settings import LearnSettings, parse_learn_settings
 from sam2rl_tracker.learning.sources import Source
-from sam2rl_tracker.learning.teachers import Pupil, gather_lessons, published_agent, teach_part
+from sam2rl_tracker.learning.teachers import gather_lessons, lead, published_agent, search, teach_part
 from sam2rl_tracker.learning.videos import encode
 from sam2rl_tracker.synthetic import generate_scene
 from sam2rl_tracker.training.search import beam
@@ -71,29 +71,47 @@ def test_a_beam_goes_on_from_any_state(engine, clip) -> None:
     assert found.quality == pytest.approx(best)
 
 
-def test_what_a_deviation_costs(engine, clip) -> None:
-    """The rewards of the next frames along the teacher's way, and along the way with one action of the agent's."""
-    plan, own, horizon = [1, 0, 1, 0, 1], [0, 0, 0, 1, 0], 2
-    simulator = Simulator(engine, clip, rows=4)
-    pupil = Pupil(simulator, listed(*plan))
-    assert [pupil.teach() for _ in plan] == plan
-    returns = pupil.compare(own, horizon)
-    for i in range(len(plan)):
-        for column, action in enumerate((plan[i], own[i])):
-            states = simulator.rollout([*plan[:i], action, *plan[i + 1 :]])
-            assert returns[i, column] == pytest.approx(simulator.quality(states[i + 1 : i + 1 + horizon]))
-    assert (returns[[0, 2]] != returns[[0, 2], ::-1]).all()  # they differ where the actions do
-
-
 def test_the_agent_leads_and_the_teacher_takes_over(engine, clip) -> None:
     network = load_control_agent(packaged_agent(engine.model)).on(engine.model)
-    teacher, never = listed(0, 0, 0, 0, 1), listed(*[DISCARD] * 5)
-    pupils = [Pupil(Simulator(engine, clip, rows=4), one) for one in (teacher, never)]
     rollouts = Rollouts(engine, encode(engine, [clip]) * 2)
-    lessons = gather_lessons(rollouts, network, pupils, led=3, horizon=3)
-    assert lessons.actions[:, 0].view(2, 2).tolist() == [[0, 0], [1, 0]]  # after frames 4 and 5
-    assert lessons.held[:2].sum(dim=1).min() > 1  # what the agent had stored before
-    assert len(rollouts.banks[0]) == len(rollouts.banks[1]) + 1
+    led = lead(rollouts, network, 3)
+    assert any(led[0])
+    stored = len(rollouts.banks[0])
+    teachers = [listed(*led[0], DISCARD, 4), listed(*led[0], DISCARD, DISCARD)]
+    lessons = gather_lessons(rollouts, network, teachers, horizon=3)
+    assert lessons.actions.tolist() == [[DISCARD, int(network(lessons.seen).memory[0].argmax())]] * 2  # after frame 4
+    assert (lessons.held.sum(dim=1) == 1 + stored).all()
+    assert [len(bank) for bank in rollouts.banks] == [stored + 1, stored]  # after frame 5
+
+
+def test_actions_are_compared_where_the_agent_goes_on(engine, clip) -> None:
+    """The mean rewards of the next frames, where the teacher's action, or the agent's, comes before the agent's own."""
+    network = load_control_agent(packaged_agent(engine.model)).on(engine.model)
+    rollouts = Rollouts(engine, encode(engine, [clip]))
+    lessons = gather_lessons(rollouts, network, [listed(DISCARD, OLDEST, DISCARD, OLDEST, OLDEST)], horizon=2)
+    assert lessons.actions.shape == (2, 2)  # after frames 1 and 4
+    again = Rollouts(engine, encode(engine, [clip]))
+    for action in lessons.actions[0].tolist():
+
+        def follow(seen, state, action=action):
+            decision = decide(network(seen.observation), seen)
+            return replace(decision, action=torch.tensor([action])) if int(state.t) == 1 else decision
+
+        again = Rollouts(engine, encode(engine, [clip]))
+        rewards = [again.step(follow).reward for _ in range(3)][1:]
+        place = lessons.actions[0].tolist().index(action)
+        assert float(lessons.returns[0, place]) == pytest.approx(float(torch.cat(rewards).mean()), abs=1e-4)
+
+
+def test_a_beam_teaches_from_where_the_agent_came_to(engine, clip) -> None:
+    teacher = search(engine, clip, [DISCARD, OLDEST])
+    actions = teacher.tensors["actions"].tolist()
+    assert len(actions) == FRAMES - 2
+    assert actions[:2] == [DISCARD, OLDEST]
+    simulator = Simulator(engine, clip, rows=8)
+    quality = simulator.quality(simulator.rollout(actions))
+    assert quality > simulator.quality(simulator.rollout([DISCARD, OLDEST, DISCARD, DISCARD, DISCARD]))
+    assert quality > simulator.quality(simulator.rollout([DISCARD, OLDEST, OLDEST, OLDEST, OLDEST]))
 
 
 def test_a_workspaces_published_agent_teaches(engine, source, tmp_path, monkeypatch) -> None:
