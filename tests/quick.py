@@ -16,7 +16,7 @@ from sam2rl_tracker.vot.sequences import AnnotatedFrame
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 FRAMES = 10
-QUICK = Settings(iterations=4, samples=64, hidden=16, batch_size=32, imitation=0, beam=1)
+QUICK = Settings(iterations=4, samples=64, hidden=16, batch_size=32, imitation=0, beam=1, local=0)
 
 
 def simulator(model: Model, clip: Clip) -> Simulator:

@@ -51,6 +51,19 @@ def unseen_calibration() -> list[str]:
     )
 
 
+def ablation() -> list[str]:
+    """The learned agent's control in parts, and refits without each kind of observation."""
+    document = read("learn-ablation")
+    heads = [f"{document['videos']['unseen']} unseen videos", "Difference"]
+    heads += [f"{document['videos']['validated']} of the validation", "Difference"]
+    rows = []
+    for row in document["rows"]:
+        name = f"`{row['name']}`" if "=" in row["name"] else row["name"]
+        cells = [percent(row["quality"]), _paired(row, "difference")]
+        rows.append([name, *cells, percent(row["validated"]), _paired(row, "validated_difference")])
+    return table(["", *heads], rows)
+
+
 def _gain_of_learned() -> str:
     (own,) = (row for row in read("unseen")["rows"] if row["group"] == "default")
     rows = {row["policy"]: row for row in own["policies"]}
@@ -73,4 +86,5 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "unseen": unseen,
     "unseen-others": unseen_others,
     "unseen-calibration": unseen_calibration,
+    "learn-ablation": ablation,
 }

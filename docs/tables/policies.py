@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sam2rl_tracker.policies import Basis
 from sam2rl_tracker.policies.registry import BUILTIN
 from sam2rl_tracker.policies.rules import Rule, find_rule
 from tables.cells import ABSENT, between, fraction, table
-from tables.files import read
+from tables.files import DOCS, read
 
 
 def rules() -> list[str]:
@@ -17,7 +16,7 @@ def rules() -> list[str]:
     costs = {row["rule"]: row for row in read("rule-cost")["rows"]}
     lines = []
     for rule in _built_in():
-        if rule.about is None or rule.about.basis is Basis.OWN:
+        if rule.about is None or not _has_page(rule):
             continue
         aliases = "".join(f" (`{alias}`)" for alias in rule.aliases)
         cost = costs.get(rule.name, {})
@@ -28,10 +27,10 @@ def rules() -> list[str]:
 
 
 def baselines() -> list[str]:
-    """The shipped rules that nobody published."""
+    """The shipped rules that have no page."""
     lines = []
     for rule in _built_in():
-        if rule.about is not None and rule.about.basis is Basis.OWN:
+        if not _has_page(rule):
             parameters = " ".join(f"`{one.name}` = {one.default}. {one.meaning}" for one in rule.parameters)
             lines.append([f"`{rule.name}`", rule.summary, parameters])
     return table(["Name", "Rule", "Parameter"], lines)
@@ -39,6 +38,10 @@ def baselines() -> list[str]:
 
 def _built_in() -> list[Rule]:
     return [find_rule(name) for name in BUILTIN]
+
+
+def _has_page(rule: Rule) -> bool:
+    return (DOCS / "policies" / f"{rule.name}.md").is_file()
 
 
 def mosam_parts() -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from sam2rl_tracker.cli.options import (
     Compile,
@@ -20,6 +22,9 @@ from sam2rl_tracker.cli.options import (
     print_json,
     say,
 )
+
+if TYPE_CHECKING:
+    from sam2rl_tracker.learning.ablation import Compared
 
 _SOURCES = "Workspaces with ground truth, or generated[:PRESET] for scenes without end."
 
@@ -37,6 +42,12 @@ def learn(
     ] = None,
     jobs: Jobs = None,
     per_device: PerDevice = None,
+    ablate: Annotated[
+        bool,
+        typer.Option(
+            "--ablate", help="Also tell what each part of the control and of the observation gives. It chooses nothing."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Learn an agent that controls tracking on any video, for --policy learned:agent=FILE. Resumes by itself."""
@@ -56,11 +67,24 @@ def learn(
             else:
                 say(text)
 
-        result = learn_agent(train, validate, out, model, first, chosen, executor, tell, arithmetic)
+        result = learn_agent(train, validate, out, model, first, chosen, executor, tell, arithmetic, ablate)
     for stage, quality in result.validation.items():
         say(f"{stage}: quality {quality:.4f} on the validation's videos{' <- chosen' * (stage == result.chosen)}")
     if not result.sees_absence:
         say("No frame without the object was among them: presence could not be learned, and SAM 2's is taken.")
+    if result.ablation:
+        console.print(_ablation(result.ablation))
     say(f"{result.agent}: try it with --policy learned:agent={result.agent}")
     if as_json:
         print_json(result.as_json())
+
+
+def _ablation(rows: Sequence[Compared]) -> Table:
+    table = Table("", "Quality", "Difference", "95 % interval", title="What each part gives; nothing is chosen by it")
+    for row in rows:
+        cells = ["-", "-"]
+        if not row.is_baseline:
+            interval = "too few videos" if row.interval is None else "{:+.3f} to {:+.3f}".format(*row.interval)
+            cells = [f"{row.difference:+.3f}", interval]
+        table.add_row(row.variant.name, f"{row.quality:.3f}", *cells)
+    return table

@@ -9,17 +9,20 @@ from typing import Annotated
 import typer
 
 from sam2rl_tracker import __version__
+from sam2rl_tracker.cli.agent import agent_app
+from sam2rl_tracker.cli.bench import bench_app
 from sam2rl_tracker.cli.cluster import jobs
 from sam2rl_tracker.cli.evaluate import evaluate
-from sam2rl_tracker.cli.experiments import bench_app, benchmark, demo
+from sam2rl_tracker.cli.experiments import benchmark, demo
 from sam2rl_tracker.cli.export import export_app
 from sam2rl_tracker.cli.learning import learn
 from sam2rl_tracker.cli.model import model_app
 from sam2rl_tracker.cli.options import say
 from sam2rl_tracker.cli.policies import policies
 from sam2rl_tracker.cli.report import compare, report
+from sam2rl_tracker.cli.search import search
 from sam2rl_tracker.cli.track import track
-from sam2rl_tracker.cli.training import agent_app, search, train
+from sam2rl_tracker.cli.training import train
 from sam2rl_tracker.cli.workspace import workspace_app
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.runs.startup import end_quickly

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from sam2rl_tracker.control.looks import look_size
+from sam2rl_tracker.control.looks import LookParts, look_parts
 from sam2rl_tracker.control.network import ControlNetwork
 from sam2rl_tracker.control.observation import VERSION
 from sam2rl_tracker.engine import Model
@@ -54,12 +54,12 @@ class ControlAgent:
         return network.to(model.device).eval()
 
 
-def look_size_of(model: Model) -> int:
-    """L of a model's looks: see `looks.look_size`."""
+def look_parts_of(model: Model) -> LookParts:
+    """The parts of a model's looks."""
     network = model.network
     width = network.hidden_dim
     finer = (width // 8, width // 4) if network.use_high_res_features_in_sam else ()
-    return look_size(width, finer)
+    return look_parts(width, finer)
 
 
 def save_control_agent(agent: ControlAgent, path: StrPath) -> None:
@@ -95,7 +95,9 @@ def load_control_agent(path: StrPath) -> ControlAgent:
         network = ControlNetwork(int(about["look"]), int(about["width"]))
         if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
             raise Sam2rlError(f"{path} is damaged: not all of its weights are finite numbers; learn it again.")
-        network.load_state_dict(tensors)
+        # Earlier files have no scale of pairs: it changes nothing unless pairs are left out.
+        scale = {name: value for name, value in network.state_dict().items() if name.startswith("scale_pair.")}
+        network.load_state_dict({**scale, **tensors})
         return ControlAgent(network.eval(), str(about["model_hash"]), dict(about["record"]))
     except FileNotFoundError as error:
         raise Sam2rlError(f"{path} does not exist: give an agent that `sam2rl learn` made.") from error

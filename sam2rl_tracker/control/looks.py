@@ -19,7 +19,7 @@ class Looks(Rows):
     """What masks show. `...` is [rows] or [rows, K].
 
     Attributes:
-        vector: [..., L] all there is to compare, level by level: see `parts`.
+        vector: [..., L] all there is to compare, level by level: see `LookParts`.
         inside: [..., A] the image's features inside, less their mean over the image.
         outside: [..., A] the same in a ring around it.
         pointer: [..., C] what the decoder says it is.
@@ -31,10 +31,31 @@ class Looks(Rows):
     pointer: Tensor
 
 
-def look_size(channels: int, high_res: tuple[int, ...]) -> int:
-    """L, the length of `Looks.vector`, of a model of width C whose finer levels have so many channels."""
+@dataclass(frozen=True)
+class LookParts:
+    """Where the parts of `Looks.vector` stand.
+
+    Attributes:
+        image: Features of the image, of all levels, and texture.
+        pointer: What the decoder says the mask is.
+        attended: The image's features after memory attention.
+    """
+
+    image: slice
+    pointer: slice
+    attended: slice
+
+    @property
+    def size(self) -> int:
+        """L, the length of the vector."""
+        return int(self.attended.stop)
+
+
+def look_parts(channels: int, high_res: tuple[int, ...]) -> LookParts:
+    """The parts of a look of a model of width C whose finer levels have so many channels."""
     levels = [*high_res, channels]
-    return sum(levels) + levels[0] + 2 * channels
+    image = sum(levels) + levels[0]
+    return LookParts(slice(0, image), slice(image, image + channels), slice(image + channels, image + 2 * channels))
 
 
 def look_at(features: Features, logits: Tensor, pointers: Tensor, maps: Tensor) -> Looks:

@@ -4,6 +4,7 @@ remember. The order of candidates does not matter, nor that of memories beyond w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from sam2rl_tracker.agents.action import CAPACITY
 from sam2rl_tracker.control.observation import CANDIDATE, FRAME, MEMORY, PAIR, Observation
 from sam2rl_tracker.engine.types import Rows
 
+_HIDDEN = 1e30  # a spread beside which nothing can be seen; a file holds no infinite ones
 _SCORE = FRAME.index("object_score")
 
 
@@ -48,6 +50,10 @@ class Scale(nn.Module):
         self.mean.copy_(values.mean(dim=0))
         self.spread.copy_(values.std(dim=0).clamp(min=1e-3))
 
+    def hide(self, places: Sequence[int] | slice) -> None:
+        """Make some of what is seen look the same, whatever it is."""
+        self.spread[places] = _HIDDEN
+
     def forward(self, values: Tensor) -> Tensor:
         return ((values - self.mean) / self.spread).clamp(-8, 8)
 
@@ -70,6 +76,7 @@ class ControlNetwork(nn.Module):
         half = width // 2
         self.scale_candidate, self.scale_look = Scale(len(CANDIDATE)), Scale(look)
         self.scale_frame, self.scale_memory = Scale(len(FRAME)), Scale(len(MEMORY))
+        self.scale_pair = Scale(len(PAIR))  # leaves cosines as they are
         self.embed = nn.Linear(look, narrow)
         self.compare = nn.Sequential(nn.Linear(7 * narrow, width), nn.Dropout(dropout))
         self.memory = nn.Sequential(nn.Linear(len(MEMORY) + len(PAIR), half), nn.GELU(), nn.Linear(half, half))
@@ -128,7 +135,7 @@ class ControlNetwork(nn.Module):
 
     def _memories(self, seen: Observation) -> Tensor:
         facts = self.scale_memory(seen.memories)[:, None].expand(-1, seen.pairs.shape[1], -1, -1)
-        return self.memory(torch.cat([facts, seen.pairs], dim=-1))
+        return self.memory(torch.cat([facts, self.scale_pair(seen.pairs)], dim=-1))
 
 
 def _layers(given: int, width: int, dropout: float) -> nn.Sequential:

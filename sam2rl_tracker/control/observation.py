@@ -20,17 +20,36 @@ VERSION = 1
 
 _TINY = 1e-5
 
-GROUPS: dict[str, tuple[str, ...]] = {
-    "network": ("iou", "iou_lead", "peak", "certainty"),
-    "area": ("area", "area_to_first", "area_to_last", "area_to_mean"),
-    "motion": ("dx", "dy", "off_course", "moved", "width", "height", "edge"),
-    "overlap": ("last_overlap", "most_overlap", "least_overlap"),
-    "features": ("first_inside", "last_inside", "mean_inside", "bank_inside", "bank_inside_mean", "contrast"),
-    "pointers": ("first_pointer", "last_pointer", "bank_pointer", "bank_pointer_mean"),
-}
-"""What is seen of a candidate, by kind. The looks themselves belong to `features`."""
-
-CANDIDATE = tuple(name for names in GROUPS.values() for name in names)
+CANDIDATE = (
+    "iou",
+    "iou_lead",
+    "peak",
+    "certainty",
+    "area",
+    "area_to_first",
+    "area_to_last",
+    "area_to_mean",
+    "dx",
+    "dy",
+    "off_course",
+    "moved",
+    "width",
+    "height",
+    "edge",
+    "last_overlap",
+    "most_overlap",
+    "least_overlap",
+    "first_inside",
+    "last_inside",
+    "mean_inside",
+    "bank_inside",
+    "bank_inside_mean",
+    "contrast",
+    "first_pointer",
+    "last_pointer",
+    "bank_pointer",
+    "bank_pointer_mean",
+)
 FRAME = (
     "object_score",
     "time",
@@ -58,6 +77,65 @@ MEMORY = (
     "likeness",
 )
 PAIR = ("inside", "pointer")
+LOOK = ("image", "pointer", "attended")
+"""The parts of a look: see `looks.LookParts`."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One kind of information: all that carries it, so that it can be left out.
+
+    Attributes:
+        candidates: Names of `CANDIDATE`.
+        looks: Names of `LOOK`: of what the candidates show, and of what the past shows.
+        frame: Names of `FRAME`.
+        memories: Names of `MEMORY`.
+        pairs: Names of `PAIR`.
+    """
+
+    candidates: tuple[str, ...] = ()
+    looks: tuple[str, ...] = ()
+    frame: tuple[str, ...] = ()
+    memories: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Of all its parts, such as `memories.age`."""
+        return [f"{part}.{name}" for part, names in vars(self).items() for name in names]
+
+
+GROUPS = {
+    "network": Group(
+        candidates=("iou", "iou_lead", "peak", "certainty"), frame=("object_score",), memories=("iou", "score")
+    ),
+    "area": Group(
+        candidates=("area", "area_to_first", "area_to_last", "area_to_mean", "width", "height"),
+        frame=("first_area", "last_area"),
+        memories=("area",),
+    ),
+    "motion": Group(candidates=("dx", "dy", "off_course", "moved", "width", "height", "edge"), frame=("speed",)),
+    "overlap": Group(candidates=("last_overlap", "most_overlap", "least_overlap")),
+    "features": Group(
+        candidates=("first_inside", "last_inside", "mean_inside", "bank_inside", "bank_inside_mean", "contrast"),
+        looks=("image", "attended"),
+        memories=("likeness",),
+        pairs=("inside",),
+    ),
+    "pointers": Group(
+        candidates=("first_pointer", "last_pointer", "bank_pointer", "bank_pointer_mean"),
+        looks=("pointer",),
+        pairs=("pointer",),
+    ),
+    "looks": Group(looks=LOOK),
+    "age": Group(frame=("time", "since_stored", "stored", "frames"), memories=("prompted", "age", "rank")),
+    "judged": Group(
+        frame=("hidden", "presence", "quality", "presence_mean", "quality_mean"), memories=("presence", "quality")
+    ),
+}
+"""What is seen, by kind. Some share a part: a box's size is of its area and of its motion, and `looks` are the raw
+features and pointers, without their cosines. `Observation.held` is in none: it says which actions there are.
+"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ TITLES = {
 BASELINES = {"never": "never", "stride": "stride", "random rule": "random"}
 """{name: policy}: rules that know nothing of the video, and that the paper does not compare with."""
 
-SEARCHES = ("random", "greedy", "beam")
+SEARCHES = ("random", "greedy", "beam", "local")
 """Searches for good decisions on the ground truth, without learning."""
 
 BEST = "best found"

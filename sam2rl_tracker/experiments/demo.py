@@ -20,7 +20,7 @@ from sam2rl_tracker.report.page import write_page
 from sam2rl_tracker.report.table import render
 from sam2rl_tracker.report.words import labelled
 from sam2rl_tracker.runs.devices import local_executor
-from sam2rl_tracker.runs.variables import AGENTS_VARIABLE, MODEL_VARIABLE, THREADS_VARIABLE
+from sam2rl_tracker.runs.variables import tracker_environment
 from sam2rl_tracker.tracking.tracker import Tracker
 from sam2rl_tracker.training.settings import PRESETS, Settings
 from sam2rl_tracker.training.task import Task
@@ -112,9 +112,8 @@ def _train(tasks: Sequence[Task], say: Callable[[str], None]) -> None:
 def _evaluate(out: Path, trackers: Sequence[str]) -> list[Failure]:
     """As many trackers side by side as there are cores: most of their time goes into starting, which one core does."""
     jobs = _jobs(len(trackers))
-    environment = {MODEL_VARIABLE: "nano", AGENTS_VARIABLE: str(agents_folder(out.resolve()))}
-    if jobs > 1:
-        environment[THREADS_VARIABLE] = str(max((os.cpu_count() or 1) // jobs, 1))
+    threads = max((os.cpu_count() or 1) // jobs, 1) if jobs > 1 else None
+    environment = tracker_environment("nano", agents=str(agents_folder(out.resolve())), threads=threads)
     return evaluate(out, trackers, environment, jobs)
 
 

@@ -6,7 +6,7 @@ Each part is saved when it is done, and a folder that has some goes on with the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from sam2rl_tracker.engine import Arithmetic, Model
 from sam2rl_tracker.engine.devices import resolve_device
 from sam2rl_tracker.errors import Sam2rlError, first_line
 from sam2rl_tracker.experiments.prediction_speed import bench_predict
-from sam2rl_tracker.experiments.simulation_speed import bench_simulate
+from sam2rl_tracker.experiments.simulation_speed import ITERATIONS, bench_simulate
 from sam2rl_tracker.experiments.timing import ARITHMETICS, measured_model
 from sam2rl_tracker.experiments.tracking_speed import Case, bench_track
 from sam2rl_tracker.experiments.variant_speed import bench_variants
@@ -79,7 +79,7 @@ class Simulated(NamedTuple):
 
     frames: int = 80
     rows: int = 32
-    iterations: int = Settings.iterations
+    iterations: int = ITERATIONS
     samples: int = Settings.samples
 
 
@@ -146,7 +146,6 @@ def bench_all(
     model: str = "nano",
     device: str | None = None,
     quick: bool = False,
-    arithmetics: Sequence[Arithmetic] = ARITHMETICS,
     on_part: Callable[[int, int, str], None] = lambda done, total, text: None,
 ) -> Everything:
     """Measure predictions, tracking and simulation in every arithmetic; on a GPU also with Hiera-L's real sizes.
@@ -156,7 +155,6 @@ def bench_all(
         model: As `load_model` takes it.
         device: Where all runs; None = the best there is.
         quick: Whether to do the least of everything: to see that it works. The numbers are rough.
-        arithmetics: That are compared.
         on_part: Is called with the parts that are done, their number, and what is being done.
 
     Raises:
@@ -164,7 +162,7 @@ def bench_all(
     """
     target = resolve_device(device)
     settings = _settings(measured_model(model, device), quick)
-    parts = plan_parts(target, model, quick, arithmetics)
+    parts = plan_parts(target, model, quick)
     done: dict[str, Any] = {}
     failed: dict[str, str] = {}
     with locked(folder, "bench all"):
@@ -186,14 +184,12 @@ def bench_all(
     return result
 
 
-def plan_parts(
-    device: torch.device, model: str = "nano", quick: bool = False, arithmetics: Sequence[Arithmetic] = ARITHMETICS
-) -> list[Part]:
+def plan_parts(device: torch.device, model: str = "nano", quick: bool = False) -> list[Part]:
     """What is measured on a device, the short parts first."""
     extent, place = QUICK if quick else FULL, str(device)
     subjects = [Subject(model), *(REAL_SIZES if device.type == "cuda" else ())]
-    if quick:
-        arithmetics = [one for one in arithmetics if not one.compile]  # stock SAM 2's compilation takes minutes
+    # Stock SAM 2's compilation takes minutes.
+    arithmetics = [one for one in ARITHMETICS if not (quick and one.compile)]
     parts = []
     for subject in subjects:
         random, size = subject.input_size is not None, subject.input_size

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sam2rl_tracker.agents.action import CAPACITY
-from sam2rl_tracker.control.agent import look_size_of
+from sam2rl_tracker.control.agent import look_parts_of
 from sam2rl_tracker.control.decide import Decision, worth_showing
 from sam2rl_tracker.control.network import ControlNetwork
 from sam2rl_tracker.control.observation import CANDIDATE, FRAME, MEMORY, PAIR, Observation, View
@@ -33,7 +33,7 @@ CANDIDATES = 3
 
 def observation_space(model: Model) -> spaces.Dict:
     """Of a model: see `Observation`; `held` is 0 or 1."""
-    look, memories = look_size_of(model), 1 + CAPACITY
+    look, memories = look_parts_of(model).size, 1 + CAPACITY
     shapes = {
         "candidates": (CANDIDATES, len(CANDIDATE)),
         "looks": (CANDIDATES, look),

@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sam2rl_tracker.control.looks import LookParts
 from sam2rl_tracker.control.network import ControlNetwork, Judgement
-from sam2rl_tracker.control.observation import CANDIDATE, FRAME, GROUPS
+from sam2rl_tracker.control.observation import CANDIDATE, FRAME, GROUPS, MEMORY, PAIR
 from sam2rl_tracker.learning.samples import Samples
 from sam2rl_tracker.learning.settings import LearnSettings
 
 _SHARP = 16.0  # of the choice among candidates, in the loss of what a choice costs
 _WARM_UP = 200  # steps
-_BLIND = 1e30  # a spread beside which nothing can be seen
 _SCALED_BY = 20_000  # frames
 _SINCE = FRAME.index("since_stored")
 
@@ -43,25 +43,33 @@ class Losses:
         return self.quality + self.regret + self.presence + self.memory
 
 
-def new_network(look: int, samples: Samples, settings: LearnSettings) -> ControlNetwork:
+def new_network(parts: LookParts, samples: Samples, settings: LearnSettings) -> ControlNetwork:
     """A network that scales what it sees by what was gathered."""
-    network = ControlNetwork(look, settings.width, settings.dropout)
+    network = ControlNetwork(parts.size, settings.width, settings.dropout)
     some = samples.take(torch.randperm(len(samples))[:_SCALED_BY].tolist()).seen
     network.scale_candidate.fit(some.candidates.flatten(0, 1))
     network.scale_look.fit(some.looks.flatten(0, 1))
     network.scale_frame.fit(some.frame)
     network.scale_memory.fit(some.memories[some.held])
     if settings.leave_out:
-        leave_out(network, settings.leave_out)
+        leave_out(network, settings.leave_out, parts)
     return network
 
 
-def leave_out(network: ControlNetwork, group: str) -> None:
-    """Make a network blind to a group of the observation: it sees its mean."""
-    for name in GROUPS[group]:
-        network.scale_candidate.spread[CANDIDATE.index(name)] = _BLIND
-    if group == "features":
-        network.scale_look.spread.fill_(_BLIND)
+def leave_out(network: ControlNetwork, group: str, parts: LookParts) -> None:
+    """Make a network blind to a group of the observation: it sees the same there on every frame.
+
+    Args:
+        group: A key of `GROUPS`.
+        parts: Of the looks.
+    """
+    hidden = GROUPS[group]
+    network.scale_candidate.hide([CANDIDATE.index(name) for name in hidden.candidates])
+    network.scale_frame.hide([FRAME.index(name) for name in hidden.frame])
+    network.scale_memory.hide([MEMORY.index(name) for name in hidden.memories])
+    network.scale_pair.hide([PAIR.index(name) for name in hidden.pairs])
+    for name in hidden.looks:
+        network.scale_look.hide(getattr(parts, name))
 
 
 def fit(

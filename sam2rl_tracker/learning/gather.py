@@ -150,8 +150,12 @@ def try_part(trial: Trial) -> list[float]:
     engine = part.engine()
     network = network_of(part.agent, engine.model)
     assert network is not None
-    rollouts = Rollouts(engine, encode_each(engine, part.clips()))
-    control, rewards = Control(trial.control), []
+    return qualities_under(engine, encode_each(engine, part.clips()), network, Control(trial.control))
+
+
+def qualities_under(engine: Engine, videos: Sequence[Video], network: ControlNetwork, control: Control) -> list[float]:
+    """The mean quality of each video's frames under a network."""
+    rollouts, rewards = Rollouts(engine, videos), []
     while not rollouts.done:
         rewards.append(rollouts.step(lambda seen, state: decide(network(seen.observation), seen, control)).reward)
     return [float(value) for value in torch.stack(rewards).nanmean(dim=0)]

@@ -17,12 +17,13 @@ import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from sam2rl_tracker.control.agent import ControlAgent, load_control_agent, look_size_of, save_control_agent
+from sam2rl_tracker.control.agent import ControlAgent, load_control_agent, look_parts_of, save_control_agent
 from sam2rl_tracker.control.network import ControlNetwork
 from sam2rl_tracker.control.observation import GROUPS
 from sam2rl_tracker.engine import PLAIN, Arithmetic, Model, load_model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.learning import seeds
+from sam2rl_tracker.learning.ablation import Compared, ablate
 from sam2rl_tracker.learning.environment import MemoryOfManyVideos
 from sam2rl_tracker.learning.fit import fit, losses_of, new_network
 from sam2rl_tracker.learning.forks import Forks, advantage_loss
@@ -34,7 +35,7 @@ from sam2rl_tracker.learning.sources import Source, draw, refuse_overlap, source
 from sam2rl_tracker.learning.teachers import teach_part
 from sam2rl_tracker.learning.videos import Video
 from sam2rl_tracker.runs.executors import HERE, Executor
-from sam2rl_tracker.runs.folder import SETTINGS, locked, write_json
+from sam2rl_tracker.runs.folder import keep_settings, locked, write_json
 from sam2rl_tracker.runs.provenance import AGENT_PACKAGES, python_version, versions
 
 _Task = TypeVar("_Task")
@@ -43,10 +44,10 @@ _Result = TypeVar("_Result")
 VALIDATION = 64
 """Generated videos to choose by; of a workspace, all."""
 
-_FORK_EPOCHS = 3
+_EPOCHS = {"teachers": 30, "forks": 3}  # there are fewer of teachers' actions
 _PPO_VIDEOS, _PPO_COPIES = 8, 4
 _TEACHERS_FROM = 50_000  # videos after those of the rounds: other ones than forks' and PPO's
-_NEWER = {"teachers": 0}  # settings that older learnings did not know, and what these did
+_OLDER = {"teachers": 0}  # of learnings that were begun when there was no such setting
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Learning:
         videos: That were learned from.
         samples: {stage: frames that were fitted, teachers' decisions, moments that were compared, decisions of PPO}.
         sees_absence: Whether there were frames without the object; without them presence cannot be learned.
+        ablation: What each part of the control and each kind of observation gives, if that was asked for.
     """
 
     agent: Path
@@ -68,9 +70,10 @@ class Learning:
     videos: int
     samples: dict[str, int]
     sees_absence: bool
+    ablation: tuple[Compared, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "agent": str(self.agent)}
+        return {**vars(self), "agent": str(self.agent), "ablation": [row.as_json() for row in self.ablation]}
 
 
 def learn(
@@ -83,6 +86,7 @@ def learn(
     executor: Executor = HERE,
     report: Callable[[str], None] = lambda text: None,
     arithmetic: Arithmetic = PLAIN,
+    ablation: bool = False,
 ) -> Learning:
     """Learn an agent, or go on with a learning that was interrupted.
 
@@ -96,6 +100,7 @@ def learn(
         executor: Where videos are tracked.
         report: Is called with a line of text per stage.
         arithmetic: What the network computes in, also where stages are validated.
+        ablation: Whether to tell what each part of the control and of the observation gives: see `ablation.ablate`.
 
     Raises:
         Sam2rlError: Nothing to learn from, a validation that overlaps it, or the folder is of other settings.
@@ -110,22 +115,14 @@ def learn(
     folder = out.with_name(f"{out.name}.run")
     with locked(folder, "learning"):
         about = {"train": list(train), "validate": validate, "model": loaded.hash, **asdict(arithmetic)}
-        _keep_settings(folder, {**about, **settings.as_json()})
+        different = keep_settings(folder, {**about, **settings.as_json()}, {**asdict(PLAIN), **_OLDER})
+        if different:
+            raise Sam2rlError(
+                f"{folder} was begun with {', '.join(different)}: repeat that, give another --out, or delete the "
+                "folder."
+            )
         run = _Run(loaded, model, device, tuple(sources), judges[0], folder, settings, executor, report, arithmetic)
-        return run.learn(out)
-
-
-def _keep_settings(folder: Path, settings: dict[str, Any]) -> None:
-    path = folder / SETTINGS
-    if not path.exists():
-        write_json(path, settings)
-        return
-    begun = {**asdict(PLAIN), **_NEWER, **json.loads(path.read_text())}
-    different = [f"{key}={begun.get(key)}" for key in settings if begun.get(key) != settings[key]]
-    if different:
-        raise Sam2rlError(
-            f"{folder} was begun with {', '.join(different)}: repeat that, give another --out, or delete the folder."
-        )
+        return run.learn(out, ablation)
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class _Run:
     arithmetic: Arithmetic
 
     @one_thread()
-    def learn(self, out: Path) -> Learning:
+    def learn(self, out: Path, ablation: bool) -> Learning:
         settings = self.settings
         stages: dict[str, Path] = {}
         gathered: list[Path] = []
@@ -159,12 +156,13 @@ class _Run:
             if settings.iterations and settings.control != "output":
                 stages["ppo"] = self._improve(agent)
             validation = {name: self._validate(path, board, name) for name, path in stages.items()}
-        chosen = max(validation, key=lambda name: validation[name])
+            chosen = max(validation, key=lambda name: validation[name])
+            rows = self._ablate(stages[chosen], gathered, board) if ablation else []
         best = load_control_agent(stages[chosen])
         sees_absence = bool(best.network.sees_absence)
         samples = best.record["samples"]
         videos = settings.videos * settings.rounds
-        result = Learning(out, chosen, validation, videos, samples, sees_absence)
+        result = Learning(out, chosen, validation, videos, samples, sees_absence, tuple(rows))
         record = {**best.record, "chosen": chosen, "validation": validation, "videos": videos}
         save_control_agent(replace(best, record=record), out)
         return result
@@ -206,26 +204,29 @@ class _Run:
 
     def _fit(self, number: int, gathered: Sequence[Path], board: SummaryWriter) -> Path:
         path = self.folder / f"round-{number + 1}.safetensors"
-        if path.exists():
-            return path
+        if not path.exists():
+            self._fit_to(path, number, gathered, board, f"round {number + 1}")
+        return path
+
+    def _fit_to(self, path: Path, number: int, gathered: Sequence[Path], board: SummaryWriter, name: str) -> None:
+        """Fit a new network to what the rounds up to a number gathered."""
         settings = self.settings
         torch.manual_seed(settings.seed + number)
         samples = read_rows(Samples, gathered)
-        network = new_network(look_size_of(self.loaded), samples, settings)
+        network = new_network(look_parts_of(self.loaded), samples, settings)
         absent = bool((samples.present < 0.5).any())
         network.sees_absence.fill_(absent)
         if not absent:
             self.report("no frame without the object: presence cannot be learned, and SAM 2's is taken")
 
         def tell(epoch: int, losses: dict[str, float]) -> None:
-            for name, value in losses.items():
-                board.add_scalar(f"fit {number + 1}/{name}", value, epoch)
-            said = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            self.report(f"round {number + 1}: epoch {epoch + 1} of {settings.epochs}, {said}")
+            for loss, value in losses.items():
+                board.add_scalar(f"fit {name}/{loss}", value, epoch)
+            said = ", ".join(f"{loss} {value:.4f}" for loss, value in losses.items())
+            self.report(f"{name}: epoch {epoch + 1} of {settings.epochs}, {said}")
 
         fit(network, samples, settings, tell)
-        self._save(network, path, {f"round {number + 1}": len(samples)})
-        return path
+        self._save(network, path, {name: len(samples)})
 
     def _follow(self, agent: Path, gathered: Sequence[Path], board: SummaryWriter) -> Path:
         """Teach the memory by teachers who know the videos' future."""
@@ -263,7 +264,14 @@ class _Run:
         loaded = load_control_agent(agent)
         forks = read_rows(Forks, files)
         samples = read_rows(Samples, gathered[-len(files) :])
-        teach_by_forks(loaded.network, forks, samples, settings, lambda step, loss: board.add_scalar(name, loss, step))
+        teach_by_forks(
+            loaded.network,
+            forks,
+            samples,
+            settings,
+            _EPOCHS[name],
+            lambda step, loss: board.add_scalar(name, loss, step),
+        )
         self._save(loaded.network, path, {**loaded.record["samples"], name: len(forks.returns)})
         return path
 
@@ -297,25 +305,38 @@ class _Run:
     def _validate(self, agent: Path, board: SummaryWriter, name: str) -> float:
         path = agent.with_suffix(".json")
         if not path.exists():
-            videos = len(self.judge.objects) if self.judge.preset is None else VALIDATION
-            settings = self.settings
-            trials = [
-                Trial(
-                    Part(self.model, self.device, (self.judge,), first, settings, agent, path, self.arithmetic),
-                    settings.control,
-                )
-                for first in range(0, videos, PART)
-            ]
+            trials = [Trial(part, self.settings.control) for part in self._judging(agent, path)]
             found = {}
             for trial, some in self._results(try_part, trials):
                 found[trial.part.first] = some
                 self.report(f"validating {name}, {len(found)} of {len(trials)} parts")
-            values = [value for trial in trials for value in found[trial.part.first]][:videos]
+            values = [value for trial in trials for value in found[trial.part.first]][: self._judged]
             write_json(path, {"quality": float(np.mean(values)), "videos": values})
         quality = float(json.loads(path.read_text())["quality"])
         self.report(f"{name}: quality {quality:.4f} on the validation's videos")
         board.add_scalar("validation", quality, list(self._names()).index(name))
         return quality
+
+    @property
+    def _judged(self) -> int:
+        """Videos of the validation."""
+        return len(self.judge.objects) if self.judge.preset is None else VALIDATION
+
+    def _judging(self, agent: Path | None, out: Path) -> list[Part]:
+        """The validation's videos."""
+        return [
+            Part(self.model, self.device, (self.judge,), first, self.settings, agent, out, self.arithmetic)
+            for first in range(0, self._judged, PART)
+        ]
+
+    def _ablate(self, chosen: Path, gathered: Sequence[Path], board: SummaryWriter) -> list[Compared]:
+        folder = self.folder / "ablation"
+        parts = [replace(part, out=folder / f"{part.first:06d}.json") for part in self._judging(None, folder)]
+
+        def refit(settings: LearnSettings, path: Path, name: str) -> None:
+            replace(self, settings=settings)._fit_to(path, self.settings.rounds - 1, gathered, board, name)
+
+        return ablate(chosen, parts, self._judged, refit, self.executor, self.report)
 
     def _names(self) -> Iterator[str]:
         yield from (f"round {number + 1}" for number in range(self.settings.rounds))
@@ -329,7 +350,7 @@ class _Run:
             "validate": self.judge.text,
             "settings": self.settings.as_json(),
             "samples": samples,
-            "blind_to": list(GROUPS.get(self.settings.leave_out, ())),
+            "blind_to": GROUPS[self.settings.leave_out].names if self.settings.leave_out else [],
             "versions": versions(AGENT_PACKAGES),
             "python": python_version(),
             **asdict(self.arithmetic),
@@ -342,17 +363,19 @@ def teach_by_forks(
     forks: Forks,
     samples: Samples,
     settings: LearnSettings,
+    epochs: int,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Move the memory's heads towards the actions that gave more, in place; elsewhere they stay with their teacher.
+    """Move the memory's heads towards the actions that gave more, in place; elsewhere they stay as fitted.
 
     Args:
-        samples: Frames on which the teacher's word counts.
+        samples: Frames on which the word of `fit.teach` counts.
+        epochs: How often it goes through the moments.
     """
     heads = [parameter for head in (network.replace, network.discard) for parameter in head.parameters()]
     optimiser = torch.optim.Adam(heads, lr=3e-4)
     batch, step = min(256, len(forks.returns)), 0
-    for _ in range(_FORK_EPOCHS):
+    for _ in range(epochs):
         order = torch.randperm(len(forks.returns))
         for start in range(0, len(order) - batch + 1, batch):
             some = torch.randint(len(samples), (batch,))

@@ -23,6 +23,7 @@ OnMouse = Callable[[str, int, int], None]
 """Gets "left" or "right" (a button goes down), "move", or "up" (the left one goes up), and x, y in image pixels."""
 
 _PROCESS = "sam2rl_tracker.media.window_process"
+_TITLE = "sam2rl"  # until it gets another
 _PATIENCE = 30.0  # seconds that a window has to open, and to answer
 _PACKAGE = Path(__file__).parents[2]
 
@@ -52,21 +53,18 @@ class Window(Protocol):
 class ScreenWindow:
     """A window on the screen. It can be resized; images keep their proportions.
 
-    Args:
-        name: Its first title.
-
     Raises:
         Sam2rlError: No window can be opened here. All methods raise it where the window is lost, not when a user
             closes it.
     """
 
-    def __init__(self, name: str = "sam2rl") -> None:
+    def __init__(self) -> None:
         _check_display()
         self._call: OnMouse = lambda what, x, y: None
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed in `close`
         paths = [str(_PACKAGE), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", _PROCESS, name],
+            [sys.executable, "-m", _PROCESS, _TITLE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

@@ -100,18 +100,23 @@ class Stroke:
 
     Attributes:
         color: Of the line.
-        dash: Matplotlib's name of a line style.
+        dash: Matplotlib's name of a line style, or its lengths.
     """
 
     color: str
-    dash: str
+    dash: str | tuple[float, tuple[float, ...]]
 
     def line(self, width: float = 1.8) -> dict[str, Any]:
         """Matplotlib's arguments for a line."""
         return {"color": self.color, "linewidth": width, "linestyle": self.dash}
 
 
-SEARCH_STROKES = {"random": Stroke("#56B4E9", ":"), "greedy": Stroke("#CC79A7", "-."), "beam": Stroke(GREEN, "--")}
+SEARCH_STROKES = {
+    "random": Stroke("#56B4E9", ":"),
+    "greedy": Stroke("#CC79A7", "-."),
+    "beam": Stroke(GREEN, "--"),
+    "local": Stroke("#E69F00", (0, (4, 1, 1, 1, 1, 1))),
+}
 """{search: stroke}"""
 
 

@@ -65,6 +65,31 @@ def locked(folder: Path, what: str, elsewhere: bool = False) -> Iterator[None]:
         raise Sam2rlError(f"{folder} cannot be written ({error.strerror}): what was finished is kept.") from error
 
 
+def keep_settings(folder: Path, settings: Mapping[str, Any], older: Mapping[str, Any]) -> list[str]:
+    """Write the settings of a run that begins, or compare them with those that it was begun with.
+
+    Args:
+        folder: Of the run.
+        settings: What a run's result depends on, as JSON.
+        older: Values to assume for settings that did not exist when the folder was written.
+
+    Returns:
+        What differs, such as "epochs=2" as the run was begun with; empty for a run that begins.
+
+    Raises:
+        Sam2rlError: The file is damaged.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        write_json(path, settings)
+        return []
+    try:
+        begun = {**older, **json.loads(path.read_text())}
+    except (ValueError, TypeError) as error:
+        raise Sam2rlError(f"{path} is damaged: delete {folder} to begin anew.") from error
+    return [f"{key}={begun.get(key)}" for key in sorted(settings) if begun.get(key) != settings[key]]
+
+
 @dataclass(frozen=True)
 class ProgressTable:
     """A progress table as numbers.
@@ -94,27 +119,11 @@ class RunFolder:
     # ------------------------------------------------------------------------------------------------ settings
 
     def keep_settings(self, settings: Mapping[str, Any], older: Mapping[str, Any]) -> list[str]:
-        """Write the settings of a run that begins, or compare them with those that it was begun with.
-
-        Args:
-            settings: What a run's result depends on, as JSON.
-            older: Values to assume for settings that did not exist when the folder was written.
-
-        Returns:
-            What differs, such as "epochs=2" as the run was begun with; empty for a run that begins.
-
-        Raises:
-            Sam2rlError: The file is damaged.
-        """
-        path = self.path / SETTINGS
-        if not (path.is_file() and (self.path / CHECKPOINT).is_file()):
-            write_json(path, settings)
+        """As `keep_settings`; a run without a checkpoint has not begun."""
+        if not (self.path / CHECKPOINT).is_file():
+            write_json(self.path / SETTINGS, settings)
             return []
-        try:
-            begun = {**older, **json.loads(path.read_text())}
-        except (ValueError, TypeError) as error:
-            raise Sam2rlError(f"{path} is damaged: delete {self.path} to begin anew.") from error
-        return [f"{key}={begun.get(key)}" for key in sorted(settings) if begun.get(key) != settings[key]]
+        return keep_settings(self.path, settings, older)
 
     # ---------------------------------------------------------------------------------------------- checkpoint
 

@@ -219,14 +219,6 @@ def _restore(kind: Any, value: Any) -> Any:
 # -------------------------------------------------------------------------------------------------------------- results
 
 
-def is_done(task: FileTask | TaskFile) -> bool:
-    """Whether a task's result seems to be there: by its file alone, without importing its kind."""
-    try:
-        return bool(json.loads(task.result.read_text()).get("task") == digest_of(task))
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def read_result(task: FileTask | TaskFile) -> Any | None:
     """A task's result from its file; None where there is none, or one of another task."""
     try:

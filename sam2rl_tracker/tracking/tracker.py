@@ -7,19 +7,15 @@ let each policy choose its mask and say how to remember it; encode the memories;
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from sam2rl_tracker.agents.agent import Agent
-from sam2rl_tracker.agents.store import find_agent
-from sam2rl_tracker.control.agent import ControlAgent, load_control_agent, packaged_agent
 from sam2rl_tracker.engine import (
     PLAIN,
     Arithmetic,
@@ -34,15 +30,13 @@ from sam2rl_tracker.engine import (
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.policies import Correction, Encoding, Policy, Start, make_policy
-from sam2rl_tracker.runs.variables import AGENTS_VARIABLE
 from sam2rl_tracker.tracking import checks, interactive, steps
+from sam2rl_tracker.tracking.agents import Agents
 from sam2rl_tracker.tracking.conditioning import Conditioning
 from sam2rl_tracker.tracking.hindsight import Hindsight, Revised
+from sam2rl_tracker.tracking.images import Images
 from sam2rl_tracker.tracking.stopwatch import Stopwatch
 from sam2rl_tracker.tracking.trace import TraceLine, trace_line
-
-_EXPECTED = 4  # images that are remembered; more would take memory
-_Ready = TypeVar("_Ready")
 
 
 @dataclass(eq=False)
@@ -122,8 +116,7 @@ class Tracker:
         )
         self._non_overlap = non_overlap
         self._num_frames = num_frames
-        self._agents = agents
-        self._control: ControlAgent | None = None
+        self._agents = Agents(self.model, agents, num_frames)
         self._objects: list[_Object] = []
         self._removed: set[int] = set()  # ids
         self._past = Hindsight(non_overlap) if rule.revises else None
@@ -131,8 +124,7 @@ class Tracker:
         self._image = np.zeros((0, 0, 3), dtype=np.uint8)
         self._frame = 0
         self._network = Stopwatch()
-        self._expected: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_EXPECTED)  # images, and resampled
-        self._encoded: deque[tuple[np.ndarray, Features]] = deque(maxlen=_EXPECTED)
+        self._images = Images(self._engine, self._network)
 
     @property
     def ids(self) -> list[int]:
@@ -331,28 +323,13 @@ class Tracker:
         records = self._remember(features, shown, 0)
         for number, record, mask, logits in zip(ids, records, shown.masks, shown.chosen.logits, strict=True):
             policy = self._make_policy()
-            agent = self._find_agent(policy, mask)
+            agent = self._agents.of_video(policy, self._image, mask)
             if policy.needs_features:
                 policy.look(0, features)
-            control = self._find_control(policy)
+            control = self._agents.of_any_video(policy)
             policy.begin(Start(record, self._num_frames, self._image, mask, self.model, agent, logits, control))
             objects.append(_Object(number, policy, self._frame, record, logits, Conditioning(record)))
         return objects
-
-    def _find_agent(self, policy: Policy, mask: np.ndarray) -> Agent | None:
-        """The agent of a new object, if its policy is run by one. What the policy itself names comes first."""
-        if policy.agent_source is None:
-            return None
-        agents = policy.agent_source or self._agents or os.environ.get(AGENTS_VARIABLE, "")
-        return find_agent(agents, self._image, mask, self.model, self._num_frames)
-
-    def _find_control(self, policy: Policy) -> ControlAgent | None:
-        """The agent for any video, if the policy is run by one; read once."""
-        if policy.control_source is None:
-            return None
-        if self._control is None:
-            self._control = load_control_agent(policy.control_source or packaged_agent(self.model))
-        return self._control
 
     def remove(self, id: int) -> None:
         """Stop tracking an object.
@@ -395,7 +372,7 @@ class Tracker:
         identity: nobody may change them meanwhile.
         """
         checks.check_image(image)
-        self._expected.append((image, self._engine.resample(image)))
+        self._images.expect(image)
 
     def encode_ahead(self, image: np.ndarray) -> None:
         """Encode an image that `track` is given soon, where that saves time; another thread may call this.
@@ -404,20 +381,15 @@ class Tracker:
         not depend on it. Both threads must have been started within `threads`.
         """
         if self._engine.encodes_beside and self._objects:
-            self._encoded.append((image, self._encode_now(image)))
+            self._images.encode_ahead(image)
 
     def threads(self) -> AbstractContextManager[None]:
         """Within, there are as many CPU threads for an operation as this tracker wants: one, or all."""
         return one_thread() if self._exact or self._engine.small else nullcontext()
 
     def _encode(self, image: np.ndarray) -> Features:
-        features = _made_ready(self._encoded, image) or self._encode_now(image)
-        self._features, self._image = features, image
-        return features
-
-    def _encode_now(self, image: np.ndarray) -> Features:
-        with self._network:
-            return self._engine.encode_image(image, _made_ready(self._expected, image))
+        self._features, self._image = self._images.encode(image), image
+        return self._features
 
     def _track(self, features: Features) -> np.ndarray:
         engine = self._engine
@@ -527,11 +499,6 @@ class Tracker:
         if self._features is None:
             raise Sam2rlError("Nothing is tracked yet: call initialize(image, masks) first.")
         return self._features
-
-
-def _made_ready(images: Iterable[tuple[np.ndarray, _Ready]], image: np.ndarray) -> _Ready | None:
-    """What was made of this very image ahead; None = nothing."""
-    return next((ready for one, ready in tuple(images) if one is image), None)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -2,8 +2,9 @@
 
 The preset `paper` is SAM2RL's setting (one hidden layer of 1024 units, 16k samples an iteration, 2 epochs, 150
 iterations, no discount) with what it leaves open chosen by us, relative rewards among it. The preset `default` explores
-around the best rollout known so far, which it gets from a narrow beam at first, and clones it into the policy after
-every iteration: one good decision in eighty is otherwise found again and lost again. stable-baselines3 learns.
+around the best rollout known so far, which it gets from narrow beams at first. After every iteration it improves that
+rollout by local search, and clones it into the policy: one good decision in eighty is otherwise found again and lost
+again. stable-baselines3 learns.
 
 What happens after Ctrl-C: see `training.trainer`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,12 @@ from sam2rl_tracker.runs.folder import RunFolder, locked
 from sam2rl_tracker.training.cloning import clone
 from sam2rl_tracker.training.environment import MemoryVecEnv, RelativeRewards, observe
 from sam2rl_tracker.training.progress import TrainingProgress, run_folder
-from sam2rl_tracker.training.search import first_rollout
+from sam2rl_tracker.training.search import local_search
 from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Rollout, Simulator
+from sam2rl_tracker.training.start import Start, find_start
 
-_FREE = ("iterations", "patience")  # settings that may change from one call to the next
+_FREE = ("iterations", "patience", "local")  # settings that may change from one call to the next
 
 
 @dataclass
@@ -46,11 +48,13 @@ class Trained:
         progress: Where it ended.
         tensors: Weights of the best greedy policy, as `Agent` names them.
         best_actions: Those of the best rollout.
+        tried: How many of that rollout's neighbours are known to be no better: see `Climbed`.
     """
 
     progress: TrainingProgress
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     best_actions: list[int] = field(default_factory=list)
+    tried: int = 0
 
 
 def train(
@@ -59,6 +63,7 @@ def train(
     folder: Path,
     on_iteration: Callable[[TrainingProgress], None] = lambda progress: None,
     sam2: float = float("nan"),
+    start: Start | None = None,
 ) -> Trained:
     """Train on a simulator; continue from the folder's last finished iteration if there is one.
 
@@ -66,6 +71,7 @@ def train(
         folder: Gets `checkpoint.pt`, `progress.csv`, `settings.json` and TensorBoard's events.
         on_iteration: Is called after each iteration, when that is saved.
         sam2: Quality of SAM 2's own rule, for the record of the progress.
+        start: What to explore around first; None = what beams find on the simulator.
 
     Raises:
         Sam2rlError: Another training is at work in the folder, it was begun with other settings or on another video,
@@ -88,14 +94,15 @@ def train(
         progress.iterations, progress.sam2 = settings.iterations, sam2
         with SummaryWriter(str(folder), purge_step=progress.iteration + 1) as board:
             iterations = _Iterations(env, settings, trained, run, board, on_iteration)
-            iterations.begin(model)
+            if settings.imitation and progress.iteration == 0:
+                iterations.begin(model, start or find_start([simulator], settings.beam))
             if iterations.left:
                 model.learn(iterations.left * episodes * simulator.decisions, iterations)
         return trained
 
 
 class _Iterations(BaseCallback):
-    """What goes on between PPO's iterations: behaviour cloning, evaluation, the record of progress, the checkpoint.
+    """What goes on between PPO's iterations: local search, cloning, evaluation, the record of progress, the checkpoint.
 
     An iteration is a rollout of all environments, and the learning from it. stable-baselines3 tells when a rollout
     begins; only then, or at the end of the training, has the learning from the one before ended.
@@ -123,12 +130,13 @@ class _Iterations(BaseCallback):
         stopped = 0 < self._settings.patience <= self._progress.stale
         return 0 if stopped else max(0, self._settings.iterations - self._progress.iteration)
 
-    def begin(self, model: PPO) -> None:
-        """Before a training's first iteration: find a rollout to explore around."""
-        if self._settings.imitation and self._progress.iteration == 0:
-            found = first_rollout(self._simulator, self._settings.beam)
-            self._progress.best, self._trained.best_actions = found.quality, list(found.actions)
-            self._clone_best(model)
+    def begin(self, model: PPO, start: Start) -> None:
+        """Before a training's first iteration: explore around this."""
+        progress = self._progress
+        progress.best, self._trained.best_actions = start.quality, list(start.actions)
+        progress.steps, progress.evaluated, progress.simulating = start.steps, start.evaluated, start.seconds
+        self._mark = _Mark(self._simulator)  # the start's own work is counted
+        self._clone_best(model)
 
     def _on_rollout_start(self) -> None:
         if self._collected:
@@ -154,12 +162,13 @@ class _Iterations(BaseCallback):
         self._collected = False
         progress.entropy = -float(self.logger.name_to_value["train/entropy_loss"])
         qualities = [simulator.quality(rollout.states) for rollout in self._env.rollouts]
-        self._keep_better(self._env.rollouts[int(np.argmax(qualities))], max(qualities))
+        self._keep_better(self._env.rollouts[int(np.argmax(qualities))].actions, max(qualities))
         if self._settings.imitation:
+            self._climb()
             self._clone_best(self.model)
         greedy = _greedy_rollout(simulator, self.model)
         progress.greedy = simulator.quality(greedy.states)
-        self._keep_better(greedy, progress.greedy)  # a policy that still explores may be better than all it has tried
+        self._keep_better(greedy.actions, progress.greedy)  # a policy that explores may be better than all it tried
         self._mark = self._mark.add_to(progress)
         progress.iteration += 1
         progress.mean = float(np.mean(qualities))
@@ -172,9 +181,18 @@ class _Iterations(BaseCallback):
         _save(self._run, self.model, trained)
         self._tell(progress)
 
-    def _keep_better(self, rollout: Rollout, quality: float) -> None:
+    def _keep_better(self, actions: Sequence[int], quality: float) -> None:
         if quality > self._progress.best:
-            self._progress.best, self._trained.best_actions = quality, rollout.actions
+            self._progress.best, self._trained.best_actions, self._trained.tried = quality, list(actions), 0
+
+    def _climb(self) -> None:
+        """Improve the best rollout by local search, which goes on where the iteration before ended."""
+        if not self._settings.local:
+            return
+        trained, settings = self._trained, self._settings
+        climbed = local_search(self._simulator, trained.best_actions, settings.local, settings.seed, trained.tried)
+        self._keep_better(climbed.found.actions, climbed.found.quality)
+        trained.tried = climbed.tried
 
     def _clone_best(self, model: PPO) -> None:
         actions = self._trained.best_actions
@@ -290,6 +308,7 @@ def _save(run: RunFolder, model: PPO, trained: Trained) -> None:
             "progress": asdict(trained.progress),
             "tensors": {name: torch.from_numpy(value) for name, value in trained.tensors.items()},
             "best_actions": trained.best_actions,
+            "tried": trained.tried,
         }
     )
 
@@ -304,6 +323,7 @@ def _load(run: RunFolder, model: PPO) -> Trained:
         trained.progress = TrainingProgress(**content["progress"])
         trained.tensors = {name: value.numpy() for name, value in content["tensors"].items()}
         trained.best_actions = list(content["best_actions"])
+        trained.tried = int(content.get("tried", 0))
 
     run.load_checkpoint(restore)
     return trained

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from sam2rl_tracker.agents.action import DISCARD, Space
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.training.simulator import Simulator, State
+from sam2rl_tracker.training.simulator import Rollout, Simulator, State
 
 CEILING = "ceiling"
 
 _LADDER = 4  # between the widths of successive beams: the widest gets about three quarters of the budget
 _CHUNK = 1024  # transitions between two looks at the size of the store
+_NEIGHBOURS = 32  # that local search compares at a time; more leave some better one waiting, fewer fill batches less
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,15 @@ def beam_for_budget(simulator: Simulator, budget: int) -> Found:
         Sam2rlError: The budget may not suffice for a beam of width 1.
     """
 
-    def cost(width: int) -> int:
-        return sum(most_steps(simulator.decisions, simulator.space, each) for each in _ladder(width))
-
-    widest = bisect_right(range(1, budget + 1), budget, key=cost)
+    widest = bisect_right(range(1, budget + 1), budget, key=lambda width: _most(simulator, width))
     if not widest:
-        raise Sam2rlError(f"A budget of {budget} steps is too small for a beam: give {cost(1)} or more.")
+        raise Sam2rlError(f"A budget of {budget} steps is too small for a beam: give {_most(simulator, 1)} or more.")
     return beam_ladder(simulator, widest)
+
+
+def _most(simulator: Simulator, widest: int) -> int:
+    """Steps that a ladder of beams can take at most."""
+    return sum(most_steps(simulator.decisions, simulator.space, width) for width in _ladder(widest))
 
 
 def beam_ladder(simulator: Simulator, widest: int) -> Found:
@@ -169,7 +173,7 @@ def beam_ladder(simulator: Simulator, widest: int) -> Found:
 
 
 def first_rollout(simulator: Simulator, widest: int) -> Found:
-    """What a training begins with: the best of a ladder of beams, and of SAM 2's rule where actions can express it."""
+    """The best of a ladder of beams, and of SAM 2's rule where actions can express it."""
     found = beam_ladder(simulator, widest)
     if not simulator.has_sam2:
         return found
@@ -217,11 +221,131 @@ def _ranked(simulator: Simulator, totals: dict[State, float]) -> list[State]:
     return first + copies
 
 
+# ------------------------------------------------------------------------------------------------------------- local
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What a local search came to.
+
+    Attributes:
+        found: The best rollout, with the steps of this search.
+        tried: How many of its neighbours are known to be no better, in the order in which they are drawn.
+    """
+
+    found: Found
+    tried: int
+
+
+def local_search(simulator: Simulator, actions: Sequence[int], budget: int, seed: int, tried: int = 0) -> Climbed:
+    """Hill climbing: change one decision of a rollout, go on as it planned, and keep what is better.
+
+    All changes of one decision are tried in a random order, which the seed and the rollout decide, so a search can go
+    on where another one ended. It ends when none is better, or when the budget does not suffice for another one.
+
+    Args:
+        actions: The rollout's.
+        budget: In steps, those of the rollout itself, which are known in most cases, included.
+        tried: Neighbours of the rollout to pass over: `Climbed.tried` of the search that ended with it.
+    """
+    before = simulator.counters.steps
+    best = Rollout(simulator.rollout(actions), list(actions))
+    quality = simulator.quality(best.states)
+    curve = [(simulator.counters.steps - before, quality)]
+    while True:
+        left = budget - (simulator.counters.steps - before)
+        some = _affordable(simulator, _neighbours(simulator, best, seed)[tried:], left)
+        if not some:
+            break
+        changed = _change(simulator, best, some)
+        qualities = [simulator.quality(rollout.states) for rollout in changed]
+        tried += len(some)
+        if max(qualities) > quality:
+            quality = max(qualities)
+            best, tried = changed[qualities.index(quality)], 0
+            curve.append((simulator.counters.steps - before, quality))
+        simulator.trim()
+    steps = simulator.counters.steps - before
+    return Climbed(Found("local", quality, tuple(best.actions), steps, _ended(curve, steps)), tried)
+
+
+def _neighbours(simulator: Simulator, rollout: Rollout, seed: int) -> list[tuple[int, int]]:
+    """(decision, other action) of all that differ from a rollout in one decision, shuffled."""
+    found = []
+    for number, (state, action) in enumerate(zip(rollout.states, rollout.actions, strict=False)):
+        taken = simulator.distinct(state, action)
+        found += [(number, other) for other in simulator.successors(state) if other != taken]
+    order = np.random.default_rng([seed, *rollout.actions]).permutation(len(found))
+    return [found[index] for index in order]
+
+
+def _affordable(simulator: Simulator, neighbours: Sequence[tuple[int, int]], budget: int) -> list[tuple[int, int]]:
+    """The next neighbours to try, of which each costs the decisions from its own on."""
+    some: list[tuple[int, int]] = []
+    for number, action in neighbours[:_NEIGHBOURS]:
+        budget -= simulator.decisions - number
+        if budget < 0:
+            break
+        some.append((number, action))
+    return some
+
+
+def _change(simulator: Simulator, rollout: Rollout, changes: Sequence[tuple[int, int]]) -> list[Rollout]:
+    """Rollouts with one other decision each. From there on the same frames are stored, in the place of the same ones.
+
+    Ranks in the bank would name other frames after the change.
+    """
+    leaving = [set(simulator.bank(a)) - set(simulator.bank(b)) for a, b in pairwise(rollout.states)]
+    changed = [Rollout(rollout.states[: number + 1], rollout.actions[:number]) for number, _ in changes]
+    for number in range(min(number for number, _ in changes), simulator.decisions):
+        live = []
+        for (own, other), each in zip(changes, changed, strict=True):
+            if own > number:
+                continue
+            live.append(each)
+            state = each.states[-1]
+            planned = _as_planned(simulator, state, rollout.actions[number], leaving[number])
+            each.actions.append(other if own == number else planned)
+        after = simulator.step([each.states[-1] for each in live], [each.actions[-1] for each in live])
+        for each, state in zip(live, after, strict=True):
+            each.states.append(state)
+    return changed
+
+
+def _as_planned(simulator: Simulator, state: State, action: int, leaving: set[int]) -> int:
+    """An action that was planned under another bank: the frame that it puts out is the same, if that is stored.
+
+    Args:
+        leaving: The frame that it put out there, or none.
+    """
+    decision, bank = simulator.space.decision(action), simulator.bank(state)
+    if decision.memory != DISCARD:
+        places = [1 + bank.index(frame) for frame in leaving if frame in bank]
+        action = simulator.space.action(replace(decision, memory=places[0] if places else decision.memory))
+    return simulator.distinct(state, action)
+
+
+def local_for_budget(simulator: Simulator, budget: int, seed: int) -> Found:
+    """Local search from the better of greedy search and a narrow beam, within the budget.
+
+    Raises:
+        Sam2rlError: The budget may not suffice for greedy search.
+    """
+    first = beam_for_budget(simulator, min(budget, _most(simulator, _LADDER)))
+    if budget - first.steps < simulator.decisions:
+        return replace(first, name="local")
+    climbed = local_search(simulator, first.actions, budget - first.steps, seed).found
+    steps = first.steps + climbed.steps
+    later = [(first.steps + more, quality) for more, quality in climbed.curve]
+    curve = [*first.curve, *[(more, quality) for more, quality in later if quality > first.quality]]
+    return Found("local", climbed.quality, climbed.actions, steps, _ended(curve, steps))
+
+
 # --------------------------------------------------------------------------------------------------------- all of it
 
 
 def compare(simulator: Simulator, budget: int, seed: int, width: int | None = None) -> list[Found]:
-    """Random, greedy and beam search within the budget; and the ceiling, for which a beam of `width` is searched too.
+    """Random, greedy, beam and local search within the budget; and the ceiling, for which a beam of `width` runs too.
 
     Args:
         width: None = no ceiling.
@@ -229,7 +353,12 @@ def compare(simulator: Simulator, budget: int, seed: int, width: int | None = No
     Raises:
         Sam2rlError: The budget is too small for one of them.
     """
-    limited = [random_search(simulator, budget, seed), greedy(simulator), beam_for_budget(simulator, budget)]
+    limited = [
+        random_search(simulator, budget, seed),
+        greedy(simulator),
+        beam_for_budget(simulator, budget),
+        local_for_budget(simulator, budget, seed),
+    ]
     return limited if width is None else [*limited, ceiling([*limited, beam(simulator, width)])]
 
 

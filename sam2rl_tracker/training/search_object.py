@@ -15,6 +15,7 @@ from sam2rl_tracker.agents.files import agent_path, load_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import PLAIN, Arithmetic, Model, one_thread
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
+from sam2rl_tracker.evaluation.methods import SEARCHES as METHODS
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.folder import SEARCHES, write_json
 from sam2rl_tracker.runs.tasks import Kind, state_of
@@ -135,7 +136,7 @@ def search_object(task: Task, budget: int, width: int | None = None, save: Path 
     The workspace's folder `search` keeps the result, for reports.
 
     Args:
-        budget: Steps for random search and beam; greedy search takes what it takes.
+        budget: Steps for random search, beam and local search; greedy search takes what it takes.
         width: Of the wide beam that estimates the ceiling; None = no ceiling.
         save: Folder for an agent of the best decisions found, for the tracker SAM2RL; a better one there stays.
 
@@ -203,9 +204,9 @@ def _work(one: SearchTask) -> SearchResult:
 
 
 def _read(one: SearchTask, content: Mapping[str, Any]) -> SearchResult | None:
-    """A result from its file; None where the agents that were asked for are gone."""
+    """A result from its file; None where it lacks one of today's searches, or the agents that were asked for."""
     gone = one.save is not None and not any(one.save.glob("*.safetensors"))
-    return None if gone else SearchResult.from_json(content)
+    return None if gone or not content["spent"].keys() >= {*METHODS} else SearchResult.from_json(content)
 
 
 SEARCH = Kind(SearchTask, _work, _read)

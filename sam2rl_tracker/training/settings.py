@@ -52,14 +52,16 @@ class Settings:
         relative: Whether rewards are relative to the mean of all rollouts: see `RelativeRewards`.
         beam: Width of the widest of the beam searches that give the first rollout to clone; 1 is greedy search. Higher
             values begin with a better rollout, and take more steps to find it.
+        local: Steps of local search around the best rollout so far, after each iteration's rollouts; 0 = none. It needs
+            `imitation`. Higher values find better rollouts, and take longer.
         control: What the agent decides: "memory", as in the paper, "output" or "both". See `agents.action.Space`.
         pointers: Whose object pointers a frame attends to: "stored", those of the stored frames, as in the paper;
-            "recent", those of the last fifteen, as in SAM 2. "auto" takes "stored", and where the agent is below SAM 2
-            also "recent", keeps the better, and falls back to SAM 2's own rule where both are below. For
-            `control="output"`, "auto" is "recent".
+            "recent", those of the last fifteen, as in SAM 2. "auto" takes those under which the beam searches found
+            more, and falls back to SAM 2's own rule where the agent is below that. For `control="output"`, "auto" is
+            "recent"; without `imitation`, there is no beam search and it is "stored".
     """
 
-    iterations: int = 18
+    iterations: int = 8
     samples: int = 4096
     n_epochs: int = 2
     hidden: int = 1024
@@ -74,6 +76,7 @@ class Settings:
     imitation: float = 0.95
     relative: bool = False
     beam: int = 16
+    local: int = 4096
     control: str = "memory"
     pointers: str = "auto"
 
@@ -94,24 +97,27 @@ class Settings:
             )
         if not 0 <= self.seed < 2**32:
             raise Sam2rlError(f"Setting seed={self.seed} is out of range: give 0 to {2**32 - 1}.")
-        if self.patience < 0:
-            raise Sam2rlError(f"Setting patience={self.patience} is too small: give 0 or more.")
+        for name in ("patience", "local"):
+            if getattr(self, name) < 0:
+                raise Sam2rlError(f"Setting {name}={getattr(self, name)} is too small: give 0 or more.")
         for name, choices in {"control": CONTROLS, "pointers": (AUTO, *POINTERS)}.items():
             if getattr(self, name) not in choices:
                 raise Sam2rlError(f"Setting {name}={getattr(self, name)} is unknown: give one of {', '.join(choices)}.")
 
     @property
-    def attempts(self) -> tuple[str, ...]:
-        """The pointers to train with, one after the other for as long as the agent is below SAM 2."""
+    def pointer_choices(self) -> tuple[str, ...]:
+        """The pointers that a training chooses among."""
         if self.pointers != AUTO:
             return (self.pointers,)
-        return ("recent",) if self.control == "output" else POINTERS
+        if self.control == "output":
+            return ("recent",)
+        return POINTERS if self.imitation else POINTERS[:1]
 
     @property
-    def assumed(self) -> dict[str, bool | str]:
+    def assumed(self) -> dict[str, bool | int | str]:
         """What trainings did before there were these settings, as JSON: a folder that lacks them has these."""
-        first = self.pointers if self.attempts[0] == "stored" else "stored"  # they were "auto" without a second attempt
-        return {"relative": False, "control": "memory", "pointers": first}
+        first = self.pointers if self.pointer_choices[0] == "stored" else "stored"  # as "auto" once was
+        return {"relative": False, "local": 0, "control": "memory", "pointers": first}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Settings:
@@ -126,7 +132,7 @@ class Settings:
 
 PRESETS = {
     "default": Settings(),
-    "paper": Settings(iterations=150, samples=16384, imitation=0.0, relative=True, pointers="stored"),
+    "paper": Settings(iterations=150, samples=16384, imitation=0.0, relative=True, local=0, pointers="stored"),
 }
 
 

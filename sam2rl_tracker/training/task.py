@@ -112,7 +112,7 @@ class Task:
 
         Args:
             clip: Its own, where that is loaded already.
-            pointers: By default those that its settings try first.
+            pointers: By default the first of those that its settings choose among.
 
         Raises:
             Sam2rlError: See `load_clip` and `Simulator`.
@@ -121,7 +121,7 @@ class Task:
         return Simulator(
             self.arithmetic.engine(model),
             clip or self.clip(),
-            pointers=pointers or settings.attempts[0],
+            pointers=pointers or settings.pointer_choices[0],
             rows=self.rows,
             store_mb=self.store_mb,
             control=settings.control,

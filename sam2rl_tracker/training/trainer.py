@@ -20,15 +20,18 @@ from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
+from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
+from sam2rl_tracker.runs.folder import CHECKPOINT
 from sam2rl_tracker.runs.tasks import Kind, read_result, run_tasks, work
 from sam2rl_tracker.training.ppo import Trained, train
 from sam2rl_tracker.training.progress import TrainingProgress, read_training
 from sam2rl_tracker.training.search import follow
 from sam2rl_tracker.training.settings import AUTO
 from sam2rl_tracker.training.simulator import Simulator
+from sam2rl_tracker.training.start import START, Start, keep_start
 from sam2rl_tracker.training.task import Task, make_agent
 
 _JSON_NAMES = {"object_id": "object", "best_rollout_evaluated": "best_rollout_replayed"}  # where they differ
@@ -94,53 +97,28 @@ class TrainingResult:
         return cls(**{name: given[name] for name in cls.__dataclass_fields__})
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """One training of a task.
-
-    Attributes:
-        simulator: That it was trained on.
-        trained: What came of it.
-        agent: The agent, with its quality through the tracker.
-        best: The best rollout, likewise.
-    """
-
-    simulator: Simulator
-    trained: Trained
-    agent: Agent
-    best: Agent
-
-    @property
-    def quality(self) -> float:
-        return float(self.agent.record["quality"])
-
-
 @one_thread()  # the batches are small, and tasks run side by side
 def train_object(
     task: Task, on_iteration: Callable[[TrainingProgress], None] = lambda progress: None
 ) -> TrainingResult:
     """Train one agent, or continue, and save it in the training's folder.
 
-    Where the settings leave it open whose pointers to attend to, an agent that is below SAM 2 on its own video is
-    trained once more with SAM 2's. Where that one is below, too, the agent is SAM 2's own rule, and its record says so.
+    Where the settings leave it open whose pointers to attend to, and the agent is below SAM 2 on its own video, it is
+    SAM 2's own rule instead, and its record says so.
 
     Raises:
-        Sam2rlError: See `load_clip` and `ppo.train`.
+        Sam2rlError: See `load_clip`, `keep_start` and `ppo.train`.
     """
     model, clip = task.load_model(), task.clip()
     sam2 = evaluate_policy(model, clip, make_policy("recency"))
-    attempts: list[_Attempt] = []
-    for pointers in task.settings.attempts:
-        if attempts and max(attempt.quality for attempt in attempts) >= sam2:
-            break
-        folder = task.folder / pointers if attempts else task.folder
-        simulator = task.simulator(model, clip, pointers)
-        attempts.append(_attempt(task, model, simulator, folder, sam2, on_iteration))
-    kept = max(attempts, key=lambda attempt: attempt.quality)
-    agent, spent = kept.agent, [attempt.trained.progress for attempt in attempts]
-    if task.settings.pointers == AUTO and kept.quality < sam2:
-        agent = _sam2_agent(task, model, attempts[-1].simulator, sam2)
-    agent.record["steps"] = sum(progress.steps for progress in spent)
+    start = _start(task, model, clip)
+    simulator = task.simulator(model, clip, start.pointers if start else None)
+    trained = train(simulator, task.settings, task.folder, on_iteration, sam2, start)
+    progress = trained.progress
+    agent = _trained_agent(task, model, simulator, trained)
+    if task.settings.pointers == AUTO and agent.record["quality"] < sam2:
+        agent = _sam2_agent(task, model, clip, trained)
+    best = make_agent(task, model, simulator, {"actions": np.array(trained.best_actions)}, {})
     there: TrainingResult | None = read_result(task)
     if there is not None:  # another machine was faster: its agent stays with its result
         return there
@@ -152,12 +130,12 @@ def train_object(
         quality=agent.record["quality"],
         sam2_quality=sam2,
         batched_quality=agent.record["batched_quality"],
-        best_rollout=kept.trained.progress.best,
-        best_rollout_evaluated=kept.best.record["quality"],
-        steps=agent.record["steps"],
-        evaluated=sum(progress.evaluated for progress in spent),
-        seconds=round(sum(progress.simulating + progress.learning for progress in spent), 1),
-        iterations=kept.trained.progress.iteration,
+        best_rollout=progress.best,
+        best_rollout_evaluated=best.record["quality"],
+        steps=progress.steps,
+        evaluated=progress.evaluated,
+        seconds=round(progress.simulating + progress.learning, 1),
+        iterations=progress.iteration,
         file=path,
         own_file=path,
         control=agent.control,
@@ -166,43 +144,47 @@ def train_object(
     )
 
 
-def _attempt(
-    task: Task,
-    model: Model,
-    simulator: Simulator,
-    folder: Path,
-    sam2: float,
-    on_iteration: Callable[[TrainingProgress], None],
-) -> _Attempt:
-    """Train on a simulator, in a folder, and evaluate what came of it."""
-    trained = train(simulator, task.settings, folder, on_iteration, sam2)
-    progress = trained.progress
+def _start(task: Task, model: Model, clip: Clip) -> Start | None:
+    """What to begin with where there is a choice of pointers; None where the settings leave none."""
+    choices = task.settings.pointer_choices
+    if len(choices) == 1:
+        return None
+    if (task.folder / CHECKPOINT).is_file() and not (task.folder / START).is_file():
+        return None  # it was begun when the first choice was taken
+    return keep_start(task.folder, (task.simulator(model, clip, each) for each in choices), task.settings.beam)
+
+
+def _trained_agent(task: Task, model: Model, simulator: Simulator, trained: Trained) -> Agent:
+    """The agent of a training, with its quality through the tracker."""
     record = {
         "method": "ppo",
-        "settings": task.settings.as_json(),
-        "iterations": progress.iteration,
-        "steps": progress.steps,
-        "batched_quality": progress.best_greedy,
-        "sam2_quality": sam2,
+        "iterations": trained.progress.iteration,
+        "batched_quality": trained.progress.best_greedy,
+        **_of_training(task, trained),
     }
     agent = make_agent(task, model, simulator, trained.tensors, record)
     if agent.plays_sam2():  # it has learned nothing else
         agent.record[FALLBACK] = True
-    best = make_agent(task, model, simulator, {"actions": np.array(trained.best_actions)}, {})
-    return _Attempt(simulator, trained, agent, best)
+    return agent
 
 
-def _sam2_agent(task: Task, model: Model, simulator: Simulator, sam2: float) -> Agent:
-    """SAM 2's own rule as an agent, on a simulator that can express it."""
+def _sam2_agent(task: Task, model: Model, clip: Clip, trained: Trained) -> Agent:
+    """SAM 2's own rule as an agent, after a training that found nothing better."""
+    simulator = task.simulator(model, clip, "recent")  # which can express it
     rule = follow(simulator, simulator.space.sam2, "SAM 2")
     record = {
         "method": "SAM 2's own rule",
         FALLBACK: True,
-        "settings": task.settings.as_json(),
         "batched_quality": rule.quality,
-        "sam2_quality": sam2,
+        **_of_training(task, trained),
     }
     return make_agent(task, model, simulator, {"actions": np.array(rule.actions)}, record)
+
+
+def _of_training(task: Task, trained: Trained) -> dict[str, Any]:
+    """What the record of an agent says of the training that it came from."""
+    progress = trained.progress
+    return {"settings": task.settings.as_json(), "steps": progress.steps, "sam2_quality": progress.sam2}
 
 
 def _read(task: Task, content: Mapping[str, Any]) -> TrainingResult | None:
@@ -238,7 +220,7 @@ def train_all(
 
     def tell(running: Sequence[Task]) -> None:
         for task in running:  # what other processes have to say is in their files
-            if (progress := _latest(task)) is not None:
+            if (progress := read_training(task.folder)) is not None:
                 on_iteration(task, progress)
         on_wait(running)
 
@@ -249,12 +231,6 @@ def train_all(
     do = train_here if isinstance(executor, Here) else work
     for outcome in run_tasks(executor, list(dict.fromkeys(tasks)), tell, do):
         yield _published(outcome) if publishing else outcome
-
-
-def _latest(task: Task) -> TrainingProgress | None:
-    """Where a task's training stands: the last attempt's, if there are several."""
-    folders = [task.folder / pointers for pointers in reversed(task.settings.attempts[1:])]
-    return next(filter(None, map(read_training, [*folders, task.folder])), None)
 
 
 def _published(outcome: Outcome[Task, TrainingResult]) -> Outcome[Task, TrainingResult]:

@@ -16,14 +16,7 @@ from typing import Any, ClassVar
 from sam2rl_tracker.errors import Sam2rlError, join_sentences
 from sam2rl_tracker.runs.executors import Executor, Outcome, unwatched
 from sam2rl_tracker.runs.tasks import Kind, run_tasks
-from sam2rl_tracker.runs.variables import (
-    AGENTS_VARIABLE,
-    COMPILE_VARIABLE,
-    DEVICE_VARIABLE,
-    DTYPE_VARIABLE,
-    MODEL_VARIABLE,
-    THREADS_VARIABLE,
-)
+from sam2rl_tracker.runs.variables import tracker_environment
 from sam2rl_tracker.vot.results import find_failure, is_complete
 from sam2rl_tracker.vot.sequences import object_names
 from sam2rl_tracker.vot.stand_in import EVALUATION, stand_in
@@ -78,10 +71,7 @@ class Share:
     @property
     def environment(self) -> dict[str, str]:
         """Variables for the toolkit, which hands them to the tracker."""
-        given = {MODEL_VARIABLE: self.model, DEVICE_VARIABLE: self.device, AGENTS_VARIABLE: self.agents}
-        given |= {DTYPE_VARIABLE: self.dtype, COMPILE_VARIABLE: str(int(self.compile))}
-        given[THREADS_VARIABLE] = None if self.threads is None else str(self.threads)
-        return {name: value for name, value in given.items() if value}
+        return tracker_environment(self.model, self.device, self.agents, self.dtype, self.compile, self.threads)
 
 
 @dataclass(frozen=True)
@@ -134,7 +124,7 @@ def plan_shares(
     check_registered(workspace, trackers)
     names = workspace.names()
     size = size or max(1, -(-len(names) // _MOST))
-    how = (_absolute(model), device, _absolute(agents) if agents else None, dtype, compile, threads)
+    how = (absolute(model), device, absolute(agents) if agents else None, dtype, compile, threads)
     return [
         Share(workspace.folder, tracker, tuple(names[start : start + size]), *how)
         for tracker in dict.fromkeys(trackers)
@@ -142,7 +132,7 @@ def plan_shares(
     ]
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """A path as it is seen from anywhere; a model's name stays as it is."""
     return str(Path(path).resolve()) if Path(path).exists() else path
 

@@ -21,7 +21,6 @@ from sam2rl_tracker.runs.tasks import (
     Kind,
     TaskFile,
     digest_of,
-    is_done,
     read_result,
     run_tasks,
     state_of,
@@ -97,8 +96,8 @@ def test_a_result_that_is_there_is_the_task_done(tmp_path: Path) -> None:
     assert worked_on(tmp_path) == ["2", "-1", "3"]
     content = json.loads(tasks[0].result.read_text())
     assert content["made_by"].keys() == {"machine", "version"}
-    assert is_done(tasks[0])
-    assert not is_done(tasks[1])
+    assert read_result(tasks[0]) == Squared(4, None)
+    assert read_result(tasks[1]) is None
 
     (again,) = run_tasks(HERE, [replace(tasks[0], device="cuda:1")])  # where it is worked on does not matter
     assert again.result == Squared(4, None)
@@ -113,7 +112,7 @@ def test_a_result_that_is_no_good_is_replaced(tmp_path: Path) -> None:
     assert read_result(task) is None
     assert work(task) == Squared(4, None)
     task.result.write_text('{"value": ')
-    assert not is_done(task)
+    assert read_result(task) is None
     assert work(task) == Squared(4, None)
     (tmp_path / "beside").unlink()
     assert read_result(task) is None
@@ -136,7 +135,7 @@ def test_tasks_go_through_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert file.result == task.result.absolute()
     assert loaded == replace(training, workspace=tmp_path / "work")
     assert work(task_file(square).on("cpu")) == Squared(9, "cpu")
-    assert is_done(square)
+    assert read_result(square) == Squared(9, "cpu")
 
 
 def test_a_task_is_what_it_was_before_there_was_a_choice_of_arithmetic(tmp_path: Path) -> None:

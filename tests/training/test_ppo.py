@@ -18,7 +18,8 @@ from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.runs.folder import RunFolder
 from sam2rl_tracker.training.ppo import train
 from sam2rl_tracker.training.progress import TrainingProgress
-from sam2rl_tracker.training.search import beam_ladder
+from sam2rl_tracker.training.search import beam_ladder, local_search
+from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,10 +44,11 @@ def test_a_training_goes_on_in_the_arithmetic_that_it_was_begun_in(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", [QUICK, dataclasses.replace(QUICK, imitation=0.9, local=60)], ids=str)
 def test_a_training_that_was_interrupted_ends_the_same(
-    nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
-    whole = train(simulator(nano, clip), QUICK, tmp_path / "whole")
+    whole = train(simulator(nano, clip), settings, tmp_path / "whole")
 
     class Killed(Exception):
         pass
@@ -62,10 +64,10 @@ def test_a_training_that_was_interrupted_ends_the_same(
         with monkeypatch.context() as patch:
             patch.setattr(RunFolder, step, killed_before)
             with pytest.raises(Killed):
-                train(simulator(nano, clip), QUICK, tmp_path / "halves")
+                train(simulator(nano, clip), settings, tmp_path / "halves")
     with pytest.raises(Killed):
-        train(simulator(nano, clip), QUICK, tmp_path / "halves", kill)
-    halves = train(simulator(nano, clip), QUICK, tmp_path / "halves")
+        train(simulator(nano, clip), settings, tmp_path / "halves", kill)
+    halves = train(simulator(nano, clip), settings, tmp_path / "halves")
     for name, value in whole.tensors.items():
         assert np.array_equal(value, halves.tensors[name])
     assert halves.best_actions == whole.best_actions
@@ -103,6 +105,24 @@ def test_cloning_keeps_the_best_rollout(nano: Model, clip: Clip, tmp_path: Path,
     assert seen[0].best >= found.quality
     # The first cloning, then rollouts, the one to clone, and the likeliest one.
     assert result.progress.steps == found.steps + 8 + 4 * (64 + 8 + 8)
+
+
+@pytest.mark.slow
+def test_local_search_improves_the_rollout_that_is_cloned(nano: Model, clip: Clip, tmp_path: Path) -> None:
+    """Down to one that no single change improves; then nothing more is spent on it."""
+    settings = dataclasses.replace(QUICK, iterations=3, samples=8, imitation=0.9, hidden=64, local=2000)
+    seen: list[TrainingProgress] = []
+    result = train(
+        simulator(nano, clip), settings, tmp_path, lambda progress: seen.append(dataclasses.replace(progress))
+    )
+    simulated = simulator(nano, clip)
+    plain = train(simulated, dataclasses.replace(settings, local=0), tmp_path / "plain")
+    assert result.progress.best_greedy == pytest.approx(result.progress.best)
+    assert result.progress.best > plain.progress.best
+    again = local_search(simulated, result.best_actions, 2000, seed=1).found
+    assert again.quality == result.progress.best
+    assert result.tried > 0
+    assert seen[2].steps - seen[1].steps == plain.progress.steps - seen[0].steps or seen[2].best > seen[1].best
 
 
 @pytest.mark.slow

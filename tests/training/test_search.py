@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,16 +14,19 @@ from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.training.search import (
     Found,
+    _change,
+    _neighbours,
     beam,
     beam_for_budget,
     compare,
     first_rollout,
     follow,
     greedy,
+    local_search,
     most_steps,
     random_search,
 )
-from sam2rl_tracker.training.simulator import Simulator
+from sam2rl_tracker.training.simulator import Rollout, Simulator
 
 FIRST = 32  # the object is hard to keep from here on: it takes foresight
 BUDGET = 200
@@ -114,20 +118,62 @@ def test_all_inserts_into_a_free_place_are_one_state(make: Make) -> None:
     assert len(set(simulator.step([full] * 5, range(5)))) == 5
 
 
+def test_local_search_ends_where_no_single_change_is_better(make: Make) -> None:
+    simulator = make(frames=7)
+    start = [0] * simulator.decisions
+    climbed = local_search(simulator, start, 10**6, seed=0)
+    found = climbed.found
+    qualities = {actions: simulator.quality(states) for actions, states in enumerate_all(simulator).items()}
+    assert qualities[tuple(start)] < found.quality == qualities[found.actions]
+    best = Rollout(simulator.rollout(found.actions), list(found.actions))
+    neighbours = _neighbours(simulator, best, seed=1)
+    assert climbed.tried == len(neighbours) == sum(len(simulator.successors(s)) - 1 for s in best.states[:-1])
+    changed = _change(simulator, best, neighbours)
+    assert max(simulator.quality(rollout.states) for rollout in changed) <= found.quality
+
+
+def test_local_search_goes_on_where_it_ended(make: Make) -> None:
+    whole = local_search(make(frames=9), [0] * 7, 10**6, seed=3)
+    simulator, parts = make(frames=9), [local_search(make(frames=9), [0] * 7, 60, seed=3)]
+    while parts[-1].found.steps > simulator.decisions:  # more than the rollout that it began with
+        parts.append(local_search(simulator, parts[-1].found.actions, 60, 3, parts[-1].tried))
+        assert parts[-1].found.steps <= 60
+    assert len(parts) > 2
+    assert (parts[-1].found.actions, parts[-1].tried) == (whole.found.actions, whole.tried)
+    other = local_search(make(frames=9), [0] * 7, 10**6, seed=4)
+    assert [quality for _, quality in other.found.curve] != [quality for _, quality in whole.found.curve]
+
+
+def test_a_changed_rollout_keeps_its_plan(make: Make) -> None:
+    """The frame that was to leave leaves, though its rank is another; a frame that is not there leaves its rank's."""
+    simulator = make(frames=10)
+    plan = Rollout(simulator.rollout([1, 1, 1, 2, 2, 0, 1, 1]), [1, 1, 1, 2, 2, 0, 1, 1])
+    (changed,) = _change(simulator, plan, [(3, 0)])
+    banks = [simulator.bank(state) for state in changed.states]
+    before = [simulator.bank(state) for state in plan.states]
+    assert banks[:4] == before[:4]
+    assert banks[4] == before[3] != before[4]
+    gone = [set(a) - set(b) for a, b in pairwise(before)]
+    for (old, new), planned in list(zip(pairwise(banks), gone, strict=True))[4:]:
+        if planned & set(old):
+            assert set(old) - set(new) == planned
+    assert simulator.rollout(changed.actions) == changed.states
+
+
 @pytest.mark.slow
 def test_founds(make: Make) -> None:
     simulator, other = make(), make()
     founds = compare(simulator, BUDGET, seed=0, width=60)
-    assert [found.name for found in founds] == ["random", "greedy", "beam", "ceiling"]
+    assert [found.name for found in founds] == ["random", "greedy", "beam", "local", "ceiling"]
     for found in founds:
         assert other.quality(other.rollout(found.actions)) == found.quality, "a replay gives exactly this"
         assert len(found.actions) == simulator.decisions
         assert found.curve[-1] == (found.steps, found.quality)
         assert list(found.curve) == sorted(found.curve), "quality so far never falls"
-    random, narrow, limited, best = founds
-    assert max(random.steps, narrow.steps, limited.steps) <= BUDGET
-    assert narrow.quality <= limited.quality <= best.quality
-    assert best.steps > random.steps + narrow.steps + limited.steps
+    random, narrow, limited, local, best = founds
+    assert max(random.steps, narrow.steps, limited.steps, local.steps) <= BUDGET
+    assert narrow.quality <= min(limited.quality, local.quality) <= best.quality
+    assert best.steps > random.steps + narrow.steps + limited.steps + local.steps
 
 
 @pytest.mark.slow
@@ -165,7 +211,7 @@ def test_deterministic(make: Make) -> None:
     simulator = make()
     first = compare(simulator, BUDGET, seed=1, width=9)
     assert compare(simulator, BUDGET, seed=1, width=9) == first
-    random, narrow, limited, _ = first
+    random, narrow, limited, *_ = first
     other = make()
     assert greedy(other) == narrow
     assert random_search(other, BUDGET, seed=1, batch=3) == random

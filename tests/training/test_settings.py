@@ -42,12 +42,13 @@ def test_settings_that_cannot_be(change: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_which_pointers_are_tried() -> None:
+def test_which_pointers_are_chosen_among() -> None:
     """The paper's are first, and alone where it is the paper's training; a folder of before has tried these."""
-    assert Settings().attempts == ("stored", "recent")
-    assert PRESETS["paper"].attempts == ("stored",)
-    assert parse_settings("default", ["control=output"]).attempts == ("recent",)
-    assert parse_settings("default", ["pointers=recent"]).attempts == ("recent",)
+    assert Settings().pointer_choices == ("stored", "recent")
+    assert PRESETS["paper"].pointer_choices == ("stored",)
+    assert parse_settings("default", ["control=output"]).pointer_choices == ("recent",)
+    assert parse_settings("default", ["pointers=recent"]).pointer_choices == ("recent",)
+    assert parse_settings("default", ["imitation=0"]).pointer_choices == ("stored",), "no beams tell which are better"
     assert [Settings(pointers=pointers).assumed["pointers"] for pointers in ("auto", "stored", "recent")] == [
         *("auto", "stored", "stored")
     ]
@@ -68,6 +69,6 @@ def test_the_names_that_settings_had_first() -> None:
     assert first.items() <= written.items()
     assert list(written) == [
         *("iterations", "samples", "epochs", "hidden", "gamma", "learning_rate", "batch", "gae_lambda", "clip"),
-        *("entropy", "seed", "patience", "imitation", "relative", "beam"),
+        *("entropy", "seed", "patience", "imitation", "relative", "beam", "local"),
         *("control", "pointers"),
     ]

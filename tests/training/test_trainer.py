@@ -24,6 +24,7 @@ from sam2rl_tracker.runs.devices import local_executor
 from sam2rl_tracker.runs.executors import Outcome, Processes
 from sam2rl_tracker.runs.tasks import digest_of
 from sam2rl_tracker.training.progress import read_curve
+from sam2rl_tracker.training.search import first_rollout
 from sam2rl_tracker.training.simulator import Simulator
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.training.trainer import TrainingResult, train_all, train_object
@@ -87,14 +88,12 @@ def test_of_several_seeds_the_best_stays(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_what_is_below_sam2_falls_back_to_its_rule(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trained to be bad, with either kind of pointers: the agent is SAM 2's rule, and nobody can take it for more."""
+    """Trained to be bad: the agent is SAM 2's rule, and nobody can take it for more."""
     true = Simulator.reward
     monkeypatch.setattr(Simulator, "reward", lambda self, state: -true(self, state))
     settings = dataclasses.replace(QUICK, iterations=1, samples=8, imitation=0.9)
     task = Task(workspace.folder, "clip", 1, settings=settings)
-    seen: list[int] = []
-    result = train_object(task, lambda progress: seen.append(progress.iteration))
-    assert seen == [1, 1], "two attempts, as both are below"
+    result = train_object(task)
     assert (result.fallback, result.pointers, result.control) == (True, "recent", "memory")
     assert result.quality == pytest.approx(result.sam2_quality, abs=1e-4)
     agent = load_agent(result.own_file)
@@ -102,13 +101,38 @@ def test_what_is_below_sam2_falls_back_to_its_rule(workspace: Workspace, monkeyp
     assert agent.plays_sam2()
     assert agent.record["steps"] == result.steps == sum(steps for steps, _ in read_curve(task.folder)[-1:])
     assert TrainingResult.from_json(result.as_json()) == result
-    # As the user says otherwise: no second attempt, and the bad agent is what it is.
+    # As the user says otherwise, the bad agent is what it is.
     stored = dataclasses.replace(task, settings=dataclasses.replace(settings, pointers="stored", seed=1))
     bad = train_object(stored)
     assert (bad.fallback, bad.pointers) == (False, "stored")
     assert bad.quality < bad.sam2_quality
     old = {key: value for key, value in bad.as_json().items() if key not in ("control", "pointers", "fallback")}
     assert TrainingResult.from_json(old) == bad, "results of before say nothing of these"
+
+
+def test_a_training_begins_under_the_better_pointers(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = dataclasses.replace(QUICK, iterations=1, samples=8, imitation=0.9)
+    task = Task(workspace.folder, "clip", 1, settings=settings)
+    simulators = [task.simulator(task.load_model(), task.clip(), pointers) for pointers in ("stored", "recent")]
+    founds = [first_rollout(simulator, 1) for simulator in simulators]
+    assert founds[0].quality != founds[1].quality, "this clip shows nothing"
+    better = max(founds, key=lambda found: found.quality)
+    result = train_object(task)
+    assert result.pointers == ("stored", "recent")[founds.index(better)]
+    assert result.best_rollout >= better.quality
+    assert result.steps == sum(found.steps for found in founds) + 8 + simulators[0].decisions * 2
+    # It is not searched for again, and a folder of before there was a choice goes on as it began.
+    (task.folder / "result.json").unlink()
+    monkeypatch.setattr("sam2rl_tracker.training.start.first_rollout", None)
+    again = train_object(task)
+    assert (again.quality, again.pointers, again.steps) == (result.quality, result.pointers, result.steps)
+    (task.folder / "result.json").unlink()
+    (task.folder / "start.json").unlink()
+    assert train_object(task).pointers == "stored"
+    (task.folder / "start.json").write_text("{")
+    (task.folder / "result.json").unlink()
+    with pytest.raises(Sam2rlError, match=r"start\.json is damaged: delete"):
+        train_object(task)
 
 
 @pytest.mark.slow

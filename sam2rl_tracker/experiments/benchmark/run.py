@@ -25,18 +25,11 @@ from sam2rl_tracker.runs.devices import list_devices, local_executor
 from sam2rl_tracker.runs.executors import Executor
 from sam2rl_tracker.runs.folder import locked, write_json
 from sam2rl_tracker.runs.provenance import BENCHMARK_PACKAGES, Provenance, processor, python_version, versions
-from sam2rl_tracker.runs.variables import (
-    AGENTS_VARIABLE,
-    COMPILE_VARIABLE,
-    DEVICE_VARIABLE,
-    DTYPE_VARIABLE,
-    MODEL_VARIABLE,
-    THREADS_VARIABLE,
-)
+from sam2rl_tracker.runs.variables import tracker_environment
 from sam2rl_tracker.training.task import Task
 from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import discard_broken
-from sam2rl_tracker.vot.shares import Tally, evaluate_shares, plan_shares
+from sam2rl_tracker.vot.shares import Tally, absolute, evaluate_shares, plan_shares
 from sam2rl_tracker.vot.toolkit import check_registered, evaluate
 from sam2rl_tracker.vot.workspace import Workspace, generate, open_or_create, open_workspace, scene_name
 
@@ -168,14 +161,9 @@ def _evaluate_here(
         Sam2rlError: Some failed.
     """
     say(f"vot evaluate --workspace {folder} {' '.join(plan.trackers)}")
-    environment = {
-        MODEL_VARIABLE: str(Path(plan.model).resolve()) if Path(plan.model).exists() else plan.model,
-        DEVICE_VARIABLE: str(model.device),
-        AGENTS_VARIABLE: str(agents),
-        DTYPE_VARIABLE: PLAIN.dtype,
-        COMPILE_VARIABLE: "0",
-        THREADS_VARIABLE: str(_THREADS),
-    }
+    environment = tracker_environment(
+        absolute(plan.model), str(model.device), str(agents), PLAIN.dtype, PLAIN.compile, _THREADS
+    )
     discard_broken(folder, plan.trackers)
     failures = evaluate(folder, plan.trackers, environment, jobs, devices)
     if failures:

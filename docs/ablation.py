@@ -1,0 +1,58 @@
+"""What `sam2rl learn --ablate` found, beside the same agents on generated videos that nothing was trained or chosen on.
+
+python docs/ablation.py AGENT [--count 128] [--out docs/numbers/learn-ablation.json]
+
+AGENT is the file of a learning that was ablated, with its run's folder beside it. Goes on where it was ended. Scenes
+are tracked in batches, as a learning validates: last bits differ from one scene at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sam2rl_tracker.learning import seeds
+from sam2rl_tracker.learning.ablation import FILE, Compared, Variant, compare
+from sam2rl_tracker.learning.gather import PART, Part
+from sam2rl_tracker.learning.settings import LearnSettings
+from sam2rl_tracker.learning.sources import Source
+from sam2rl_tracker.runs.executors import HERE
+
+
+def unseen(folder: Path, variants: list[Variant], count: int) -> list[Compared]:
+    """The variants on scenes of their own."""
+    part = Part("nano", "cpu", (Source("generated", seeds.TEST),), 0, LearnSettings(), None, folder)
+    parts = [replace(part, first=k, out=folder / "ablation-unseen" / f"{k:06d}.json") for k in range(0, count, PART)]
+    return compare(variants, parts, count, HERE, lambda text: print(text, flush=True))
+
+
+def row(validated: dict[str, Any], scored: Compared) -> dict[str, Any]:
+    """The numbers that are shown of a variant; its own baseline has no difference."""
+    found = {"name": scored.variant.name, "quality": scored.quality, "validated": validated["quality"]}
+    if not scored.is_baseline:
+        found["difference"] = [scored.difference, *(scored.interval or (None, None))]
+        found["validated_difference"] = [validated["difference"], *(validated["interval"] or (None, None))]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("agent", type=Path)
+    parser.add_argument("--count", type=int, default=128)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "numbers" / "learn-ablation.json")
+    given = parser.parse_args()
+    folder = given.agent.with_name(f"{given.agent.name}.run")
+    validated = json.loads((folder / FILE).read_text())["validation"]
+    variants = [Variant(line["name"], folder / line["agent"], line["control"], line["beside"]) for line in validated]
+    scored = unseen(folder, variants, given.count)
+    document = json.loads(given.out.read_text()) if given.out.exists() else {}
+    document["videos"] = {"unseen": given.count, "validated": len(validated[0]["videos"])}
+    document["rows"] = [row(line, one) for line, one in zip(validated, scored, strict=True)]
+    given.out.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
