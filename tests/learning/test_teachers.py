@@ -116,19 +116,18 @@ def test_a_beam_teaches_from_where_the_agent_came_to(engine, clip) -> None:
 
 def test_a_workspaces_published_agent_teaches(engine, source, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(gather, "PART", 2)  # or it takes long
-    clip = source.clip(0, FRAMES)
-    never = listed(*[DISCARD] * (FRAMES - 2), clip=clip)  # no beam would
-    folder = agents_folder(Path(source.text))
-    assert published_agent([source], clip, engine.model) is None
-    save_agent(replace(never, pointers="recent"), folder)  # found under other pointers: its actions mean another thing
-    assert published_agent([source], clip, engine.model) is None
     part = Part("nano", "cpu", (source,), 0, LearnSettings(frames=FRAMES), packaged_agent(engine.model), tmp_path / "a")
-    assert load_file(teach_part(part))["actions"][:, 0].any()
-    save_agent(never, folder)
-    taught = load_file(teach_part(replace(part, out=tmp_path / "b")))["actions"]
-    assert not taught[:, 0].any()
-    assert taught[:, 1].any()
-    (folder / f"{never.fingerprint}.safetensors").write_bytes(b"damaged")
+    beams = load_file(teach_part(part))["actions"][:, 0]
+    action = OLDEST if beams[0] == DISCARD else DISCARD  # what no beam took there
+    clip, folder = source.clip(0, FRAMES), agents_folder(Path(source.text))
+    agent = listed(*[action] * (FRAMES - 2), clip=clip)
+    save_agent(replace(agent, pointers="recent"), folder)  # found under other pointers: its actions mean another thing
+    assert published_agent([source], clip, engine.model) is None
+    save_agent(agent, folder)
+    taught = load_file(teach_part(replace(part, out=tmp_path / "b")))["actions"][:, 0]
+    assert (taught == action).all()
+    assert taught[0] != beams[0]
+    (folder / f"{agent.fingerprint}.safetensors").write_bytes(b"damaged")
     with pytest.raises(Sam2rlError, match="is no agent file"):
         published_agent([source], clip, engine.model)
 
