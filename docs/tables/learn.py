@@ -64,6 +64,15 @@ def ablation() -> list[str]:
     return table(["", *heads], rows)
 
 
+def trials() -> list[str]:
+    """What was tried to learn better, each beside what it began from."""
+    rows = (
+        [row["trial"], str(row["videos"]), percent(row["quality"]), row.get("beside", "-"), _paired(row, "difference")]
+        for row in read("learn-trials")["rows"]
+    )
+    return table(["Trial", "Videos", "Quality", "Beside", "Difference"], rows)
+
+
 def _gain_of_learned() -> str:
     (own,) = (row for row in read("unseen")["rows"] if row["group"] == "default")
     rows = {row["policy"]: row for row in own["policies"]}
@@ -86,5 +95,6 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "unseen": unseen,
     "unseen-others": unseen_others,
     "unseen-calibration": unseen_calibration,
+    "learn-trials": trials,
     "learn-ablation": ablation,
 }

@@ -19,7 +19,7 @@ from sam2rl_tracker.learning.rollouts import Rollouts
 
 @dataclass(frozen=True, eq=False)
 class Forks(Rows):
-    """Moments, and what came of each action there. A = 3: discard, the oldest's place, another's.
+    """Moments, and what came of each of A actions there.
 
     Attributes:
         candidates, looks, past, frame, memories, pairs, held: See `Observation`, [n, ...] in half precision.
@@ -46,7 +46,7 @@ class Forks(Rows):
 def gather_forks(
     rollouts: Rollouts, network: ControlNetwork, moments: Sequence[int], horizon: int, chance: torch.Generator
 ) -> Forks:
-    """Track by a network, and at some frames try the memory's actions.
+    """Track by a network, and at some frames try the memory's actions: discard, the oldest's place, another's.
 
     Args:
         rollouts: At their beginning.
@@ -62,22 +62,34 @@ def gather_forks(
         while not rollouts.done:
             decision = follow(rollouts.predict(), rollouts.state)
             if rollouts.t in moments and not rollouts.done:
-                parts.append(_fork(rollouts, decision, follow, horizon, chance))
+                parts.append(compare(rollouts, decision, _some_actions(decision, chance), follow, horizon))
             rollouts.decide(decision)
     return Forks.join(parts)
 
 
-def _fork(
+def _some_actions(decision: Decision, chance: torch.Generator) -> Tensor:
+    """Discard, the oldest's place, and that of another, drawn: int64 [rows, 3]."""
+    other = torch.randint(2, CAPACITY + 1, (len(decision.action),), generator=chance).to(decision.action.device)
+    return torch.stack([torch.full_like(other, DISCARD), torch.full_like(other, OLDEST), other], dim=1)
+
+
+def compare(
     rollouts: Rollouts,
     decision: Decision,
+    actions: Tensor,
     follow: Callable[[View, State], Decision],
     horizon: int,
-    chance: torch.Generator,
 ) -> Forks:
-    rows = len(rollouts.videos)
-    other = torch.randint(2, CAPACITY + 1, (rows,), generator=chance).to(decision.action.device)
-    actions = torch.stack([torch.full_like(other, DISCARD), torch.full_like(other, OLDEST), other], dim=1)
-    count = actions.shape[1]
+    """What actions on the memory give: each row goes on apart with each of its own. The rollouts stay where they are.
+
+    Args:
+        rollouts: After `predict`, and not on the last frame.
+        decision: On this frame, but for the memory.
+        actions: int64 [rows, A].
+        follow: Decides on the frames after it.
+        horizon: So many, or fewer at the video's end.
+    """
+    rows, count = actions.shape
     apart = rollouts.copy([row for row in range(rows) for _ in range(count)])
     repeated = decision.take([row for row in range(rows) for _ in range(count)])
     apart.decide(replace(repeated, action=actions.flatten()))

@@ -1,4 +1,5 @@
-"""Learning an agent for any video: gather and fit in rounds, compare the memory's actions, improve them by PPO, choose.
+"""Learning an agent for any video: gather and fit in rounds, then teach the memory by teachers, by comparing its
+actions, and by PPO; choose.
 
 Every stage leaves files in the run's folder, and is skipped where they are: a learning that was interrupted goes on.
 """
@@ -31,6 +32,7 @@ from sam2rl_tracker.learning.ppo import improve_memory
 from sam2rl_tracker.learning.samples import Samples, read_rows
 from sam2rl_tracker.learning.settings import LearnSettings
 from sam2rl_tracker.learning.sources import Source, draw, keep_apart, sources_of
+from sam2rl_tracker.learning.teachers import teach_part
 from sam2rl_tracker.learning.videos import Video
 from sam2rl_tracker.media.files import check_output_file
 from sam2rl_tracker.runs.executors import HERE, Executor
@@ -44,8 +46,10 @@ VALIDATION = 64
 """Generated videos to choose by; of a workspace, all."""
 
 _OBJECTS = "objects"  # in the settings' file
-_FORK_EPOCHS = 3
+_EPOCHS = {"teachers": 30, "forks": 3}  # there are fewer of teachers' actions
 _PPO_VIDEOS, _PPO_COPIES = 8, 4
+_TEACHERS_FROM = 50_000  # videos after those of the rounds: other ones than forks' and PPO's
+_OLDER = {"teachers": 0}  # of learnings that were begun when there was no such setting
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Learning:
         chosen: The stage that it was taken from.
         validation: {stage: mean quality on the validation's videos}.
         videos: That were learned from.
-        samples: {stage: frames that were fitted, moments that were compared, decisions of PPO}.
+        samples: {stage: frames that were fitted, teachers' decisions, moments that were compared, decisions of PPO}.
         sees_absence: Whether there were frames without the object; without them presence cannot be learned.
         ablation: What each part of the control and each kind of observation gives, if that was asked for.
     """
@@ -150,7 +154,7 @@ def _keep_settings(folder: Path, settings: dict[str, Any], objects: dict[str, An
     Raises:
         Sam2rlError: Something differs, or the file is damaged.
     """
-    found = keep_settings(folder, {**settings, _OBJECTS: objects}, {**asdict(PLAIN), _OBJECTS: objects})
+    found = keep_settings(folder, {**settings, _OBJECTS: objects}, {**asdict(PLAIN), **_OLDER, _OBJECTS: objects})
     different = ["other videos in its workspaces" if one.startswith(f"{_OBJECTS}=") else one for one in found]
     if different:
         raise Sam2rlError(
@@ -182,6 +186,8 @@ class _Run:
                 gathered += self._gather(number, agent)
                 agent = stages[f"round {number + 1}"] = self._fit(number, gathered, board)
             assert agent is not None
+            if settings.teachers and settings.control != "output":
+                agent = stages["teachers"] = self._follow(agent, gathered, board)
             if settings.forks and settings.control != "output":
                 agent = stages["forks"] = self._compare(agent, gathered, board)
             if settings.iterations and settings.control != "output":
@@ -260,24 +266,51 @@ class _Run:
         fit(network, samples, settings, tell)
         self._save(network, path, {name: len(samples)})
 
+    def _follow(self, agent: Path, gathered: Sequence[Path], board: SummaryWriter) -> Path:
+        """Teach the memory by teachers who know the videos' future."""
+        settings = self.settings
+        first = settings.rounds * settings.videos + _TEACHERS_FROM
+        parts = self._parts("teachers", first, settings.teachers, agent)
+        return self._teach_memory("teachers", teach_part, parts, "following teachers", gathered, board)
+
     def _compare(self, agent: Path, gathered: Sequence[Path], board: SummaryWriter) -> Path:
         """Teach the memory by what its actions gave."""
-        path = self.folder / "forks.safetensors"
         settings = self.settings
         moments = max(settings.frames // 12 - 1, 1)
         videos = -(-settings.forks // (moments * PART)) * PART
         parts = self._parts("forks", settings.rounds * settings.videos, videos, agent)
-        files = self._work(fork_part, parts, "comparing what the memory's actions give")
+        what = "comparing what the memory's actions give"
+        return self._teach_memory("forks", fork_part, parts, what, gathered, board)
+
+    def _teach_memory(
+        self,
+        name: str,
+        work: Callable[[Part], Path],
+        parts: list[Part],
+        what: str,
+        gathered: Sequence[Path],
+        board: SummaryWriter,
+    ) -> Path:
+        path = self.folder / f"{name}.safetensors"
+        files = self._work(work, parts, what)
         if path.exists():
             return path
+        agent = parts[0].agent
+        assert agent is not None
+        settings = self.settings
         torch.manual_seed(settings.seed)
         loaded = load_control_agent(agent)
         forks = read_rows(Forks, files)
         samples = read_rows(Samples, gathered[-len(files) :])
         teach_by_forks(
-            loaded.network, forks, samples, settings, lambda step, loss: board.add_scalar("forks", loss, step)
+            loaded.network,
+            forks,
+            samples,
+            settings,
+            _EPOCHS[name],
+            lambda step, loss: board.add_scalar(name, loss, step),
         )
-        self._save(loaded.network, path, {**loaded.record["samples"], "forks": len(forks.returns)})
+        self._save(loaded.network, path, {**loaded.record["samples"], name: len(forks.returns)})
         return path
 
     def _improve(self, agent: Path) -> Path:
@@ -346,7 +379,7 @@ class _Run:
 
     def _names(self) -> Iterator[str]:
         yield from (f"round {number + 1}" for number in range(self.settings.rounds))
-        yield from ("forks", "ppo")
+        yield from ("teachers", "forks", "ppo")
 
     def _save(self, network: ControlNetwork, path: Path, samples: dict[str, int]) -> None:
         record = {
@@ -369,17 +402,19 @@ def teach_by_forks(
     forks: Forks,
     samples: Samples,
     settings: LearnSettings,
+    epochs: int,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Move the memory's heads towards the actions that gave more, in place; elsewhere they stay with their teacher.
+    """Move the memory's heads towards the actions that gave more, in place; elsewhere they stay as fitted.
 
     Args:
-        samples: Frames on which the teacher's word counts.
+        samples: Frames on which the word of `fit.teach` counts.
+        epochs: How often it goes through the moments.
     """
     heads = [parameter for head in (network.replace, network.discard) for parameter in head.parameters()]
     optimiser = torch.optim.Adam(heads, lr=3e-4)
     batch, step = min(256, len(forks.returns)), 0
-    for _ in range(_FORK_EPOCHS):
+    for _ in range(epochs):
         order = torch.randperm(len(forks.returns))
         for start in range(0, len(order) - batch + 1, batch):
             some = torch.randint(len(samples), (batch,))

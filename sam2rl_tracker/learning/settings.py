@@ -29,8 +29,10 @@ class LearnSettings:
         width: Of the network's hidden layers.
         stride: The memory's teacher: a frame is stored from so many frames after the last one on,
         gate: if presence x quality, as the agent judges them, is so high.
+        teachers: Videos on which the memory learns from those who know the future: their published agents where a
+            workspace has one, and else beams. 0 = none. See `learning.teachers`.
         forks: Moments at which the memory's actions are compared: the same rollout goes on once with each. 0 = none.
-        horizon: Frames after which they are compared.
+        horizon: Frames after which they are compared, and after which a teacher's are.
         iterations: Of PPO on the memory's actions, after that. 0 = none.
         control: What is learned: memory, output or both.
         leave_out: A group of the observation that the agent does not see; "" = none. See `observation.GROUPS`.
@@ -49,6 +51,7 @@ class LearnSettings:
     width: int = 96
     stride: int = 3
     gate: float = 0.5
+    teachers: int = 0
     forks: int = 2048
     horizon: int = 24
     iterations: int = 16
@@ -58,7 +61,7 @@ class LearnSettings:
 
     def __post_init__(self) -> None:
         least = {"videos": 1, "rounds": 1, "rows": 2, "frames": 3, "epochs": 1, "batch_size": 2, "width": 8}
-        least |= {"stride": 1, "forks": 0, "horizon": 1, "iterations": 0, "seed": 0}
+        least |= {"stride": 1, "teachers": 0, "forks": 0, "horizon": 1, "iterations": 0, "seed": 0}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise Sam2rlError(f"Setting {name}={getattr(self, name)} is too small: give {bound} or more.")

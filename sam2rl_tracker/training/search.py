@@ -95,7 +95,7 @@ def greedy(simulator: Simulator) -> Found:
     return beam(simulator, 1, "greedy")
 
 
-def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
+def beam(simulator: Simulator, width: int, name: str = "beam", start: State | None = None) -> Found:
     """Follow the states of highest return so far.
 
     States with the same stored frames differ only in what else was stored meanwhile and mostly behave alike, so they
@@ -105,14 +105,15 @@ def beam(simulator: Simulator, width: int, name: str = "beam") -> Found:
 
     Args:
         width: States that are kept of each frame.
+        start: To go on from, instead of frame 1; quality and actions are then those from there on.
     """
     if width < 1:
         raise ValueError(f"a beam is at least 1 wide, not {width}")
     before = simulator.counters.steps
-    start = simulator.start()
+    start = simulator.start() if start is None else start
     origin: dict[State, tuple[State, int]] = {}  # of the kept states: where each came from, and by which action
     returns = {start: simulator.reward(start)}  # of the current frame, best first
-    for _ in range(simulator.decisions):
+    for _ in range(simulator.frame(start) - 1, simulator.decisions):
         pairs = [(state, action) for state in returns for action in simulator.successors(state)]
         reached = _step(simulator, pairs)
         came: dict[State, tuple[State, int]] = {}

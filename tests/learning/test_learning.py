@@ -151,7 +151,13 @@ def test_a_part_of_a_clip_begins_where_the_object_is_seen() -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [("videos=0", "too small"), ("control=all", "unknown"), ("leave_out=x", "unknown"), ("dropout=1", "out of range")],
+    [
+        ("videos=0", "too small"),
+        ("teachers=-1", "too small"),
+        ("control=all", "unknown"),
+        ("leave_out=x", "unknown"),
+        ("dropout=1", "out of range"),
+    ],
 )
 def test_settings_out_of_range_are_refused(change, said) -> None:
     with pytest.raises(Sam2rlError, match=said):
