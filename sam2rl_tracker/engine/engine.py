@@ -28,7 +28,7 @@ from sam2rl_tracker.engine.operations import Normalisation, blank_pointers, enco
 from sam2rl_tracker.engine.packed import can_pack, pack_linears
 from sam2rl_tracker.engine.positions import fix_positions
 from sam2rl_tracker.engine.threads import suits_one_thread
-from sam2rl_tracker.engine.tracing import Encoder
+from sam2rl_tracker.engine.tracing import shared_encoder
 from sam2rl_tracker.engine.types import Candidates, Chosen, Features, FixedShape, Masks, MemorySelection, Prompt
 
 _RECORD_AFTER = 40
@@ -84,7 +84,8 @@ class Engine:
             self._no_prompt = self._embed_prompts([None])
             self._attention = BankAttention(network.memory_attention, self.exact)
             self._memory_encoder = None if self.exact else LeanMemoryEncoder(network.memory_encoder)
-        self._encoder = Encoder(network, _RECORD_AFTER if self.small else None)
+        kind = (self.exact, dtype, self.device)
+        self._encoder = shared_encoder(model, kind, network, _RECORD_AFTER if self.small else None)
         self._side = self.input_size // network.backbone_stride
         self._normalise = Normalisation(self.device)
         self._enlarge = Enlargement(4 * self._side, self.input_size) if self._coarse else None

@@ -7,14 +7,35 @@ gives the same bits without Python, so that a thread may encode the next image w
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from sam2rl_tracker.engine.model import Model
+
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
 """Normalised pixels [1, 3, S, S] -> maps of each level [1, ., ., .], finest first."""
+
+
+_ENCODERS: WeakKeyDictionary[Model, dict[Hashable, Encoder]] = WeakKeyDictionary()
+
+
+def shared_encoder(model: Model, kind: Hashable, network: nn.Module, record_after: int | None) -> Encoder:
+    """The encoder that all engines of one kind share: PyTorch never frees a recording, and each tracker has an engine.
+
+    Args:
+        model: That the engines were given.
+        kind: What makes engines' networks differ beside the weights.
+        network: An engine's.
+        record_after: As `Encoder` takes it.
+    """
+    encoders = _ENCODERS.setdefault(model, {})
+    if kind not in encoders:
+        encoders[kind] = Encoder(network, record_after)
+    return encoders[kind]
 
 
 class Encoder(nn.Module):

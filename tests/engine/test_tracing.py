@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import gc
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -21,7 +24,8 @@ def test_a_recorded_encoder_has_the_same_bits(kind: type[Engine], nano: Model, m
     images = generate_scene(seed=3, frames=4, size=128).images
     plain = [kind(nano).encode_image(image) for image in images]
     monkeypatch.setattr(engine_module, "_RECORD_AFTER", 2)
-    engine = kind(nano)
+    own = dataclasses.replace(nano)  # which nobody has recorded yet
+    engine = kind(own)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of the recording, none reaches a user
         recorded = [engine.encode_image(image) for image in images]
@@ -32,6 +36,19 @@ def test_a_recorded_encoder_has_the_same_bits(kind: type[Engine], nano: Model, m
         assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in pairs)
     again = copy.deepcopy(engine).encode_image(images[0])
     assert torch.equal(again.map, plain[0].map)
+
+
+def test_engines_of_a_kind_share_one_recording(nano: Model) -> None:
+    """PyTorch never frees one, and every tracker has an engine of its own."""
+    own = dataclasses.replace(nano)
+    engine = Engine(own)
+    assert Engine(own)._encoder is engine._encoder
+    others = (ExactEngine(own), Engine(own, torch.bfloat16), Engine(nano))
+    assert len({id(one._encoder) for one in (engine, *others)}) == 4
+    model = weakref.ref(own)
+    del own, engine, others
+    gc.collect()
+    assert model() is None, "a model that nobody uses is freed"
 
 
 def test_who_is_small() -> None:
