@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import add_trackers
 import draw_budget
 import draw_policies
 import make_tables
 import pytest
 from tables.files import read
-
-from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -101,38 +94,3 @@ def test_pictures_want_their_workspaces() -> None:
     sentence = draw_budget.main("P")
     assert sentence.startswith("1 workspaces were given, expected 3, one for each of: default method")
     assert callable(draw_policies.main)  # what it imports is there
-
-
-def test_trackers_of_a_later_run_are_added_to_the_benchmark() -> None:
-    whole = add_trackers.read(DOCS / "benchmark" / "default.json")
-
-    def only(keep: Callable[[str], bool]) -> BenchmarkDocument:
-        def some(rows: Mapping[str, Any]) -> dict[str, Any]:
-            return {key: row for key, row in rows.items() if keep(key)}
-
-        def each(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-            return {name: some(row) for name, row in rows.items()}
-
-        parts = {"trackers": some(whole.trackers), "methods": some(whole.methods)}
-        return replace(whole, **parts, sequences=each(whole.sequences), videos=each(whole.videos), claims=None)
-
-    later = only(lambda key: key in ("SAM2", "DAM4SAM", "never"))
-    made = add_trackers.add(only(lambda key: key != "DAM4SAM"), later)
-    dam4sam = replace(whole.methods["DAM4SAM"], fps=None)
-    expected = replace(whole, methods={**whole.methods, "DAM4SAM": dam4sam}, claims=None)
-    assert json.dumps(replace(made, claims=None).as_json()) == json.dumps(expected.as_json())
-    assert made.claims.heuristics.best == "DAM4SAM"
-    assert made.claims.heuristics.times == pytest.approx(whole.claims.heuristics.times)
-    assert made.claims.share_excess == pytest.approx(whole.claims.share_excess)
-
-    row = later.videos["scene-960003"]
-    better = replace(later, videos={**later.videos, "scene-960003": {**row, "DAM4SAM": 0.9}})
-    best = add_trackers.add(only(lambda key: key != "DAM4SAM"), better)
-    assert best.videos["scene-960003"]["best found"] == 0.9
-    assert best.methods["best found"].gain > whole.methods["best found"].gain
-    other = replace(later, videos={**later.videos, "scene-960003": {**row, "SAM2": row["SAM2"] + 1e-9}})
-    with pytest.raises(ValueError, match=r"SAM2 on scene-960003 is 0\.\d+, not 0\.\d+ as before"):
-        add_trackers.add(whole, other)
-    with pytest.raises(ValueError, match=r"another `settings\.model_hash`"):
-        add_trackers.add(whole, replace(later, settings={**later.settings, "model_hash": "0"}))
-    assert add_trackers.main([]) == "0 files were given, expected the benchmark.json of the later run."
