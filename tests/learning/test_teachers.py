@@ -21,6 +21,7 @@ from sam2rl_tracker.engine import Engine, load_model
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.learning import gather
+from sam2rl_tracker.learning import learn as learning
 from sam2rl_tracker.learning.forks import Forks
 from sam2rl_tracker.learning.gather import Part
 from sam2rl_tracker.learning.learn import learn, teach_by_forks
@@ -160,10 +161,12 @@ def gather_samples(rollouts: Rollouts, network) -> Samples:
 
 
 @pytest.mark.slow
-def test_the_stage_leaves_its_file_and_is_chosen_among(tmp_path, source) -> None:
+def test_the_stage_leaves_its_file_and_is_chosen_among(tmp_path, source, monkeypatch) -> None:
+    for module in (gather, learning):
+        monkeypatch.setattr(module, "PART", 2)  # or it takes long
     validate = create(tmp_path / "val").folder
     generate(validate, 1, 77, FRAMES)
-    changes = ["videos=16", "rounds=1", "rows=2", f"frames={FRAMES}", "epochs=1", "teachers=1", "horizon=3", "forks=0"]
+    changes = ["videos=2", "rounds=1", "rows=2", f"frames={FRAMES}", "epochs=1", "teachers=1", "horizon=3", "forks=0"]
     changes.append("iterations=0")
     out = tmp_path / "agent.safetensors"
 
