@@ -94,7 +94,8 @@ def numbers() -> dict[str, str]:
     return {
         "benchmark.seed_gains": "{:.1f}, {:.1f} and {:.1f} points".format(*seed_gains),
         "benchmark.best_seed_gain": f"{best_gain:.1f}",
-        "full-budget.more": f"{full_gain:.1f} points",
+        "full-budget.more": f"{-full_gain:.1f} points more",
+        "benchmark.fell_back": f"{document['fallbacks']['fell_back']} of {document['fallbacks']['agents']}",
         "benchmark.times": f"{times:.1f} times (95 % interval {low:.1f} to {high:.1f})",
         "benchmark.excess": mean_and_span(rules["excess"]),
         "benchmark.searched": signed(100 * claims["searched_gain"][0]),
