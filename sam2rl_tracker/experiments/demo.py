@@ -35,7 +35,7 @@ SHOWN = (REFERENCE, "SAMURAI", "DAM4SAM", AGENTS)  # without the rules that take
 # Of the scenes from 930001 on, the first four whose object goes away for three frames or more and comes back: where it
 # stays in view, hardly anything depends on the memory. Tracks were not looked at for this choice.
 SEEDS = (930002, 930004, 930007, 930012)
-TRAINING = Settings(iterations=4, samples=1024, patience=2, beam=1)
+TRAINING = Settings(iterations=4, samples=1024, patience=2, beam=1, local=1024)
 
 
 def run_demo(

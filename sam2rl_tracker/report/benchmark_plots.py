@@ -51,7 +51,7 @@ def plot_gains(document: BenchmarkDocument, path: Path) -> Path:
     every = {key: span for key, span in spans.items() if key not in SEARCHED}
     searched: dict[str, Sequence[Any]] = {}
     if document.claims is not None:
-        searched = {AGENTS: document.claims.searched_gain, **{key: spans[key] for key in SEARCHED}}
+        searched = {AGENTS: document.claims.searched_gain, **{key: spans[key] for key in SEARCHED if key in spans}}
     heights = [len(some) for some in (every, searched) if some]
     figure = new_figure(8, 0.42 * sum(heights) + 2.4)
     panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
@@ -100,8 +100,8 @@ def plot_steps(document: BenchmarkDocument, path: Path) -> Path:
     assert claims is not None
     figure = new_figure(8, 4.5)
     axes = figure.add_subplot()
-    for key, stroke in _STROKES.items():
-        steps, gains = zip(*document.curves[key], strict=True)
+    for key in [key for key in _STROKES if key in document.curves]:
+        stroke, (steps, gains) = _STROKES[key], zip(*document.curves[key], strict=True)
         percent = [100 * gain for gain in gains]
         name = method_name(key, document.methods[key])
         axes.step(steps, percent, where="post", label=name, **stroke.line(2))

@@ -13,8 +13,8 @@ from rich.table import Table
 from sam2rl_tracker.evaluation.methods import REFERENCE, title
 from sam2rl_tracker.evaluation.scoring import describe
 from sam2rl_tracker.report.words import beyond, fallen_back
+from sam2rl_tracker.vot.analysis import Scores
 from sam2rl_tracker.vot.collect import Report
-from sam2rl_tracker.vot.toolkit import Scores
 
 _COLUMN = 13  # characters of a tracker's column, its border included: most words of a name fit
 

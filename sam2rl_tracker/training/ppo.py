@@ -37,7 +37,7 @@ from sam2rl_tracker.training.settings import Settings
 from sam2rl_tracker.training.simulator import Rollout, Simulator
 from sam2rl_tracker.training.start import Start, find_start
 
-_FREE = ("iterations", "patience", "local")  # settings that may change from one call to the next
+_FREE = ("iterations", "patience")  # settings that may change from one call to the next
 
 
 @dataclass

@@ -7,6 +7,7 @@ interruption. The iteration under way is lost. Agents that are finished stay.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -24,7 +25,7 @@ from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
-from sam2rl_tracker.runs.folder import CHECKPOINT
+from sam2rl_tracker.runs.folder import CHECKPOINT, SETTINGS
 from sam2rl_tracker.runs.tasks import Kind, read_result, run_tasks, work
 from sam2rl_tracker.training.ppo import Trained, train
 from sam2rl_tracker.training.progress import TrainingProgress, read_training
@@ -109,6 +110,7 @@ def train_object(
     Raises:
         Sam2rlError: See `load_clip`, `keep_start` and `ppo.train`.
     """
+    asked, task = task, _as_begun(task)
     model, clip = task.load_model(), task.clip()
     sam2 = evaluate_policy(model, clip, make_policy("recency"))
     start = _start(task, model, clip)
@@ -119,7 +121,7 @@ def train_object(
     if task.settings.pointers == AUTO and agent.record["quality"] < sam2:
         agent = _sam2_agent(task, model, clip, trained)
     best = make_agent(task, model, simulator, {"actions": np.array(trained.best_actions)}, {})
-    there: TrainingResult | None = read_result(task)
+    there: TrainingResult | None = read_result(asked)
     if there is not None:  # another machine was faster: its agent stays with its result
         return there
     path = save_agent(agent, task.folder)
@@ -142,6 +144,17 @@ def train_object(
         pointers=agent.pointers,
         fallback=agent.fell_back,
     )
+
+
+def _as_begun(task: Task) -> Task:
+    """The task; without local search where its training was begun before there was any, so that it ends as it would."""
+    try:
+        begun = json.loads((task.folder / SETTINGS).read_text())
+    except (OSError, ValueError):  # `train` says what is wrong with the file
+        return task
+    if "local" in begun or not (task.folder / CHECKPOINT).is_file():
+        return task
+    return replace(task, settings=replace(task.settings, local=0))
 
 
 def _start(task: Task, model: Model, clip: Clip) -> Start | None:

@@ -11,10 +11,10 @@ from sam2rl_tracker.evaluation.fallbacks import AgentsUsed, Fallbacks, beyond_me
 from sam2rl_tracker.evaluation.methods import REFERENCE
 from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.vot.analysis import Analysis, analyse
 from sam2rl_tracker.vot.registry import namesakes, registered, registered_trackers, that_saw_truth
 from sam2rl_tracker.vot.results import Failure, agents_used, find_failure, made_with, tracked_names
 from sam2rl_tracker.vot.scored import find_scored, scored_view
-from sam2rl_tracker.vot.toolkit import Analysis, analyse
 from sam2rl_tracker.vot.workspace import checked_workspace
 
 

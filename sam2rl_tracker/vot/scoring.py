@@ -13,11 +13,11 @@ from sam2rl_tracker.evaluation.davis import MaskMeasures, mean_mask_measures, me
 from sam2rl_tracker.evaluation.measures import Measures, mean_measures
 from sam2rl_tracker.media.files import StrPath
 from sam2rl_tracker.media.images import Mask
+from sam2rl_tracker.vot.analysis import Analysis, Scores
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.regions import EMPTY, Region
 from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import read_sequence
-from sam2rl_tracker.vot.toolkit import Analysis, Scores
 from sam2rl_tracker.vot.tracks import measure_answers, read_answers, scored_objects
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 

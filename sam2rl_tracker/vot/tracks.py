@@ -16,12 +16,12 @@ from sam2rl_tracker.evaluation.results import Results
 from sam2rl_tracker.evaluation.scoring import NotScored
 from sam2rl_tracker.evaluation.tracks import ObjectTracks, Track
 from sam2rl_tracker.media.files import StrPath
+from sam2rl_tracker.vot.analysis import Scores
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.regions import EMPTY, Region, read_trajectory
 from sam2rl_tracker.vot.results import property_lines, result_file, result_stem
 from sam2rl_tracker.vot.sequences import Sequence as Video
 from sam2rl_tracker.vot.sequences import object_numbers, read_sequence
-from sam2rl_tracker.vot.toolkit import Scores
 from sam2rl_tracker.vot.workspace import Workspace, checked_workspace
 
 TOLERANCE = 1e-3

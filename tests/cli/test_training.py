@@ -14,14 +14,15 @@ from commands import Run
 def test_train_search_and_agents(run: Run) -> None:
     assert run("workspace", "generate", "w", "--count", 1, "--frames", 6, "--seed", 2)[0] == 0
     assert "has no agents" in run("agent", "list", "w")[2]
-    status, out, said = run("train", "w", "--iterations", 2, "--samples", 32, "--set", "beam=1", "--json")
+    small = ("--iterations", 2, "--samples", 32, "--set", "beam=1", "--set", "local=0")
+    status, out, said = run("train", "w", *small, "--json")
     assert status == 0, said
     (agent,) = json.loads(out)["agents"]
     assert (agent["sequence"], agent["object"], agent["steps"]) == (
         "scene-00002",
         1,
-        92,
-    )  # the beam 8, imitation 4, then 2 * (32 + 4 + 4)
+        104,
+    )  # the beams 8 + 8, SAM 2's rule 4, imitation 4, then 2 * (32 + 4 + 4)
     assert "on the video it was trained on" in said
     assert "scene-00002, object 1: 1/2 SAM 2 0." in said  # where nobody sees bars
     assert "Trained or searched on the ground truth" in " ".join(run("agent", "list", "w")[1].split())
@@ -31,7 +32,7 @@ def test_train_search_and_agents(run: Run) -> None:
     status, out, said = run("search", "w", "--budget", 100, "--width", 3, "--plots", "p", "--save", "best", "--json")
     assert status == 0, said
     (found,) = json.loads(out)["sequences"]
-    assert found["ceiling"] >= max(found["random"], found["greedy"], found["beam"])
+    assert found["ceiling"] >= max(found["random"], found["greedy"], found["beam"], found["local"])
     assert found["agent"] == pytest.approx(agent["batched_quality"], abs=1e-6)
     assert Path("p/scene-00002_1.png").stat().st_size > 0
     assert [path.name for path in Path("best").glob("*.safetensors")] == [Path(agent["file"]).name]

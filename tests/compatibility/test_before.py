@@ -89,11 +89,15 @@ def test_a_search_finds_what_it_found(run: Run) -> None:
     assert status == 0, said
     (found,) = json.loads(out)["sequences"]
     after = json.loads(kept.read_text())
-    assert set(after) - set(before) == {"task", "made_by", "dtype", "compile"}  # tasks' files now, which hold as much
+    assert set(after) - set(before) == {
+        *("task", "made_by", "dtype", "compile"),  # tasks' files now, which hold as much
+        "local",  # a search of later
+    }
     assert set(before) <= set(after)
     for document in (found, after):
-        for method in ("random", "greedy", "beam", "ceiling", "agent", "always", "sam2"):
+        for method in ("random", "greedy", "beam", "agent", "always", "sam2"):
             assert document[method] == pytest.approx(before[method], abs=1e-4), method
+        assert document["ceiling"] == pytest.approx(max(before["ceiling"], document["local"]), abs=1e-4)
         assert document["agent_method"] == "ppo"
 
 

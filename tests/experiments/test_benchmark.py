@@ -17,7 +17,7 @@ import pytest
 from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.benchmark import Claims
-from sam2rl_tracker.evaluation.methods import BASELINES
+from sam2rl_tracker.evaluation.methods import BASELINES, SEARCHES
 from sam2rl_tracker.experiments.benchmark import Plan, run_benchmark
 from sam2rl_tracker.experiments.benchmark.parts import Parts
 from sam2rl_tracker.experiments.claims import difference, judge, survival
@@ -62,7 +62,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         run_benchmark(folder, replace(TINY, count=2))
     assert kept == {path: path.stat().st_mtime_ns for path in kept}
     assert json.loads((folder / "benchmark.json").read_text()) == json.loads(json.dumps(document))
-    assert set(document["methods"]) == {*TINY.trackers, "random", "greedy", "beam", *BASELINES, "best found"}
+    assert set(document["methods"]) == {*TINY.trackers, *SEARCHES, *BASELINES, "best found"}
     assert {key for key, row in document["methods"].items() if not row["sees_truth"]} == {
         "SAM2",
         "SAMURAI",
@@ -73,13 +73,13 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
         trained = json.loads((folder / "benchmark" / f"train-{name}-0.json").read_text())
         assert row["SAM2RL"] == pytest.approx(trained["quality"], abs=1e-4)
         if name != "scene-00011":
-            assert not {"random", "greedy", "beam", "best found"} & set(row)
+            assert not {*SEARCHES, "best found"} & set(row)
             continue
         assert row["best found"] == pytest.approx(max(row.values()))
         searched = json.loads((folder / "benchmark" / f"search-{name}.json").read_text())
         assert row["beam"] == searched["replayed"]["beam"] == pytest.approx(searched["beam"], abs=0.02)
         assert searched["steps"] == trained["steps"]
-        for key in ("random", "beam"):
+        for key in ("random", "beam", "local"):
             assert searched["spent"][key] <= trained["steps"]
     for agents in (folder / "agents", folder / "benchmark" / "agents"):
         assert len(list(agents.glob("*.safetensors"))) == 3  # the second seed's agent stays in its training's folder
@@ -99,7 +99,7 @@ def test_a_small_benchmark_is_interrupted_and_goes_on(tmp_path: Path, monkeypatc
     assert "trained by behaviour cloning on its best rollout" in text
     with (folder / "benchmark.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 3 * len(document["methods"]) - 2 * 4  # searches, and the best found, on one video
+    assert len(rows) == 3 * len(document["methods"]) - 2 * 5  # searches, and the best found, on one video
     claims = document["claims"]
     assert (claims["videos"], claims["searched"]) == (3, 1)
     (first, *_) = document["videos"].values()

@@ -19,10 +19,10 @@ from sam2rl_tracker.media.output_folder import output_folder
 from sam2rl_tracker.report.page import benchmark_rows, check_page_folder, write_page
 from sam2rl_tracker.report.table import other_benchmarks
 from sam2rl_tracker.report.words import points
+from sam2rl_tracker.vot.analysis import Analysis
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.results import Failure
 from sam2rl_tracker.vot.scoring import complete
-from sam2rl_tracker.vot.toolkit import Analysis
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _VOID = {"meta", "link", "img", "br", "input", "hr"}

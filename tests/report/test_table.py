@@ -9,9 +9,9 @@ from rich.console import Console
 
 from sam2rl_tracker.evaluation.davis import MaskMeasures
 from sam2rl_tracker.report.table import render, to_json
+from sam2rl_tracker.vot.analysis import Analysis, Scores
 from sam2rl_tracker.vot.collect import Report, collect
 from sam2rl_tracker.vot.results import Failure
-from sam2rl_tracker.vot.toolkit import Analysis, Scores
 
 
 def text_of(report: Report) -> str:

@@ -44,7 +44,7 @@ def test_a_training_goes_on_in_the_arithmetic_that_it_was_begun_in(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [QUICK, dataclasses.replace(QUICK, imitation=0.9, local=60)], ids=str)
+@pytest.mark.parametrize("settings", [QUICK, dataclasses.replace(QUICK, imitation=0.9, local=60)], ids=["ppo", "local"])
 def test_a_training_that_was_interrupted_ends_the_same(
     nano: Model, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
@@ -71,7 +71,10 @@ def test_a_training_that_was_interrupted_ends_the_same(
     for name, value in whole.tensors.items():
         assert np.array_equal(value, halves.tensors[name])
     assert halves.best_actions == whole.best_actions
-    assert halves.progress.steps == whole.progress.steps == 4 * (64 + 8)  # the greedy rollouts too
+    assert halves.progress.steps == whole.progress.steps
+    if settings is QUICK:
+        assert whole.progress.steps == 4 * (64 + 8), "the greedy rollouts too"
+    assert halves.tried == whole.tried
     lines = (tmp_path / "halves" / "progress.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["iteration", "1", "2", "3", "4"]
     # The best rollout is one that can be taken again.
@@ -122,7 +125,8 @@ def test_local_search_improves_the_rollout_that_is_cloned(nano: Model, clip: Cli
     again = local_search(simulated, result.best_actions, 2000, seed=1).found
     assert again.quality == result.progress.best
     assert result.tried > 0
-    assert seen[2].steps - seen[1].steps == plain.progress.steps - seen[0].steps or seen[2].best > seen[1].best
+    assert seen[2].best == seen[1].best
+    assert seen[2].steps - seen[1].steps == 4 * 8, "a rollout, the best one again, its cloning and the likeliest"
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def test_settings_from_words() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     {
-        "rate=1": "Preset 'default' has no parameter 'rate': it takes iterations=18",
+        "rate=1": "Preset 'default' has no parameter 'rate': it takes iterations=8",
         "batch_size=many": "batch_size=many is no int",
         "batch_size": "Preset 'default' has no parameter 'batch_size': it takes",
         "relative=maybe": "relative=maybe is no bool",

@@ -16,9 +16,9 @@ from sam2rl_tracker.runs.executors import Here, Processes
 from sam2rl_tracker.runs.shards import Shard
 from sam2rl_tracker.runs.tasks import read_result, task_file
 from sam2rl_tracker.vot import shares as module
+from sam2rl_tracker.vot.analysis import analyse
 from sam2rl_tracker.vot.shares import Share, ShareResult, Tally, evaluate_shares, plan_shares
 from sam2rl_tracker.vot.stand_in import EVALUATION
-from sam2rl_tracker.vot.toolkit import analyse
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 PATHS = Path(__file__).parent

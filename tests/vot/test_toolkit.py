@@ -15,11 +15,12 @@ import yaml
 
 from sam2rl_tracker.errors import Sam2rlError
 from sam2rl_tracker.evaluation.measures import Measures, mean_measures, measure_object
+from sam2rl_tracker.vot.analysis import Scores, analyse
 from sam2rl_tracker.vot.collect import Report
 from sam2rl_tracker.vot.regions import Region, read_trajectory
 from sam2rl_tracker.vot.scoring import complete
 from sam2rl_tracker.vot.sequences import AnnotatedFrame, read_sequence
-from sam2rl_tracker.vot.toolkit import Scores, analyse, evaluate
+from sam2rl_tracker.vot.toolkit import evaluate
 from sam2rl_tracker.vot.workspace import Workspace, create
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from sam2rl_tracker.evaluation.measures import mean_measures, measure_object
 from sam2rl_tracker.evaluation.overlaps import frame_overlaps
+from sam2rl_tracker.vot.analysis import Scores
 from sam2rl_tracker.vot.regions import UNKNOWN, Region, encode
 from sam2rl_tracker.vot.sequences import Sequence, read_sequence, stack_regions
-from sam2rl_tracker.vot.toolkit import Scores
 from sam2rl_tracker.vot.tracks import compare_with_truth, read_answers, read_results
 
 

@@ -80,7 +80,7 @@ def make_document(measured: Measured, settings: Mapping[str, Any]) -> BenchmarkD
     }
     steps = {name: {AGENTS: measured.trained_on(name).result.steps} for name in names if plan.with_agents}
     for name, part in agents.searched.items():
-        steps[name] |= {key: part.spent[key] for key in SEARCHES}
+        steps[name] |= {key: part.spent[key] for key in SEARCHES if key in part.spent}
 
     def method(key: str) -> Method:
         mean, low, high = spread(gains[key])
@@ -141,7 +141,8 @@ def _qualities(measured: Measured, sequences: Mapping[str, Mapping[str, Any]]) -
         row = {key: scores["quality"] for key, scores in sequences[name].items()}
         row |= {baseline: measured.baselines[name].qualities[baseline] for baseline in BASELINES}
         if name in measured.agents.searched:
-            row |= {search: measured.agents.searched[name].evaluated[search] for search in SEARCHES}
+            found = measured.agents.searched[name].evaluated
+            row |= {search: found[search] for search in SEARCHES if search in found}
             row[BEST] = max(*row.values(), measured.trained_on(name).result.best_rollout_evaluated)
         videos[name] = row
     return videos
@@ -183,7 +184,8 @@ def _curves(measured: Measured, base: Mapping[str, float]) -> dict[str, list[lis
     if not searched:
         return {}
     curves = {AGENTS: [measured.trained_on(name).curve for name in searched]}
-    curves |= {key: [part.curves[key] for part in searched.values()] for key in SEARCHES}
+    common = [key for key in SEARCHES if all(key in part.curves for part in searched.values())]
+    curves |= {key: [part.curves[key] for part in searched.values()] for key in common}
     gains = {
         key: [
             [(steps, value - base[name]) for steps, value in line] for name, line in zip(searched, lines, strict=True)

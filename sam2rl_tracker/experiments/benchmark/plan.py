@@ -44,7 +44,7 @@ class Plan:
         control_steps: Simulated steps of random search and beam; None = as many as the agent of the video took.
         arithmetic: What trainings and searches are simulated in. Trackers and baselines compute in float32, uncompiled:
             agents run in exact mode, and what they are compared with must differ in its decisions alone.
-        trackers: That the VOT toolkit evaluates, SAM2 among them; see `with_trackers` for none. Without SAM2RL no agent
+        trackers: That the VOT toolkit evaluates, SAM2 among them; see `as_begun` for none. Without SAM2RL no agent
             is trained, and nothing is searched or replayed on changed videos.
     """
 
@@ -98,8 +98,11 @@ DEFAULT = Plan()
 PAPER = Plan(count=64, searched=None, settings=PRESETS["paper"])
 
 
-def with_trackers(path: Path, plan: Plan) -> Plan:
-    """The plan with the trackers that a folder has already, before its own. If there are neither, it gets all.
+def as_begun(path: Path, plan: Plan) -> Plan:
+    """The plan with what a folder has settled.
+
+    The trackers that it has already come before the plan's own; if there are neither, it gets all. A benchmark that was
+    begun before there was local search goes on without.
 
     Args:
         path: `plan.json`, which need not be there.
@@ -109,7 +112,10 @@ def with_trackers(path: Path, plan: Plan) -> Plan:
     """
     begun = _read(path) if path.is_file() else {}
     trackers = tuple(dict.fromkeys([*begun.get("trackers", ()), *plan.trackers]))
-    return replace(plan, trackers=trackers or TRACKERS)
+    settings = plan.settings
+    if begun and "local" not in begun.get("settings", {}):
+        settings = replace(settings, local=0)
+    return replace(plan, trackers=trackers or TRACKERS, settings=settings)
 
 
 def keep_plan(path: Path, plan: Plan, found: Mapping[str, str], machine: str) -> list[str]:

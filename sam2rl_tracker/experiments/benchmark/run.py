@@ -16,7 +16,7 @@ from sam2rl_tracker.evaluation.benchmark import BenchmarkDocument
 from sam2rl_tracker.evaluation.methods import AGENTS
 from sam2rl_tracker.experiments.benchmark.document import Agents, Measured, make_document
 from sam2rl_tracker.experiments.benchmark.parts import Parts, TrainingPart
-from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, keep_plan, with_trackers
+from sam2rl_tracker.experiments.benchmark.plan import DEFAULT, MADE_ON, Plan, as_begun, keep_plan
 from sam2rl_tracker.media.files import atomic_path, sweep
 from sam2rl_tracker.report.benchmark_plots import plot_gains, plot_steps
 from sam2rl_tracker.report.benchmark_tables import make_tables, write_csv
@@ -75,7 +75,7 @@ def run_benchmark(
     workspace = open_or_create(folder)
     with locked(parts, "benchmark"):
         sweep(folder)
-        plan = with_trackers(parts / "plan.json", plan)
+        plan = as_begun(parts / "plan.json", plan)
         check_registered(workspace, plan.trackers)
         made_of = {**versions(BENCHMARK_PACKAGES), "python": python_version()}
         found = {"model_hash": model.hash, "device": model.device.type, **made_of}
