@@ -1,9 +1,10 @@
-"""What `sam2rl learn --ablate` found, beside the same agents on generated videos that nothing was trained or chosen on.
+"""The agents of `sam2rl learn --ablate` on generated videos that nothing was trained or chosen on.
 
 python docs/ablation.py AGENT [--count 128] [--out docs/numbers/learn-ablation.json]
 
-AGENT is the file of a learning that was ablated, with its run's folder beside it. Goes on where it was ended. Scenes
-are tracked in batches, as a learning validates: last bits differ from one scene at a time.
+AGENT is the file of a learning that was ablated, with its run's folder beside it. Goes on where it was ended. Scores
+the refits that there are. Scenes are tracked in batches, as a learning validates them: last bits differ from one scene
+at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sam2rl_tracker.learning import seeds
-from sam2rl_tracker.learning.ablation import FILE, Compared, Variant, compare
+from sam2rl_tracker.learning.ablation import Compared, Variant, compare, controls, refits
 from sam2rl_tracker.learning.gather import PART, Part
 from sam2rl_tracker.learning.settings import LearnSettings
 from sam2rl_tracker.learning.sources import Source
@@ -29,12 +30,11 @@ def unseen(folder: Path, variants: list[Variant], count: int) -> list[Compared]:
     return compare(variants, parts, count, HERE, lambda text: print(text, flush=True))
 
 
-def row(validated: dict[str, Any], scored: Compared) -> dict[str, Any]:
+def row(scored: Compared) -> dict[str, Any]:
     """The numbers that are shown of a variant; its own baseline has no difference."""
-    found = {"name": scored.variant.name, "quality": scored.quality, "validated": validated["quality"]}
+    found: dict[str, Any] = {"name": scored.variant.name, "quality": scored.quality}
     if not scored.is_baseline:
         found["difference"] = [scored.difference, *(scored.interval or (None, None))]
-        found["validated_difference"] = [validated["difference"], *(validated["interval"] or (None, None))]
     return found
 
 
@@ -45,12 +45,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "numbers" / "learn-ablation.json")
     given = parser.parse_args()
     folder = given.agent.with_name(f"{given.agent.name}.run")
-    validated = json.loads((folder / FILE).read_text())["validation"]
-    variants = [Variant(line["name"], folder / line["agent"], line["control"], line["beside"]) for line in validated]
-    scored = unseen(folder, variants, given.count)
+    made = [one for one in refits(folder / "ablation") if one.agent.exists()]
+    scored = unseen(folder, [*controls(given.agent), *made], given.count)
     document = json.loads(given.out.read_text()) if given.out.exists() else {}
-    document["videos"] = {"unseen": given.count, "validated": len(validated[0]["videos"])}
-    document["rows"] = [row(line, one) for line, one in zip(validated, scored, strict=True)]
+    document["videos"] = given.count
+    document["rows"] = [row(one) for one in scored]
     given.out.write_text(json.dumps(document, indent=2) + "\n")
 
 

@@ -114,13 +114,12 @@ def ablate(
         report: Is called with a line of text per step.
     """
     folder, settings = parts[0].out.parent, parts[0].settings
-    variants = controls(chosen)
-    for name, changed in refits(settings).items():
-        path = folder / f"{name.replace(' ', '-')}.safetensors"
-        if not path.exists():
-            path.parent.mkdir(exist_ok=True)
-            refit(changed, path, f"ablation, {name}")
-        variants.append(Variant(name, path, settings.control, EVERYTHING))
+    refitted = refits(folder, settings.control)
+    for one, changed in zip(refitted, blinded(settings), strict=True):
+        if not one.agent.exists():
+            folder.mkdir(exist_ok=True)
+            refit(changed, one.agent, f"ablation, {one.name}")
+    variants = [*controls(chosen), *refitted]
     found = compare(variants, parts, videos, executor, report)
     rows = [{**row.as_json(), "agent": str(row.variant.agent.relative_to(folder.parent))} for row in found]
     write_json(folder.with_name(FILE), {"validation": rows})
@@ -134,14 +133,17 @@ def controls(agent: Path) -> list[Variant]:
     return [Variant(f"control={kind.value}", agent, kind.value, both) for kind in kinds]
 
 
-def refits(settings: LearnSettings) -> dict[str, LearnSettings]:
-    """Settings of each refit by name; another seed tells how much chance alone changes."""
+def refits(folder: Path, control: str = Control.BOTH.value) -> list[Variant]:
+    """The agents that are fitted anew, in a folder: with every kind of observation, twice, and without each."""
+    names = [EVERYTHING, "another seed", *(f"without {group}" for group in GROUPS)]
+    return [Variant(name, folder / f"{name.replace(' ', '-')}.safetensors", control, EVERYTHING) for name in names]
+
+
+def blinded(settings: LearnSettings) -> list[LearnSettings]:
+    """Of the fits that `refits` lists; another seed tells how much chance alone changes."""
     whole = replace(settings, leave_out="")
-    return {
-        EVERYTHING: whole,
-        "another seed": replace(whole, seed=settings.seed + 1),
-        **{f"without {group}": replace(whole, leave_out=group) for group in GROUPS},
-    }
+    seed = replace(whole, seed=settings.seed + 1)
+    return [whole, seed, *(replace(whole, leave_out=group) for group in GROUPS)]
 
 
 def compare(
