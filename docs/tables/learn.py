@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tables.cells import percent, signed, table
-from tables.files import read
+from tables.files import read, row_of
 
 
 def unseen(group: str = "default") -> list[str]:
@@ -83,8 +83,27 @@ def _paired(row: dict[str, Any], name: str) -> str:
     return f"{signed(middle)} ({signed(low)} to {signed(high)})"
 
 
+def _told_by_ablation() -> str:
+    """Which kinds of observation the agent is worse, better and neither without, by intervals on the unseen videos."""
+    found: dict[str, list[str]] = {"worse": [], "better": [], "no different": []}
+    for row in read("learn-ablation")["rows"]:
+        if row["name"].startswith("without "):
+            _, low, high = row["difference"]
+            how = "worse" if high < 0 else "better" if low > 0 else "no different"
+            found[how].append(row["name"].removeprefix("without "))
+    return "; ".join(f"{how} without {', '.join(kinds)}" for how, kinds in found.items() if kinds)
+
+
+def _by_seed_alone() -> str:
+    return _paired(row_of("learn-ablation", "name", "another seed"), "difference")
+
+
 def numbers() -> dict[str, str]:
-    return {"unseen.gain": _gain_of_learned()}
+    return {
+        "unseen.gain": _gain_of_learned(),
+        "learn-ablation.told": _told_by_ablation(),
+        "learn-ablation.seed": _by_seed_alone(),
+    }
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
