@@ -171,16 +171,22 @@ def _trainings(settings: Mapping[str, Any]) -> str:
     ppo = settings["settings"]
     begin = (
         f"each started from the best of a beam of {ppo['beam']} and trained by behaviour cloning on its best rollout "
-        f"(imitation={ppo['imitation']})"
+        f"(imitation={ppo['imitation']}){_climbing(ppo)}"
         if ppo["imitation"]
         else "PPO alone"
     ) + ", on relative rewards" * ppo["relative"]
     given = settings["control_steps"]
     steps = f"{given:,} steps each" if given else "as many steps as the agent of the video took"
     return (
-        f"agents of {ppo['iterations']} iterations of {ppo['samples']:,} transitions at most, {begin}; random search "
-        f"and beam with {steps}"
+        f"agents of {ppo['iterations']} iterations of {ppo['samples']:,} transitions at most, {begin}; searches "
+        f"with {steps}"
     )
+
+
+def _climbing(ppo: Mapping[str, Any]) -> str:
+    """The local search of a training, which earlier ones lack."""
+    steps = ppo.get("local", 0)
+    return f", which {steps:,} steps of local search improve in each iteration" if steps else ""
 
 
 def method_name(key: str, row: Method) -> str:
