@@ -33,7 +33,7 @@ TINY = Plan(
     count=3,
     frames=12,
     seed=11,
-    settings=Settings(iterations=2, samples=40, hidden=16, batch_size=20, beam=1),
+    settings=Settings(iterations=2, samples=40, hidden=16, batch_size=20, beam=1, local=40),
     seeds=2,
     subset=1,
     searched=1,

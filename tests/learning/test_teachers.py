@@ -116,8 +116,9 @@ def test_a_beam_teaches_from_where_the_agent_came_to(engine, clip) -> None:
 
 
 def test_a_workspaces_published_agent_teaches(engine, source, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(gather, "PART", 2)  # or it takes long
-    part = Part("nano", "cpu", (source,), 0, LearnSettings(frames=FRAMES), packaged_agent(engine.model), tmp_path / "a")
+    part = Part(
+        "nano", "cpu", (source,), 0, 2, LearnSettings(frames=FRAMES), packaged_agent(engine.model), tmp_path / "a"
+    )
     beams = load_file(teach_part(part))["actions"][:, 0]
     action = OLDEST if beams[0] == DISCARD else DISCARD  # what no beam took there
     clip, folder = source.clip(0, FRAMES), agents_folder(Path(source.text))
