@@ -25,7 +25,7 @@ def methods(columns: Sequence[str]) -> list[str]:
     """Every method of the benchmark that ran on all videos.
 
     Args:
-        columns: Some of "Accuracy", "Robustness" and "frames/s", beside Quality and its difference to SAM 2.
+        columns: Some of "Accuracy" and "Robustness", beside Quality and its difference to SAM 2.
     """
     document, lines = benchmark(), []
     for key, row in document["methods"].items():
@@ -35,7 +35,6 @@ def methods(columns: Sequence[str]) -> list[str]:
         rest = {
             "Accuracy": percent(scores["accuracy"]) if scores else "-",
             "Robustness": percent(scores["robustness"]) if scores else "-",
-            "frames/s": f"{row['fps']:.0f}" if row["fps"] else "-",
         }
         gain = ["", ""] if key == "SAM2" else [signed(100 * row["gain"]), span(row["low"], row["high"])]
         lines.append(
@@ -110,7 +109,7 @@ def numbers() -> dict[str, str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "benchmark-short": partial(methods, ()),
-    "benchmark": partial(methods, ("Accuracy", "Robustness", "frames/s")),
+    "benchmark": partial(methods, ("Accuracy", "Robustness")),
     "benchmark-page": lambda: to_markdown(benchmark()).rstrip().split("\n"),
     "changed-videos": changed_videos,
     "full-budget": full_budget,

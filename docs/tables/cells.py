@@ -47,5 +47,10 @@ def between(low: float | None, high: float | None = None) -> str:
     return " to ".join(values)
 
 
-def mean_and_span(values: Sequence[float]) -> str:
-    return f"{signed(100 * values[0])} points ({span(values[1], values[2])})"
+def mean_and_span(values: Sequence[float | None]) -> str:
+    """A mean with its interval, if there were enough videos for one."""
+    mean, low, high = values
+    assert mean is not None
+    if low is None or high is None:
+        return f"{signed(100 * mean)} points"
+    return f"{signed(100 * mean)} points ({span(low, high)})"
