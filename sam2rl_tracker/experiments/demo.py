@@ -69,7 +69,7 @@ def run_demo(
     say(f"1/5 Generating {len(seeds)} sequences of {frames} frames")
     names = [name for seed in seeds for name in generate(out, 1, seed, frames)]
     chosen = " ".join(f"--{name} {getattr(training, name)}" for name in ("iterations", "samples", "patience"))
-    chosen += f" --set beam={training.beam}"
+    chosen += f" --set beam={training.beam} --set local={training.local}"
     say(f"2/5 sam2rl train {out} {chosen}")
     _train([Task(out, name, 1, settings=training) for name in names], say)
     say(f"3/5 vot evaluate --workspace {out} {' '.join(trackers)}")
