@@ -43,7 +43,9 @@ def test_tables_of_numbers_come_from_files(page: str) -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md", "docs/benchmark.md"])
 def test_what_saw_the_truth_says_so_in_every_table(page: str) -> None:
     text = (ROOT / page).read_text()
-    rows = re.findall(r"^\| (SAM2RL(?!-G)|agent|beam|(?:random|greedy|local) search|best found)(.*?) \|", text, re.MULTILINE)
+    rows = re.findall(
+        r"^\| (SAM2RL(?!-G)|agent|beam|(?:random|greedy|local) search|best found)(.*?) \|", text, re.MULTILINE
+    )
     assert rows
     for name, label in rows:
         assert re.search(r"ground truth it is scored on\)$", label), f"{page}: {name}{label}"
