@@ -60,7 +60,7 @@ def benchmark(
         list[str] | None, typer.Option("--set", help="KEY=VALUE, any setting of docs/train.md; repeat it.")
     ] = None,
     control_steps: Annotated[
-        int | None, typer.Option(min=1, help="Of random search and beam; by default as many as the agent took.")
+        int | None, typer.Option(min=1, help="Of random, beam and local search; by default as many as the agent took.")
     ] = None,
     searched: Annotated[
         int | None, typer.Option(min=1, help="Search on so many of the first videos.", show_default="8; --paper: all")

@@ -31,7 +31,7 @@ class SearchResult:
     Attributes:
         sequence: The video.
         object_id: The object, as its ground truth numbers it.
-        budget: Simulated steps for random search and beam; greedy search takes what it takes.
+        budget: Simulated steps for random search, beam and local search; greedy search takes what it takes.
         found: By each search, simulated: random, greedy, beam and, if it was asked for, the ceiling.
         evaluated: {search: quality of the same decisions through the tracker}.
         agent: Quality of the workspace's agent of this object, simulated; None where there is none.

@@ -39,6 +39,7 @@ from sam2rl_tracker.engine import (
     Arithmetic,
     Candidates,
     Engine,
+    Features,
     FixedShape,
     FrameRecord,
     Masks,
@@ -149,6 +150,7 @@ class Simulator:
             Rewards are kept for good. Higher values compute less again.
         memoise: False predicts every step anew, to measure what memoisation saves.
         control: What actions decide: "memory", "output" or "both". See `agents.action.Space`.
+        features: The clip's images as the engine encoded them; None = encode them.
 
     Raises:
         Sam2rlError: A parameter is out of range, or the store is too small for one batch.
@@ -164,6 +166,7 @@ class Simulator:
         store_mb: float = 512,
         memoise: bool = True,
         control: str = "memory",
+        features: Sequence[Features] | None = None,
     ):
         if not math.isfinite(store_mb):
             raise Sam2rlError(f"A store of {store_mb:g} MB is none: give a finite size.")
@@ -188,7 +191,7 @@ class Simulator:
         self._span = min(len(clip), MAX_POINTERS)
         most = self._span if self._recent_pointers else capacity + 1
         self._shape = FixedShape(rows, capacity + 1, most if pointers else 0)
-        self._features = [engine.encode_image(image) for image in clip.images]
+        self._features = features or [engine.encode_image(image) for image in clip.images]
         device = engine.device
         self._truth = torch.from_numpy(clip.masks).to(device)
         self._ignored = None if clip.ignored is None else torch.from_numpy(clip.ignored).to(device)
@@ -201,6 +204,7 @@ class Simulator:
         self._epoch = 0
         self._live = 0  # nodes with tensors, at most
         self._prompted = self._prompt()
+        self._store_mb = store_mb
         bytes_each = self._prompted_bytes() * self._outputs
         self._store = int(store_mb * 2**20 / bytes_each)  # nodes with tensors
         if self._store < rows * (capacity + 2):
@@ -208,6 +212,12 @@ class Simulator:
             raise Sam2rlError(
                 f"A store of {store_mb:g} MB is too small for one batch of {rows} states: it needs {needed:.1f} MB."
             )
+
+    def with_pointers(self, pointers: str) -> Simulator:
+        """A new simulator of the same clip, under other pointers. Images are not encoded again."""
+        rows, control = self._shape.rows, self.space.control
+        kept = (rows, self._store_mb, self._memoise, control, self._features)
+        return Simulator(self._engine, self.clip, self.capacity, pointers, *kept)
 
     @cached_property
     def identity(self) -> str:

@@ -56,19 +56,22 @@ def find_start(simulators: Iterable[Simulator], widest: int) -> Start:
     return Start(best.pointers, best.actions, best.quality, **spent)
 
 
-def keep_start(folder: Path, simulators: Iterable[Simulator], widest: int) -> Start:
-    """The start that a folder holds, or a new one, which it gets.
+def read_start(folder: Path) -> Start | None:
+    """What a folder's training was begun with; None where it was begun when there was no choice of pointers.
 
     Raises:
-        Sam2rlError: The file is damaged, or cannot be written.
+        Sam2rlError: The file is damaged.
     """
     path = folder / START
-    if path.is_file():
-        try:
-            content = json.loads(path.read_text())
-            return Start(**{**content, "actions": tuple(content["actions"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise Sam2rlError(f"{path} is damaged: delete {folder} to train from the start.") from error
-    start = find_start(simulators, widest)
-    write_json(path, asdict(start))
-    return start
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text())
+        return Start(**{**content, "actions": tuple(content["actions"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise Sam2rlError(f"{path} is damaged: delete {folder} to train from the start.") from error
+
+
+def write_start(folder: Path, start: Start) -> None:
+    """Raises: Sam2rlError: The file cannot be written."""
+    write_json(folder / START, asdict(start))

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from sam2rl_tracker.agents.files import load_agent, save_agent
 from sam2rl_tracker.agents.store import agents_folder, publish
 from sam2rl_tracker.engine import Model, one_thread
 from sam2rl_tracker.errors import Sam2rlError
-from sam2rl_tracker.evaluation.clips import Clip
 from sam2rl_tracker.evaluation.evaluate import evaluate_policy
 from sam2rl_tracker.policies import make_policy
 from sam2rl_tracker.runs.executors import HERE, Executor, Here, Outcome, unwatched
@@ -32,7 +32,7 @@ from sam2rl_tracker.training.progress import TrainingProgress, read_training
 from sam2rl_tracker.training.search import follow
 from sam2rl_tracker.training.settings import AUTO
 from sam2rl_tracker.training.simulator import Simulator
-from sam2rl_tracker.training.start import START, Start, keep_start
+from sam2rl_tracker.training.start import Start, find_start, read_start, write_start
 from sam2rl_tracker.training.task import Task, make_agent
 
 _JSON_NAMES = {"object_id": "object", "best_rollout_evaluated": "best_rollout_replayed"}  # where they differ
@@ -108,18 +108,20 @@ def train_object(
     SAM 2's own rule instead, and its record says so.
 
     Raises:
-        Sam2rlError: See `load_clip`, `keep_start` and `ppo.train`.
+        Sam2rlError: See `load_clip`, `read_start` and `ppo.train`.
     """
     asked, task = task, _as_begun(task)
     model, clip = task.load_model(), task.clip()
     sam2 = evaluate_policy(model, clip, make_policy("recency"))
-    start = _start(task, model, clip)
-    simulator = task.simulator(model, clip, start.pointers if start else None)
+    simulator = task.simulator(model, clip)
+    start = _start(task, simulator)
+    if start is not None and start.pointers != simulator.pointers:
+        simulator = simulator.with_pointers(start.pointers)
     trained = train(simulator, task.settings, task.folder, on_iteration, sam2, start)
     progress = trained.progress
     agent = _trained_agent(task, model, simulator, trained)
     if task.settings.pointers == AUTO and agent.record["quality"] < sam2:
-        agent = _sam2_agent(task, model, clip, trained)
+        agent = _sam2_agent(task, model, simulator.with_pointers("recent"), trained)  # which can express it
     best = make_agent(task, model, simulator, {"actions": np.array(trained.best_actions)}, {})
     there: TrainingResult | None = read_result(asked)
     if there is not None:  # another machine was faster: its agent stays with its result
@@ -157,14 +159,21 @@ def _as_begun(task: Task) -> Task:
     return replace(task, settings=replace(task.settings, local=0))
 
 
-def _start(task: Task, model: Model, clip: Clip) -> Start | None:
-    """What to begin with where there is a choice of pointers; None where the settings leave none."""
+def _start(task: Task, simulator: Simulator) -> Start | None:
+    """What to begin with where there is a choice of pointers; None where the settings leave none.
+
+    Args:
+        simulator: Under the first of the choices.
+    """
     choices = task.settings.pointer_choices
     if len(choices) == 1:
         return None
-    if (task.folder / CHECKPOINT).is_file() and not (task.folder / START).is_file():
-        return None  # it was begun when the first choice was taken
-    return keep_start(task.folder, (task.simulator(model, clip, each) for each in choices), task.settings.beam)
+    if (task.folder / CHECKPOINT).is_file():  # `train` compares what it was begun with
+        return read_start(task.folder)
+    others = (simulator.with_pointers(each) for each in choices[1:])
+    start = find_start(chain([simulator], others), task.settings.beam)
+    write_start(task.folder, start)
+    return start
 
 
 def _trained_agent(task: Task, model: Model, simulator: Simulator, trained: Trained) -> Agent:
@@ -181,9 +190,8 @@ def _trained_agent(task: Task, model: Model, simulator: Simulator, trained: Trai
     return agent
 
 
-def _sam2_agent(task: Task, model: Model, clip: Clip, trained: Trained) -> Agent:
+def _sam2_agent(task: Task, model: Model, simulator: Simulator, trained: Trained) -> Agent:
     """SAM 2's own rule as an agent, after a training that found nothing better."""
-    simulator = task.simulator(model, clip, "recent")  # which can express it
     rule = follow(simulator, simulator.space.sam2, "SAM 2")
     record = {
         "method": "SAM 2's own rule",

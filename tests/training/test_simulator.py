@@ -242,3 +242,13 @@ def test_what_cannot_be_simulated(nano: Model, clip: Clip) -> None:
         simulator(nano, clip, capacity=7)
     with pytest.raises(Sam2rlError, match="6 rows would make states depend on their batches"):
         Simulator(Engine(nano), clip, rows=6)
+
+
+def test_other_pointers_encode_no_image_again(nano: Model, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated = simulator(nano, clip)
+    expected = simulator(nano, clip, pointers="recent")
+    monkeypatch.setattr(Engine, "encode_image", None)
+    other = simulated.with_pointers("recent")
+    actions = [1] * other.decisions
+    assert other.pointers == "recent"
+    assert other.quality(other.rollout(actions)) == expected.quality(expected.rollout(actions))

@@ -131,7 +131,14 @@ def test_a_training_begins_under_the_better_pointers(workspace: Workspace, monke
     with pytest.raises(Sam2rlError, match=r"start\.json is damaged: delete"):
         train_object(task)
     (task.folder / "start.json").unlink()
-    assert _start(task, task.load_model(), task.clip()) is None
+    assert _start(task, simulators[0]) is None
+    # Before the first iteration has ended, nothing tells whether the video and the settings are still those.
+    monkeypatch.undo()
+    (task.folder / "checkpoint.pt").unlink()
+    (task.folder / "start.json").write_text(json.dumps({"pointers": "stored", "actions": [0], "quality": 2.0}))
+    found = _start(task, simulators[0])
+    assert found is not None
+    assert found.actions == better.actions
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ class Plan:
         subset: How many these videos are. Higher values show it on more videos, and take longer.
         searched: On how many of the first videos searches run; None = all. Higher values narrow the intervals of what
             is said of searches, which take most of the time.
-        control_steps: Simulated steps of random search and beam; None = as many as the agent of the video took.
+        control_steps: Simulated steps of random, beam and local search; None = as many as the agent of the video took.
         arithmetic: What trainings and searches are simulated in. Trackers and baselines compute in float32, uncompiled:
             agents run in exact mode, and what they are compared with must differ in its decisions alone.
         trackers: That the VOT toolkit evaluates, SAM2 among them; see `as_begun` for none. Without SAM2RL no agent
